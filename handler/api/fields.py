@@ -1,0 +1,63 @@
+"""From pydantic's errors to the fields and rules that a caller is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from handler.errors import FieldProblem, MalformedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RULES = {
+    "missing": "required",
+    "extra_forbidden": "unknown",
+    "string_type": "string",
+    "int_type": "integer",
+    "bool_type": "boolean",
+    "list_type": "array",
+    "dict_type": "object",
+    "model_type": "object",
+    "string_pattern_mismatch": "pattern",
+    "string_too_long": "too-long",
+    "string_too_short": "too-short",
+    "too_long": "too-many",
+    "too_short": "too-few",
+    "enum": "enumeration",
+    "greater_than_equal": "range",
+    "less_than_equal": "range",
+}
+_PROBLEMS_LIMIT = 20
+_DEPTH_LIMIT = 6
+
+
+class WireModel(BaseModel):
+    """A request body, or a part of one; fields that are not in the model are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+_Wire = TypeVar("_Wire", bound=WireModel)
+
+
+def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:
+    """Return `parsed` as `model`; raise MalformedRequest with the fields at fault."""
+    try:
+        return model.model_validate(parsed)
+    except ValidationError as error:
+        problems = [
+            FieldProblem(_path(problem["loc"]), _RULES.get(problem["type"], "invalid"))
+            for problem in error.errors()[:_PROBLEMS_LIMIT]
+        ]
+        raise MalformedRequest("fields", tuple(dict.fromkeys(problems))) from None
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Write a location with dots, without the caller's own words in it.
+
+    The names of unknown fields and of tags are the caller's text; a position says enough.
+    """
+    known = [str(part) if isinstance(part, int) or part.isidentifier() else "*" for part in location]
+    return ".".join(part if len(part) <= 32 else "*" for part in known[:_DEPTH_LIMIT])  # noqa: PLR2004

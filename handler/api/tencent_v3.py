@@ -1,0 +1,187 @@
+"""`POST /`: CreateKeyPair as CVM's API v3 has it, so that the official SDKs and tccli are clients.
+
+https://cloud.tencent.com/document/api/213/15702. The SDKs show `KeyPair.PrivateKey` and drop what they do
+not know, so that is where the sealed key stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_pascal
+
+from handler import errors
+from handler.api.fields import WireModel, read
+from handler.door import Wish
+from handler.errors import FieldProblem
+from handler.http import Response, json_response, parse_json_object, require_json
+from handler.order import (  # pydantic reads the annotations at run time
+    TAGS_LIMIT,
+    KeyName,
+    KeyPairOrder,
+    PrivateKeyFormat,
+    ProjectId,
+    Recipients,
+    Region,
+    TagKey,
+    TagValue,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.door import Proof
+    from handler.http import Request
+    from handler.issuing import IssuedKeyPair
+
+ACTION = "CreateKeyPair"
+VERSION = "2017-03-12"
+
+_CODES: dict[type[errors.KeyPairFunctionError], str] = {
+    errors.MalformedRequest: "InvalidParameter",
+    errors.UnsupportedMediaType: "InvalidRequest",
+    errors.BodyTooLarge: "RequestSizeLimitExceeded",
+    errors.Unauthenticated: "AuthFailure.SignatureFailure",
+    errors.NotGranted: "UnauthorizedOperation",
+    errors.UnknownAction: "InvalidAction",
+    errors.UnknownVersion: "NoSuchVersion",
+    errors.RegionMismatch: "UnsupportedRegion",
+    errors.NameTaken: "InvalidKeyPairName.Duplicate",
+    errors.RequestInFlight: "ResourceInUse",
+    errors.IdempotencyKeyReused: "InvalidParameterValue.ClientTokenReused",
+    errors.ProjectNotFound: "InvalidProjectId.NotFound",
+    errors.TagsRefused: "InvalidParameterValue.Tags",
+    errors.RecipientRefused: "InvalidParameterValue.Recipients",
+    errors.QuotaReached: "InvalidKeyPair.LimitExceeded",
+    errors.CloudBusy: "RequestLimitExceeded",
+}
+"""CVM's own codes where there is one for it, the common codes otherwise (api/213/30435)."""
+
+_KEY_NAME_CODES = {
+    "too-long": "InvalidKeyPairNameTooLong",
+    "too-short": "InvalidKeyPairNameEmpty",
+    "pattern": "InvalidKeyPairNameIncludeIllegalChar",
+}
+_FIELD_CODES = {"required": "MissingParameter", "unknown": "UnknownParameter"}
+
+
+class _Part(WireModel):
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+
+class _Tag(_Part):
+    key: TagKey
+    value: TagValue
+
+
+class _TagSpecification(_Part):
+    resource_type: Literal["keypair"]
+    tags: Annotated[list[_Tag], Field(max_length=TAGS_LIMIT)]
+
+
+class CreateKeyPairRequest(_Part):
+    """The body of a request, its fields in PascalCase.
+
+    CVM's parameters, and four of this function: Recipients, PrivateKeyFormat, Region, and ClientToken, the
+    name by which other actions of the cloud know an idempotency key.
+    """
+
+    key_name: KeyName
+    project_id: ProjectId
+    tag_specification: Annotated[list[_TagSpecification], Field(max_length=1)] = Field(default_factory=list)
+    recipients: Recipients | None = None
+    private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    region: Region | None = None
+    client_token: Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")] | None = (
+        None
+    )
+
+
+@dataclass(frozen=True)
+class TencentV3Door:
+    """`handler.door.Door` for the SDKs of Tencent Cloud."""
+
+    authenticate: Callable[[Request], Proof]
+    default_region: str
+
+    name = "tencent-v3"
+
+    def prove(self, request: Request) -> Proof:
+        """Return who sent `request`."""
+        return self.authenticate(request)
+
+    def understand(self, request: Request, proof: Proof) -> Wish:
+        """Read the headers and the body."""
+        # The SDKs sign neither of the two: one signature is good for any action, so there is only one.
+        if request.headers.get("x-tc-action") != ACTION:
+            raise errors.UnknownAction
+        if request.headers.get("x-tc-version") != VERSION:
+            raise errors.UnknownVersion
+        require_json(request)
+        body = read(CreateKeyPairRequest, parse_json_object(request.unverified_body))
+        region = body.region or self.default_region
+        # Nor X-TC-Region: nothing is decided by it, but a caller who sends another one is told.
+        if request.headers.get("x-tc-region", region) not in ("", region):
+            raise errors.RegionMismatch
+        tags = [tag for specification in body.tag_specification for tag in specification.tags]
+        if len({tag.key for tag in tags}) != len(tags):
+            raise errors.MalformedRequest("fields", (FieldProblem("TagSpecification.0.Tags", "twice"),))
+        order = KeyPairOrder(
+            name=body.key_name,
+            region=region,
+            project_id=body.project_id,
+            recipients=tuple(body.recipients or ()),
+            tags={tag.key: tag.value for tag in tags},
+            private_key_format=body.private_key_format,
+        )
+        token = body.client_token
+        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token}")
+
+    def answer(self, issued: IssuedKeyPair) -> Response:
+        """Return CVM's answer, with the sealed key in the place of the plain one."""
+        sealed = issued.sealed_private_key
+        return _envelope(
+            {
+                "KeyPair": {
+                    "KeyId": issued.key_id,
+                    "KeyName": issued.key_name,
+                    "ProjectId": issued.project_id,
+                    "PublicKey": issued.public_key,
+                    "PrivateKey": sealed.ciphertext,
+                },
+                "Fingerprint": issued.fingerprint,
+                "SealedWith": sealed.format,
+                "SealedTo": list(sealed.recipients),
+                "OpenWith": sealed.open_with,
+                "RequestId": issued.request_id,
+            }
+        )
+
+    def refuse(self, error: errors.KeyPairFunctionError, request_id: str) -> Response:
+        """Return CVM's form of an error."""
+        rules = "".join(
+            f" {problem.field}: {problem.rule}{problem.advice and '; '}{problem.advice}."
+            for problem in error.problems
+        )
+        body = {"Code": _code(error), "Message": error.title + rules}
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return _envelope({"Error": body, "RequestId": request_id}, headers)
+
+
+def _envelope(response: dict[str, object], headers: dict[str, str] | None = None) -> Response:
+    # Always 200, and Content-Type exactly `application/json`: with anything else the SDKs see a transport
+    # error, or take an error for a success.
+    return json_response(200, {"Response": response}, headers=headers)
+
+
+def _code(error: errors.KeyPairFunctionError) -> str:
+    for problem in error.problems:
+        if isinstance(error, errors.MalformedRequest):
+            if problem.field == "KeyName" and problem.rule in _KEY_NAME_CODES:
+                return _KEY_NAME_CODES[problem.rule]
+            return _FIELD_CODES.get(problem.rule, "InvalidParameterValue")
+    if type(error) in _CODES:
+        return _CODES[type(error)]
+    return "InternalError." + "".join(part.capitalize() for part in error.code.split("-"))

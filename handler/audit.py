@@ -1,0 +1,97 @@
+"""The audit log: one line of JSON for each decision, written before the answer goes out.
+
+The schema is `docs/audit.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, TextIO
+
+from handler.errors import AuditUnavailable
+
+if TYPE_CHECKING:
+    from handler.invocation import Clock
+
+SCHEMA = "keypair-function/1"
+
+
+class Decision(str, Enum):
+    """What was decided, as it stands in the line."""
+
+    INTENT = "intent"
+    """CreateKeyPair is about to be called."""
+    ISSUED = "issued"
+    """A sealed key is about to be released."""
+    REPLAYED = "replayed"
+    """The stored answer of an equal request is about to be released."""
+    REFUSED = "refused"
+    """Nothing was made; the caller has to change something."""
+    FAILED = "failed"
+    """Nothing is released; no key pair of this request is left."""
+    UNKNOWN = "unknown"
+    """Nothing is released; a key pair of this request may be left until it is settled."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a request; None where it is not known (yet)."""
+
+    caller: str | None = None
+    key_name: str | None = None
+    region: str | None = None
+    project_id: int | None = None
+    recipients: tuple[str, ...] | None = None
+    key_id: str | None = None
+    fingerprint: str | None = None
+    upstream_request_id: str | None = None
+
+
+@dataclass
+class AuditTrail:
+    """The lines of one request. Facts are noted as they become known, and stand in every later line."""
+
+    stream: TextIO
+    clock: Clock
+    request_id: str
+    door: str
+    remote_address: str
+    started: float
+    facts: Facts = field(default_factory=Facts)
+
+    def note(self, **facts: str | int | tuple[str, ...] | None) -> None:
+        """Add to what is known."""
+        self.facts = replace(self.facts, **facts)  # type: ignore[arg-type]  # the names are checked at run time
+
+    def write(self, decision: Decision, reason: str | None = None) -> None:
+        """Write one line; raise AuditUnavailable if it cannot be written."""
+        facts = asdict(self.facts)
+        line = {
+            "audit": SCHEMA,
+            "time": datetime.fromtimestamp(self.clock.now(), timezone.utc).isoformat(timespec="milliseconds"),
+            "requestId": self.request_id,
+            "door": self.door,
+            "decision": decision.value,
+            "reason": reason,
+            "caller": facts["caller"],
+            "keyName": facts["key_name"],
+            "region": facts["region"],
+            "projectId": facts["project_id"],
+            "recipients": facts["recipients"],
+            "keyId": facts["key_id"],
+            "fingerprint": facts["fingerprint"],
+            "upstreamRequestId": facts["upstream_request_id"],
+            "remoteAddress": self.remote_address,
+            "durationMs": round((self.clock.monotonic() - self.started) * 1000),
+        }
+        # ASCII JSON escapes every control character and line separator, so a value that a caller chose
+        # can neither end the line nor start another one (ASVS 16.4.1).
+        text = json.dumps(line, ensure_ascii=True, separators=(",", ":"))
+        try:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            raise AuditUnavailable from None

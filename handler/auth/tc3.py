@@ -1,0 +1,152 @@
+"""TC3-HMAC-SHA256, from the side that verifies.
+
+https://cloud.tencent.com/document/api/213/30654 describes how a request is signed. Callers sign with the
+official SDKs, with an id and a secret of this function's own, never with their cloud credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from handler.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from handler.http import Request
+    from handler.invocation import Clock
+
+WINDOW = 300
+"""Seconds that a timestamp may be off, either way; the same as the cloud's own."""
+
+SCHEME = "TC3-HMAC-SHA256"
+
+_AUTHORIZATION = re.compile(
+    SCHEME
+    + r" Credential=(?P<id>[^/,\s]{1,64})/(?P<date>[0-9-]{10})/(?P<service>[a-z0-9_-]{1,64})/tc3_request"
+    r", ?SignedHeaders=(?P<signed>[a-z0-9-]{1,64}(?:;[a-z0-9-]{1,64}){0,31})"
+    r", ?Signature=(?P<signature>[0-9a-f]{64})"
+)
+_TIMESTAMP = re.compile(r"[0-9]{1,11}")
+
+
+@dataclass(frozen=True)
+class Tc3Proof:
+    """A verified signature. It cannot be made again without the secret, so it names this one request."""
+
+    caller_id: str
+    signature: str
+    signed_headers: frozenset[str]
+
+
+def derive_secret(master_secret: bytes, caller_id: str) -> str:
+    """Return the secret of a caller, 43 characters of base64url.
+
+    Derived, so that the function holds one secret however many callers there are. `tc3:` keeps this use
+    of the master secret apart from any other.
+    """
+    digest = hmac.new(master_secret, b"tc3:" + caller_id.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def sign(
+    secret: str,
+    *,
+    path: str,
+    canonical_headers: str,
+    signed_headers: str,
+    body: bytes,
+    timestamp: int,
+    service: str,
+) -> str:
+    """Return the signature of a POST with an empty query, 64 hexadecimal digits."""
+    canonical = f"POST\n{path}\n\n{canonical_headers}\n{signed_headers}\n{hashlib.sha256(body).hexdigest()}"
+    date = datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
+    scope = f"{date}/{service}/tc3_request"
+    hashed = hashlib.sha256(canonical.encode()).hexdigest()
+    key = f"TC3{secret}".encode()
+    for part in (date, service, "tc3_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    text = f"{SCHEME}\n{timestamp}\n{scope}\n{hashed}"
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True)
+class Tc3Verifier:
+    """Verifies requests that are addressed to one of `hosts`.
+
+    The callers' secrets are derived from `master_secrets`: two of them while they are rotated.
+    """
+
+    master_secrets: Sequence[bytes]
+    hosts: Sequence[str]
+    clock: Clock
+
+    def verify(self, request: Request) -> Tc3Proof:
+        """Return who signed `request`; raise Unauthenticated.
+
+        Whether the id is a caller's is not known here: a secret can be derived for any id, so an unknown
+        one costs the same work and gets the same answer as a wrong secret.
+        """
+        headers = request.headers
+        parsed = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
+        if parsed is None:
+            raise Unauthenticated("tc3-authorization")
+        # UNSIGNED-PAYLOAD would leave the body, and so the recipient, to whoever relays the request.
+        if "x-tc-content-sha256" in headers:
+            raise Unauthenticated("tc3-unsigned-payload")
+        if request.method != "POST" or request.query:
+            raise Unauthenticated("tc3-method")
+        timestamp = self._timestamp(headers.get("x-tc-timestamp", ""))
+        if parsed["date"] != datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d"):
+            raise Unauthenticated("tc3-date")
+        signed = parsed["signed"].split(";")
+        if signed != sorted(set(signed)) or not {"content-type", "host"} <= set(signed):
+            raise Unauthenticated("tc3-signed-headers")
+        if any(name != "host" and name not in headers for name in signed):
+            raise Unauthenticated("tc3-signed-header-missing")
+
+        matched = False
+        for secret in [derive_secret(master, parsed["id"]) for master in self.master_secrets]:
+            for host in self._host_values():
+                expected = sign(
+                    secret,
+                    path=request.path,
+                    canonical_headers=_canonical_headers(signed, {**headers, "host": host}),
+                    signed_headers=parsed["signed"],
+                    body=request.unverified_body,
+                    timestamp=timestamp,
+                    service=parsed["service"],
+                )
+                # No early exit: the time taken must not tell which host or secret came close.
+                matched |= hmac.compare_digest(expected, parsed["signature"])
+        if not matched:
+            raise Unauthenticated("tc3-signature")
+        return Tc3Proof(parsed["id"], parsed["signature"], frozenset(signed))
+
+    def _timestamp(self, text: str) -> int:
+        if not _TIMESTAMP.fullmatch(text):
+            raise Unauthenticated("tc3-timestamp")
+        timestamp = int(text)
+        if abs(self.clock.now() - timestamp) > WINDOW:
+            raise Unauthenticated("tc3-window")
+        return timestamp
+
+    def _host_values(self) -> list[str]:
+        """Return the values that a client may have signed for `host`.
+
+        The Host header itself is never believed: with it, a signature made for another service that
+        shares the secret would verify here. The Python SDK signs `name:port`, the Node SDK the name alone.
+        """
+        names = [name for host in self.hosts for name in (host, host.split(":")[0])]
+        return list(dict.fromkeys(names))
+
+
+def _canonical_headers(signed: Sequence[str], headers: dict[str, str]) -> str:
+    return "".join(f"{name}:{headers[name].strip().lower()}\n" for name in signed)

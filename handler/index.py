@@ -1,0 +1,41 @@
+"""Entry point of the function: `index.main_handler`. `scripts/build` puts this file at the package's root."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from handler import application
+from handler.api.rest import problem
+from handler.errors import InternalFault, KeyPairFunctionError
+from handler.invocation import Clock, Invocation
+
+if TYPE_CHECKING:
+    from handler.http import Json
+
+_CLOCK = Clock()
+
+
+class _Container:
+    """What lives as long as SCF keeps this process."""
+
+    application: application.Application | None = None
+
+
+def main_handler(event: object, context: object) -> dict[str, Json]:
+    """Answer one event; never raise, and never return anything but a response with a status code."""
+    # The environment is read anew at each call: SCF replaces the role's credentials in it.
+    environ = dict(os.environ)
+    invocation = Invocation.begin(context, environ, _CLOCK)
+    try:
+        if _Container.application is None:
+            _Container.application = application.build(environ, _CLOCK)
+        response = _Container.application.handle(event, invocation)
+    except KeyPairFunctionError as error:
+        # Settings or policy; the text names variables and key paths, never values.
+        application.log_misconfiguration(error)
+        response = problem(error, invocation.request_id)
+    except Exception as error:  # noqa: BLE001  # the last resort
+        application.log_fault(error)
+        response = problem(InternalFault(), invocation.request_id)
+    return response.to_event()

@@ -1,0 +1,99 @@
+"""What the cloud returned: checked before it is believed, rewritten if the caller wants another form."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from pydantic import SecretBytes
+
+from handler.errors import CloudAnswerInvalid
+from handler.order import PrivateKeyFormat
+
+_BITS_MINIMUM = 2048
+_EXPONENT = 65537
+# One block and nothing around it; a final newline is there in some answers and not in others.
+_PEM = re.compile(
+    rb"-----BEGIN (?P<label>(?:RSA )?PRIVATE KEY)-----\n[A-Za-z0-9+/=\n]+\n-----END (?P=label)-----\n?"
+)
+
+
+@dataclass(frozen=True)
+class CheckedKeyPair:
+    """Two halves that are known to belong together.
+
+    `public_key` is `ssh-rsa BLOB`, without the comment that the cloud adds. `private_key` is unchanged.
+    """
+
+    public_key: str
+    fingerprint: str
+    private_key: SecretBytes
+
+
+def check(public_key: str, private_key: SecretBytes) -> CheckedKeyPair:
+    """Return the pair if it is sound; raise CloudAnswerInvalid, which carries no key."""
+    problem, parts = _problem(public_key, private_key.get_secret_value())
+    # Raised out here: no exception may have the plain key in the frames or the context that it holds.
+    if problem is not None:
+        raise CloudAnswerInvalid(problem)
+    key_type, blob = parts
+    digest = hashlib.sha256(base64.b64decode(blob)).digest()
+    fingerprint = "SHA256:" + base64.b64encode(digest).rstrip(b"=").decode()
+    return CheckedKeyPair(f"{key_type} {blob}", fingerprint, private_key)
+
+
+def _problem(public_key: str, private_pem: bytes) -> tuple[str | None, list[str]]:
+    if not _PEM.fullmatch(private_pem):
+        return "answer-private-key-pem", []
+    try:
+        public = serialization.load_ssh_public_key(public_key.encode("ascii"))
+        private = _load(private_pem)
+    except Exception:  # noqa: BLE001  # whatever a parser raises over a key: it may quote the key
+        return "answer-key-unreadable", []
+    if not isinstance(public, rsa.RSAPublicKey):
+        return "answer-key-type", []
+    if public.key_size < _BITS_MINIMUM:
+        return "answer-key-weak", []
+    if public.public_numbers().e != _EXPONENT:
+        return "answer-key-exponent", []
+    if private.public_key().public_numbers() != public.public_numbers() or not _belongs(private, public):
+        return "answer-key-mismatch", []
+    # Written anew, so that a comment or spacing of the cloud's is not passed on.
+    openssh = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    return None, public.public_bytes(*openssh).decode().split()
+
+
+def _load(private_pem: bytes) -> rsa.RSAPrivateKey:
+    # The full check of the primes costs as much as making a key, 36 ms; `_belongs` proves what matters.
+    key = serialization.load_pem_private_key(private_pem, password=None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("not RSA")
+    return key
+
+
+def _belongs(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> bool:
+    """Sign with one half and verify with the other: the private numbers may contradict the modulus."""
+    try:
+        signature = private.sign(b"", padding.PKCS1v15(), hashes.SHA256())
+        public.verify(signature, b"", padding.PKCS1v15(), hashes.SHA256())
+    except Exception:  # noqa: BLE001  # InvalidSignature, or whatever OpenSSL says of inconsistent numbers
+        return False
+    return True
+
+
+def convert(private_key: SecretBytes, wanted: PrivateKeyFormat) -> SecretBytes:
+    """Return a checked private key in the wanted form; a key that has it already comes back unchanged."""
+    pem = private_key.get_secret_value()
+    label, form = {
+        PrivateKeyFormat.PKCS1: (b"RSA PRIVATE KEY", serialization.PrivateFormat.TraditionalOpenSSL),
+        PrivateKeyFormat.PKCS8: (b"PRIVATE KEY", serialization.PrivateFormat.PKCS8),
+        PrivateKeyFormat.OPENSSH: (b"OPENSSH PRIVATE KEY", serialization.PrivateFormat.OpenSSH),
+    }[wanted]
+    if pem.startswith(b"-----BEGIN " + label + b"-----"):
+        return private_key
+    key = _load(pem)
+    return SecretBytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))

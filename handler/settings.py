@@ -1,0 +1,93 @@
+"""The environment as frozen settings, read once per container."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from handler.errors import SettingsInvalid
+from handler.order import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "KEYPAIR_"
+PACKED_POLICY = Path(__file__).with_name("policy.json")
+"""Where `scripts/build` puts the policy."""
+
+_SECRET_BYTES = 32
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
+
+
+def _secret(value: object) -> object:
+    # Unpadded base64url: SCF's own bootstrap splits values at ';' and fails on '='.
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43,}", value):
+        raise ValueError("not unpadded base64url of 32 bytes or more")
+    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+
+
+def _hosts(value: object) -> object:
+    hosts = tuple(str(value).lower().split(","))
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("not a list of host names")
+    return hosts
+
+
+class Settings(BaseModel):
+    """One field a variable: `KEYPAIR_` and the field's name in capitals.
+
+    A description says what to write; it is what an operator reads after a mistake.
+    """
+
+    # An error text must never repeat a value: one of them is the master secret.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    region: Region = Field(description="a region, for example ap-guangzhou")
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
+        description="the host names that callers use, separated by commas, with :PORT unless it is 443"
+    )
+    master_secret: Annotated[bytes, BeforeValidator(_secret)] = Field(
+        repr=False, description="32 random bytes in unpadded base64url (43 characters)"
+    )
+    previous_master_secret: Annotated[bytes, BeforeValidator(_secret)] | None = Field(
+        default=None, repr=False, description="the master secret before the last rotation, or nothing"
+    )
+    policy: Path = Field(default=PACKED_POLICY, description="the path of a policy compiled to JSON")
+    store: Annotated[str, StringConstraints(pattern=r"^memory:$")] = Field(
+        default="memory:", description="memory:"
+    )
+    cvm_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.:-]+$")] | None = Field(
+        default=None, description="https://HOST or http://HOST:PORT of the CVM API; for the emulator"
+    )
+
+    @property
+    def master_secrets(self) -> tuple[bytes, ...]:
+        """The secrets that callers' own are derived from, the current one first."""
+        previous = self.previous_master_secret
+        return (self.master_secret,) if previous is None else (self.master_secret, previous)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the `KEYPAIR_` variables; raise SettingsInvalid for a missing, unknown or malformed one."""
+        given = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environ.items()
+            if name.startswith(PREFIX)
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            advice = [_advice(str(problem["loc"][0]), problem["type"]) for problem in error.errors()]
+            raise SettingsInvalid("; ".join(advice)) from None
+
+
+def _advice(field: str, kind: str) -> str:
+    variable = PREFIX + field.upper()
+    if kind == "extra_forbidden":
+        return f"{variable} is not a setting; remove it or correct its name"
+    problem = "is missing" if kind == "missing" else "is malformed"
+    return f"{variable} {problem}; it takes {Settings.model_fields[field].description}"

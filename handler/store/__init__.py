@@ -1,0 +1,1 @@
+"""Claims and whatever else has to be remembered between invocations."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sys
 import traceback
 import uuid
 from dataclasses import dataclass
@@ -28,19 +27,21 @@ from handler.errors import (
     RequestRefused,
     Unauthenticated,
 )
-from handler.http import Response, json_response, parse_event
+from handler.http import Response, is_timer, json_response, parse_event
 from handler.issuing import Issuer
 from handler.policy import Policy
 from handler.settings import Settings
-from handler.store.memory import MemoryStore
+from handler.store import open_store
+from handler.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handler.door import Door
     from handler.http import Request
-    from handler.invocation import Clock, Invocation
+    from handler.invocation import Clock, Credentials, Deadline, Invocation
     from handler.issuing import Connect
+    from handler.store.base import Store
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Application:
     """Answers requests; the same one serves all invocations of a container."""
 
     issuer: Issuer
+    sweeper: Sweeper
     doors: Mapping[tuple[str, str], Door]
     """(method, path) -> door."""
     clock: Clock
@@ -58,8 +60,9 @@ class Application:
     def handle(self, event: object, invocation: Invocation) -> Response:
         """Return an answer, whatever `event` is and whatever happens."""
         try:
-            request = parse_event(event)
-            return self._route(request, invocation)
+            if is_timer(event):
+                return self._swept(invocation)
+            return self._route(parse_event(event), invocation)
         except KeyPairFunctionError as error:
             return problem(error, invocation.request_id)
         except Exception as error:  # noqa: BLE001  # the last resort: an escaped one would be an HTTP 200 or a raw trace
@@ -80,15 +83,27 @@ class Application:
             raise MethodNotAllowed(methods)
         return self._serve(door, request, invocation)
 
-    def _serve(self, door: Door, request: Request, invocation: Invocation) -> Response:
-        trail = AuditTrail(
+    def sweep(self, invocation: Invocation, *, dry_run: bool) -> dict[str, int]:
+        """Remove what has expired or was left over; return how often each decision was made."""
+        return dict(
+            self.sweeper.sweep(invocation, lambda: self._trail("sweeper", invocation), dry_run=dry_run)
+        )
+
+    def _swept(self, invocation: Invocation) -> Response:
+        return json_response(200, {"swept": self.sweep(invocation, dry_run=False)})
+
+    def _trail(self, door: str, invocation: Invocation, remote_address: str = "") -> AuditTrail:
+        return AuditTrail(
             stream=self.audit_stream(),
             clock=self.clock,
             request_id=invocation.request_id,
-            door=door.name,
-            remote_address=request.remote_address,
+            door=door,
+            remote_address=remote_address,
             started=self.clock.monotonic(),
         )
+
+    def _serve(self, door: Door, request: Request, invocation: Invocation) -> Response:
+        trail = self._trail(door.name, invocation, request.remote_address)
         try:
             return self._issue(door, request, invocation, trail)
         except KeyPairFunctionError as error:
@@ -133,12 +148,34 @@ def log_fault(error: Exception) -> None:
     _log.error("%s in %s, line %s", type(error).__name__, where.name, where.lineno)
 
 
-def build(
-    environ: Mapping[str, str], clock: Clock, audit_stream: Callable[[], TextIO] = lambda: sys.stdout
-) -> Application:
+def build(environ: Mapping[str, str], clock: Clock, audit_stream: Callable[[], TextIO]) -> Application:
     """Return the application that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
     settings = Settings.from_environ(environ)
-    policy = Policy.load(settings.policy)
+    jitter = random.SystemRandom().random
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        return Cvm(credentials, region, deadline, jitter=jitter, endpoint=settings.cvm_endpoint)
+
+    return compose(
+        settings,
+        policy=Policy.load(settings.policy),
+        store=open_store(settings.store, clock),
+        connect=connect,
+        clock=clock,
+        audit_stream=audit_stream,
+    )
+
+
+def compose(
+    settings: Settings,
+    *,
+    policy: Policy,
+    store: Store,
+    connect: Connect,
+    clock: Clock,
+    audit_stream: Callable[[], TextIO],
+) -> Application:
+    """Return an application of these parts."""
     verifier = Tc3Verifier(settings.master_secrets, settings.hosts, clock)
 
     def authenticate(request: Request) -> Proof:
@@ -148,13 +185,10 @@ def build(
             raise Unauthenticated("tc3-caller")
         return Proof(verified.caller_id, verified.signature, verified.signed_headers)
 
-    jitter = random.SystemRandom().random
-    connect: Connect = lambda credentials, region, deadline: Cvm(  # noqa: E731
-        credentials, region, deadline, jitter=jitter, endpoint=settings.cvm_endpoint
-    )
-    claims = Claims(MemoryStore(clock), clock, new_holder=lambda: uuid.uuid4().hex)
+    claims = Claims(store, clock, new_holder=lambda: uuid.uuid4().hex)
     return Application(
         issuer=Issuer(policy, claims, connect, clock),
+        sweeper=Sweeper(policy.regions | {settings.region}, claims, connect, clock),
         doors={
             ("POST", REST_PATH): RestDoor(authenticate, settings.region),
             ("POST", "/"): TencentV3Door(authenticate, settings.region),

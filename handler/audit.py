@@ -34,6 +34,12 @@ class Decision(str, Enum):
     """Nothing is released; no key pair of this request is left."""
     UNKNOWN = "unknown"
     """Nothing is released; a key pair of this request may be left until it is settled."""
+    REMOVED = "removed"
+    """A key pair that nobody was given, or that has expired, was deleted."""
+    LEFT = "left"
+    """The sweeper came across a key pair that it is unsure of, and did not touch it."""
+    SWEPT = "swept"
+    """A sweep has ended."""
 
 
 @dataclass(frozen=True)

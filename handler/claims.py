@@ -1,8 +1,11 @@
 """Who works on a request, and what came of it: the same request gives the same answer.
 
-A claim only moves forward: claimed -> creating -> sealed, or -> undone, or -> unknown. A record is never
-deleted by this function, for deleting one lets a repeated request make a second key pair; it ends by its
-time to live.
+    claimed -> creating -> sealed     done; the answer is kept
+                        -> undone     nothing was made, or it is gone again; free to be tried anew
+                        -> unknown    something may have been made; whoever claims next settles that first
+
+A record is never deleted, for that would let a repeated request make a second key pair; it ends by its
+time to live. Every step compares what it expects to find, so two invocations never both hold a claim.
 """
 
 from __future__ import annotations
@@ -22,26 +25,27 @@ if TYPE_CHECKING:
     from handler.invocation import Clock
     from handler.store.base import Store
 
-TTL = 24 * 3600
-"""Seconds for which a claim, and so an answer, is kept."""
+ANSWER_TTL = 24 * 3600
+"""Seconds for which an answer is kept. Published: the header `Idempotency-Key-TTL`."""
+UNFINISHED_TTL = 7 * 24 * 3600
+"""Seconds for which anything else is kept: longer, so that a record that has gone was a finished one."""
+
+_FORMER_LIMIT = 50
 
 
 class State(str, Enum):
     """How far a claim has come."""
 
     CLAIMED = "claimed"
-    """Nothing has been asked of the cloud."""
     CREATING = "creating"
-    """CreateKeyPair may have been called."""
     SEALED = "sealed"
-    """Done; `answer` is what the caller gets, however often it asks."""
     UNDONE = "undone"
-    """Failed, and known to have left no key pair."""
     UNKNOWN = "unknown"
-    """Failed, and may have left a key pair."""
 
 
-class _Record(BaseModel):
+class ClaimRecord(BaseModel):
+    """A claim as it is stored."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     state: State
@@ -51,25 +55,104 @@ class _Record(BaseModel):
     """Random; tells two holders of one claim apart."""
     lease_ends: float
     """Seconds since 1970; until then nobody else works on this."""
+    former: tuple[str, ...] = ()
+    """Holders before, whose key pairs, if any, nobody was given."""
     answer: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
+class OrderMark:
+    """What a key pair's order tag says: which claim, which order, which holder made it."""
+
+    claim: str
+    order: str
+    holder: str
+
+    def __str__(self) -> str:
+        return f"{self.claim}.{self.order}.{self.holder}"
+
+    @classmethod
+    def parse(cls, text: str) -> OrderMark | None:
+        """Return the mark in a tag's value; None if it is not one that this function wrote."""
+        parts = text.split(".")
+        hexadecimal = all(len(part) == 32 and not part.strip("0123456789abcdef") for part in parts)  # noqa: PLR2004  # 128 bits
+        return cls(*parts) if len(parts) == 3 and hexadecimal else None  # noqa: PLR2004  # the three fields
+
+    def same_order(self, other: OrderMark) -> bool:
+        """Tell whether both stand for the same order of the same request, whoever worked on it."""
+        return (self.claim, self.order) == (other.claim, other.order)
+
+
 class Claim:
     """One request, held by this invocation; or finished, if there is an `answer`."""
 
-    _store: Store
-    _key: str
-    _text: str
-    answer: str | None = None
-
-    def advance(self, state: State, answer: str | None = None) -> None:
-        """Move to `state`. Raises StoreUnavailable, also where the claim is no longer held."""
-        record = _parse(self._text)
-        text = record.model_copy(update={"state": state, "answer": answer}).model_dump_json()
-        if not self._store.replace(self._key, self._text, text, TTL):
-            raise StoreUnavailable("claim-lost")
+    def __init__(self, store: Store, claim_id: str, record: ClaimRecord, text: str) -> None:
+        self._store = store
+        self._id = claim_id
+        self._record = record
         self._text = text
+        self.answer = record.answer
+        self.unsettled = record.state is State.UNKNOWN
+        """Whether a former holder may have left a key pair."""
+        self.mark = OrderMark(claim_id, record.order, record.holder)
+
+    @property
+    def holders(self) -> frozenset[str]:
+        """This holder and the former ones: nobody was given a key pair that one of them made."""
+        return frozenset({self._record.holder, *self._record.former})
+
+    def begin(self) -> None:
+        """Record that CreateKeyPair is about to be called; raise StoreUnavailable."""
+        if not self._move(State.CREATING):
+            raise StoreUnavailable("claim-lost")
+
+    def finish(self, answer: str) -> None:
+        """Store the answer.
+
+        Raises StoreUnavailable if it is certainly not stored, and OutcomeUnknown if nobody can tell: then
+        the key pair has to stay, for the answer may be handed out.
+        """
+        sealed = self._record.model_copy(update={"state": State.SEALED, "answer": answer}).model_dump_json()
+        try:
+            if self._store.replace(self._key, self._text, sealed, ANSWER_TTL):
+                return
+        except StoreUnavailable:
+            # The write may have happened, or may still be under way. Moving the record from under it
+            # decides: if this succeeds, the late write finds something else and does nothing.
+            pass
+        try:
+            withdrawn = self._move(State.UNKNOWN)
+            stored = self._store.get(self._key)
+        except StoreUnavailable:
+            raise OutcomeUnknown("answer-perhaps-stored") from None
+        if withdrawn or stored != sealed:
+            raise StoreUnavailable("answer-not-stored")
+
+    def leave(self, state: State) -> None:
+        """Let go of an unfinished claim, so that the same request can be tried again at once.
+
+        A store that fails now is passed over: the record stays as it is until its lease ends, and what
+        the caller has to hear about is the failure before.
+        """
+        try:
+            self._move(state, lease_ends=0)
+        except StoreUnavailable:
+            return
+
+    @property
+    def _key(self) -> str:
+        return _key(self._id)
+
+    def _move(self, state: State, lease_ends: float | None = None) -> bool:
+        update: dict[str, object] = {"state": state}
+        if lease_ends is not None:
+            update["lease_ends"] = lease_ends
+        record = self._record.model_copy(update=update)
+        text = record.model_dump_json()
+        if not self._store.replace(self._key, self._text, text, UNFINISHED_TTL):
+            return False
+        self._record, self._text = record, text
+        return True
 
 
 @dataclass(frozen=True)
@@ -79,40 +162,65 @@ class Claims:
     store: Store
     clock: Clock
     new_holder: Callable[[], str]
+    """-> 32 random hexadecimal digits."""
 
     def claim(self, caller_id: str, idempotency_key: str, order_digest: str, lease: float) -> Claim:
         """Return the claim of this request: held for `lease` seconds, or finished with its answer.
 
-        Raises RequestInFlight, IdempotencyKeyReused, OutcomeUnknown or StoreUnavailable.
+        Raises RequestInFlight, IdempotencyKeyReused or StoreUnavailable.
         """
-        # Digested: a key that a caller chose never becomes a key of the store, and callers cannot meet.
-        key = "claim:" + hashlib.sha256(f"{caller_id}\n{idempotency_key}".encode()).hexdigest()
+        # Digested: a text that a caller chose never becomes a key of the store, and callers cannot meet.
+        claim_id = hashlib.sha256(f"{caller_id}\n{idempotency_key}".encode()).hexdigest()[:32]
         now = self.clock.now()
-        fresh = _Record(
-            state=State.CLAIMED, order=order_digest, holder=self.new_holder(), lease_ends=now + lease
-        ).model_dump_json()
-        if self.store.add(key, fresh, TTL):
-            return Claim(self.store, key, fresh)
-        text = self.store.get(key)
-        if text is None:
-            raise RequestInFlight
-        record = _parse(text)
-        if record.order != order_digest:
+        fresh = ClaimRecord(
+            state=State.CLAIMED,
+            order=order_digest[:32],
+            holder=self.new_holder(),
+            lease_ends=now + lease,
+        )
+        text = fresh.model_dump_json()
+        if self.store.add(_key(claim_id), text, UNFINISHED_TTL):
+            return Claim(self.store, claim_id, fresh, text)
+        stored = self.store.get(_key(claim_id))
+        if stored is None:
+            raise RequestInFlight  # it ended between the two calls; the next try finds it gone
+        record = _parse(stored)
+        if record.order != fresh.order:
             raise IdempotencyKeyReused
         if record.state is State.SEALED:
-            return Claim(self.store, key, text, record.answer)
-        if record.state in (State.UNKNOWN, State.CREATING) and record.lease_ends <= now:
-            raise OutcomeUnknown("claim-unknown")
-        if record.state is not State.UNDONE and record.lease_ends > now:
+            return Claim(self.store, claim_id, record, stored)
+        if record.lease_ends > now:
             raise RequestInFlight
-        # Undone, or its holder died before it asked anything of the cloud: this invocation takes it over.
-        if not self.store.replace(key, text, fresh, TTL):
+        mine = _taken_over(record, fresh)
+        text = mine.model_dump_json()
+        if not self.store.replace(_key(claim_id), stored, text, UNFINISHED_TTL):
             raise RequestInFlight
-        return Claim(self.store, key, fresh)
+        return Claim(self.store, claim_id, mine, text)
+
+    def find(self, claim_id: str) -> ClaimRecord | None:
+        """Return the record of a claim, or None; raise StoreUnavailable."""
+        stored = self.store.get(_key(claim_id))
+        return None if stored is None else _parse(stored)
 
 
-def _parse(text: str) -> _Record:
+def _taken_over(record: ClaimRecord, fresh: ClaimRecord) -> ClaimRecord:
+    """Return the record under which `fresh`'s holder goes on where the last one stopped.
+
+    A holder that died before it asked anything of the cloud, or undid all it did, leaves nothing behind.
+    Its name is kept all the same: it may yet wake up and create.
+    """
+    former = (*record.former, record.holder)[-_FORMER_LIMIT:]
+    perhaps_made = record.state in (State.CREATING, State.UNKNOWN)
+    state = State.UNKNOWN if perhaps_made else State.CLAIMED
+    return fresh.model_copy(update={"state": state, "former": former})
+
+
+def _key(claim_id: str) -> str:
+    return f"claim:{claim_id}"
+
+
+def _parse(text: str) -> ClaimRecord:
     try:
-        return _Record.model_validate_json(text)
+        return ClaimRecord.model_validate_json(text)
     except ValidationError:
         raise StoreUnavailable("claim-unreadable") from None

@@ -202,8 +202,8 @@ class RecipientProblem(Enum):
     SSH_TYPE = ("recipient-ssh-type", "send an ssh-ed25519 or ssh-rsa public key line")
     SSH_MALFORMED = ("recipient-ssh-malformed", "send one line as it stands in the .pub file")
     ED25519_POINT = ("recipient-ed25519-point", "this key is not valid; make one with ssh-keygen -t ed25519")
-    RSA_SIZE = ("recipient-rsa-size", "send an RSA key of 2048 to 8192 bits")
-    RSA_EXPONENT = ("recipient-rsa-exponent", "send an RSA key with an odd exponent of at least 65537")
+    RSA_SIZE = ("recipient-rsa-size", "send an RSA key of 2048 to 4096 bits")
+    RSA_EXPONENT = ("recipient-rsa-exponent", "send an RSA key with the usual exponent, 65537")
     RSA_MODULUS = ("recipient-rsa-modulus", "this RSA key is not valid; make a new one")
     UNUSABLE = ("recipient-unusable", "nothing can be sealed to this key; make a new one")
 

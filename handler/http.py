@@ -109,6 +109,17 @@ def parse_event(event: object) -> Request:
     )
 
 
+def is_timer(event: object) -> bool:
+    """Tell whether `event` is that of SCF's timer trigger (583/9708).
+
+    SECURITY BOUNDARY: a timer event asks for no proof. Over HTTP it cannot arrive: the platform wraps
+    every HTTP request, whatever its body, in an event that has `httpMethod`, `path` and `headers`.
+    """
+    if not isinstance(event, dict) or event.get("Type") != "Timer":
+        return False
+    return not {"httpMethod", "path", "headers", "body", "requestContext"} & event.keys()
+
+
 def _headers(headers: object) -> Mapping[str, str]:
     if headers is None:
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from handler import application
@@ -29,7 +30,7 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
     invocation = Invocation.begin(context, environ, _CLOCK)
     try:
         if _Container.application is None:
-            _Container.application = application.build(environ, _CLOCK)
+            _Container.application = application.build(environ, _CLOCK, lambda: sys.stdout)
         response = _Container.application.handle(event, invocation)
     except KeyPairFunctionError as error:
         # Settings or policy; the text names variables and key paths, never values.

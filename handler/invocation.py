@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIME_LIMIT = 15.0
 """Seconds, where the context names none."""
+LONGEST = 60.0
+"""Seconds after which a request is given up, however long the platform would let it run."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -87,7 +89,7 @@ class Invocation:
         seconds = DEFAULT_TIME_LIMIT
         if isinstance(limit, int) and limit > 1:  # 1: True is an int too
             seconds = limit / 1000
-        return cls(request_id, Deadline(clock, clock.monotonic() + seconds), environ)
+        return cls(request_id, Deadline(clock, clock.monotonic() + min(seconds, LONGEST)), environ)
 
     def credentials(self) -> Credentials:
         """Return the credentials of this very call: SCF renews them in the environment, call by call."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from handler import key_material, sealing
+from handler import key_material, sealing, settling
 from handler.audit import Decision
 from handler.claims import State
 from handler.errors import (
     CloudAnswerInvalid,
     KeyPairFunctionError,
+    NameTaken,
     OutcomeUnknown,
     PolicyInvalid,
     RecipientRefused,
+    RequestRefused,
     StoreUnavailable,
 )
-from handler.order import CALLER_TAG, ORDER_TAG
+from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
     Connect: TypeAlias = Callable[[Credentials, str, Deadline], Cvm]
     """Credentials, region and deadline -> the API there."""
+
+
+_TRIES = 3
+"""Calls of CreateKeyPair for one request, where each one before left nothing behind."""
 
 
 class SealedPrivateKey(BaseModel):
@@ -59,6 +64,7 @@ class IssuedKeyPair(BaseModel):
     public_key: str
     fingerprint: str
     created_at: str
+    expires_at: str | None
     sealed_private_key: SealedPrivateKey
     request_id: str
 
@@ -90,52 +96,96 @@ class Issuer:
         envelope = _address(granted.recipients, brought=len(order.recipients))
         trail.note(recipients=envelope.fingerprints)
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
-
-        digest = order.digest()
+        # The digest is of what was asked, not of what the policy made of it: the same request stays the
+        # same when the policy changes.
         lease = invocation.deadline.remaining()
-        claim = self.claims.claim(caller_id, idempotency_key, digest, lease)
+        claim = self.claims.claim(caller_id, idempotency_key, order.digest(), lease)
         if claim.answer is not None:
             return _replay(claim.answer, trail)
-
-        tags = {
-            **order.tags,
-            ORDER_TAG: hashlib.sha256(f"{caller_id}\n{idempotency_key}\n{digest}".encode()).hexdigest(),
-            CALLER_TAG: caller_id,
-        }
+        work = _Work(granted, caller_id, invocation.request_id, envelope, claim, cvm, self.clock, trail)
         try:
-            trail.write(Decision.INTENT)
-            claim.advance(State.CREATING)
-            created = cvm.create_key_pair(order.name, order.project_id, tags)
+            return work.issue()
         except OutcomeUnknown:
-            _leave(claim, State.UNKNOWN)
+            claim.leave(State.UNKNOWN)
+            raise
+        except KeyPairFunctionError:
+            claim.leave(State.UNDONE)
             raise
         except BaseException:
-            _leave(claim, State.UNDONE)
+            # A defect of this function: nothing is known of how far it came.
+            claim.leave(State.UNKNOWN)
             raise
-        trail.note(key_id=created.key_id, upstream_request_id=created.request_id)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One order, from its claim to its answer."""
+
+    order: KeyPairOrder
+    caller_id: str
+    request_id: str
+    envelope: sealing.AgeEnvelope
+    claim: Claim
+    cvm: Cvm
+    clock: Clock
+    trail: AuditTrail
+
+    def issue(self) -> IssuedKeyPair:
+        if self.claim.unsettled:
+            self._clear()
+        self.trail.write(Decision.INTENT)
+        self.claim.begin()
+        expires_at = None
+        if self.order.expires_in is not None:
+            expires_at = _rfc3339(self.clock.now() + self.order.expires_in)
+        created = self._create(expires_at)
         try:
-            issued = self._seal(created, order, envelope, invocation.request_id)
-            trail.note(fingerprint=issued.fingerprint)
-            trail.write(Decision.ISSUED)
-            claim.advance(State.SEALED, issued.model_dump_json())
+            issued = self._seal(created, expires_at)
+            self.trail.note(fingerprint=issued.fingerprint)
+            self.trail.write(Decision.ISSUED)
+            self.claim.finish(issued.model_dump_json())
+        except OutcomeUnknown:
+            # Only `finish` raises it here: the answer may be stored, so the key pair has to stay.
+            raise
         except BaseException:
             # Whatever it was, the caller does not get this key: it must not stay.
-            _undo(cvm, created, claim)
+            self._undo()
             raise
         return issued
 
-    def _seal(
-        self, created: CreatedKeyPair, order: KeyPairOrder, envelope: sealing.AgeEnvelope, request_id: str
-    ) -> IssuedKeyPair:
+    def _create(self, expires_at: str | None) -> CreatedKeyPair:
+        """Call CreateKeyPair until it is known what came of it, a few times at most.
+
+        Each time it is not known, what it may have made is removed first. `doubt` is the last call of
+        which nothing was found: its effect may still come, and until it has, no failure is certain.
+        """
+        tags = {**self.order.tags, ORDER_TAG: str(self.claim.mark), CALLER_TAG: self.caller_id}
+        if expires_at is not None:
+            tags[EXPIRES_TAG] = expires_at
+        doubt: OutcomeUnknown | None = None
+        for _ in range(_TRIES):
+            try:
+                created = self.cvm.create_key_pair(self.order.name, self.order.project_id, tags)
+            except OutcomeUnknown as error:
+                doubt = None if self._clear() else error
+            except NameTaken as error:
+                # By a call whose effect came late or whose maker died; `clear` raises if by somebody else.
+                if not self._clear():
+                    raise doubt or error from None
+                doubt = None
+            except KeyPairFunctionError as error:
+                raise doubt or error from None
+            else:
+                self.trail.note(key_id=created.key_id, upstream_request_id=created.request_id)
+                return created
+        raise doubt or CloudAnswerInvalid("create-never-certain")
+
+    def _seal(self, created: CreatedKeyPair, expires_at: str | None) -> IssuedKeyPair:
+        order = self.order
         if created.key_name != order.name:
             raise CloudAnswerInvalid("answer-other-name")
         checked = key_material.check(created.public_key, created.private_key)
-        sealed = SealedPrivateKey(
-            format=envelope.format,
-            recipients=envelope.fingerprints,
-            ciphertext=envelope.seal(key_material.convert(checked.private_key, order.private_key_format)),
-            open_with=envelope.open_with(order.name),
-        )
+        private_key = key_material.convert(checked.private_key, order.private_key_format)
         return IssuedKeyPair(
             key_id=created.key_id,
             key_name=order.name,
@@ -144,9 +194,28 @@ class Issuer:
             public_key=checked.public_key,
             fingerprint=checked.fingerprint,
             created_at=_rfc3339(self.clock.now()),
-            sealed_private_key=sealed,
-            request_id=request_id,
+            expires_at=expires_at,
+            sealed_private_key=SealedPrivateKey(
+                format=self.envelope.format,
+                recipients=self.envelope.fingerprints,
+                ciphertext=self.envelope.seal(private_key),
+                open_with=self.envelope.open_with(order.name),
+            ),
+            request_id=self.request_id,
         )
+
+    def _undo(self) -> None:
+        """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
+        # By its name and tag, not by the id in the answer, which is what may just have failed a check.
+        try:
+            removed = self._clear()
+        except RequestRefused:
+            removed = False
+        if not removed:
+            raise OutcomeUnknown("undo-without-effect")
+
+    def _clear(self) -> bool:
+        return settling.clear(self.cvm, self.order.name, self.claim, self.clock, self.trail)
 
 
 def _address(recipients: tuple[str, ...], *, brought: int) -> sealing.AgeEnvelope:
@@ -167,24 +236,6 @@ def _replay(answer: str, trail: AuditTrail) -> IssuedKeyPair:
     trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
     trail.write(Decision.REPLAYED)
     return issued
-
-
-def _undo(cvm: Cvm, created: CreatedKeyPair, claim: Claim) -> None:
-    try:
-        cvm.delete_key_pair(created.key_id)
-    except KeyPairFunctionError:
-        _leave(claim, State.UNKNOWN)
-        raise OutcomeUnknown("undo-failed") from None
-    _leave(claim, State.UNDONE)
-
-
-def _leave(claim: Claim, state: State) -> None:
-    try:
-        claim.advance(state)
-    except StoreUnavailable:
-        # The claim stays as it is until its lease ends; that the store is down is not what the caller
-        # has to hear about first.
-        return
 
 
 def _rfc3339(seconds: float) -> str:

@@ -68,7 +68,8 @@ def _problem(public_key: str, private_pem: bytes) -> tuple[str | None, list[str]
 
 
 def _load(private_pem: bytes) -> rsa.RSAPrivateKey:
-    # The full check of the primes costs as much as making a key, 36 ms; `_belongs` proves what matters.
+    # The full check, that the primes are primes, costs as much as making a key, 36 ms; `_belongs` proves
+    # what matters.
     key = serialization.load_pem_private_key(private_pem, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("not RSA")
@@ -76,13 +77,26 @@ def _load(private_pem: bytes) -> rsa.RSAPrivateKey:
 
 
 def _belongs(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> bool:
-    """Sign with one half and verify with the other: the private numbers may contradict the modulus."""
+    """Tell whether all private numbers fit the modulus, and what one half signs the other one verifies.
+
+    The signature alone proves too little: OpenSSL signs with the numbers that still work where others are
+    damaged, and programs that use those would fail.
+    """
+    numbers = private.private_numbers()
+    p, q, d = numbers.p, numbers.q, numbers.d
     try:
+        # RFC 8017 section 3.2
+        fits = (
+            p * q == numbers.public_numbers.n
+            and _EXPONENT * d % (p - 1) == _EXPONENT * d % (q - 1) == 1
+            and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
+            and numbers.iqmp * q % p == 1
+        )
         signature = private.sign(b"", padding.PKCS1v15(), hashes.SHA256())
         public.verify(signature, b"", padding.PKCS1v15(), hashes.SHA256())
-    except Exception:  # noqa: BLE001  # InvalidSignature, or whatever OpenSSL says of inconsistent numbers
+    except Exception:  # noqa: BLE001  # a prime of 1, InvalidSignature, or whatever OpenSSL says of such numbers
         return False
-    return True
+    return fits
 
 
 def convert(private_key: SecretBytes, wanted: PrivateKeyFormat) -> SecretBytes:

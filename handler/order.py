@@ -21,6 +21,8 @@ TAG_PREFIX = "keypair-function:"
 ORDER_TAG = TAG_PREFIX + "order"
 """Marks a key pair as made by this function for one order. Only key pairs that carry it are ever deleted."""
 CALLER_TAG = TAG_PREFIX + "caller"
+EXPIRES_TAG = TAG_PREFIX + "expires"
+"""When the sweeper removes the key pair, RFC 3339 in UTC."""
 
 # `qcs:` and `project:` are reserved by the cloud, the last by this function: a request that could set
 # the order tag could make somebody else's key pair look like the function's own.
@@ -56,6 +58,19 @@ KeyName = Annotated[
 ProjectId = Annotated[int, BeforeValidator(_whole_number), Field(strict=True, ge=0, le=2**63 - 1)]
 Region = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=r"^[a-z]+(-[a-z0-9]+)+$")]
 
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(duration: str) -> int:
+    """Return the seconds in a duration such as `30d`."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+Duration = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=6, pattern=r"^[1-9][0-9]*[mhd]$")
+]
+"""Minutes, hours or days: `90m`, `12h`, `30d`."""
+
 _TAG_TEXT = r"^[\p{L}\p{N}+\-=._:/@()]([\p{L}\p{N}+\-=._:/@() ]*[\p{L}\p{N}+\-=._:/@()])?$"
 TagKey = Annotated[
     str, StringConstraints(strict=True, max_length=127, pattern=_TAG_TEXT), AfterValidator(_tag_key)
@@ -82,6 +97,8 @@ class KeyPairOrder:
     recipients: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    expires_in: int | None = None
+    """Seconds after which the key pair is to be removed."""
 
     def digest(self) -> str:
         """Return 64 hexadecimal digits that two orders share only if they ask for the same."""
@@ -92,5 +109,6 @@ class KeyPairOrder:
             list(self.recipients),
             sorted(self.tags.items()),
             self.private_key_format.value,
+            self.expires_in,
         ]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from handler.errors import NotGranted, PolicyInvalid, RecipientProblem, RecipientRefused
-from handler.order import RECIPIENTS_LIMIT, KeyPairOrder, ProjectId, Region, TagKey
+from handler.order import RECIPIENTS_LIMIT, Duration, ProjectId, Region, TagKey, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from handler.order import KeyPairOrder
 
 # Slash and comma would end the id inside an Authorization header.
 CallerId = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -55,6 +57,9 @@ class Grant(_PolicyPart):
     optional_tags: dict[TagKey, ValuePattern] = Field(
         default_factory=dict, description='a table of tags and value patterns, for example { note = "*" }'
     )
+    longest_expiry: Duration | None = Field(
+        default=None, description='a duration such as "12h" or "30d", after which key pairs are removed'
+    )
     own_recipients: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="true where a request may bring its own recipients, else false"
     )
@@ -77,7 +82,15 @@ class Grant(_PolicyPart):
                 return "tag"
         if order.recipients and not self.own_recipients:
             return "own-recipients"
+        longest = self.longest
+        if longest is not None and order.expires_in is not None and order.expires_in > longest:
+            return "expiry"
         return None
+
+    @property
+    def longest(self) -> int | None:
+        """The longest life of a key pair in seconds; None where it may live for ever."""
+        return None if self.longest_expiry is None else seconds(self.longest_expiry)
 
 
 class Caller(_PolicyPart):
@@ -108,6 +121,12 @@ class Policy(_PolicyPart):
     )
     callers: dict[CallerId, Caller] = Field(description="a table [callers.NAME] for each caller")
 
+    @property
+    def regions(self) -> frozenset[str]:
+        """All regions that are granted to somebody."""
+        grants = [grant for caller in self.callers.values() for grant in caller.grants]
+        return frozenset(region for grant in grants for region in grant.regions)
+
     @classmethod
     def parse(cls, data: object) -> Policy:
         """Return the policy in `data` (parsed TOML or JSON).
@@ -130,9 +149,10 @@ class Policy(_PolicyPart):
         return cls.parse(data)
 
     def grant(self, caller_id: str, order: KeyPairOrder) -> KeyPairOrder:
-        """Return `order` with its final recipients, if the policy grants it to the caller.
+        """Return `order` with its final recipients and expiry, if the policy grants it to the caller.
 
-        They are its own ones, else those registered for the caller, and escrow in either case.
+        The recipients are its own ones, else those registered for the caller, and escrow in either case.
+        An order that names no expiry gets the longest that its grant allows.
 
         Raises NotGranted, or RecipientRefused where nobody could open the result.
         """
@@ -140,12 +160,14 @@ class Policy(_PolicyPart):
         refusals = [grant.refuses(order) for grant in caller.grants]
         if None not in refusals:
             raise NotGranted(f"not-granted-{refusals[0]}")
+        longest = caller.grants[refusals.index(None)].longest
         own = order.recipients or caller.recipients
         # Escrow alone would make a key that its caller cannot open.
         if not own:
             raise RecipientRefused(RecipientProblem.MISSING)
         escrow = [recipient for recipient in self.escrow if recipient not in own]
-        return replace(order, recipients=(*own, *escrow))
+        expires_in = longest if order.expires_in is None else order.expires_in
+        return replace(order, recipients=(*own, *escrow), expires_in=expires_in)
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -21,6 +21,12 @@ PACKED_POLICY = Path(__file__).with_name("policy.json")
 
 _SECRET_BYTES = 32
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
+# No `?`: redis-py takes options from there, those that switch the check of certificates off among them.
+_STORE = re.compile(
+    r"memory:|sqlite:/.+|rediss?://([^\s/?#@]*@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])"
+    r"(:(?P<port>[0-9]{1,5}))?(/[0-9]{1,4})?"
+)
+_HIGHEST_PORT = 65535
 
 
 def _secret(value: object) -> object:
@@ -35,6 +41,13 @@ def _hosts(value: object) -> object:
     if not all(_HOST.fullmatch(host) for host in hosts):
         raise ValueError("not a list of host names")
     return hosts
+
+
+def _store(value: object) -> object:
+    matched = _STORE.fullmatch(str(value))
+    if not matched or int(matched["port"] or 0) > _HIGHEST_PORT:
+        raise ValueError("not the address of a store")
+    return value
 
 
 class Settings(BaseModel):
@@ -57,8 +70,11 @@ class Settings(BaseModel):
         default=None, repr=False, description="the master secret before the last rotation, or nothing"
     )
     policy: Path = Field(default=PACKED_POLICY, description="the path of a policy compiled to JSON")
-    store: Annotated[str, StringConstraints(pattern=r"^memory:$")] = Field(
-        default="memory:", description="memory:"
+    store: Annotated[str, BeforeValidator(_store)] = Field(
+        default="memory:",
+        repr=False,  # it may hold a password
+        description="memory: or sqlite:/ABSOLUTE/PATH or redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], "
+        "rediss:// for TLS; percent-encode what is not a letter or digit in USER and PASSWORD",
     )
     cvm_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.:-]+$")] | None = Field(
         default=None, description="https://HOST or http://HOST:PORT of the CVM API; for the emulator"

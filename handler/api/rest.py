@@ -10,10 +10,12 @@ from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from handler.api.fields import WireModel, read
+from handler.claims import ANSWER_TTL
 from handler.door import Wish
 from handler.errors import KeyPairFunctionError, MalformedRequest, MethodNotAllowed, Unauthenticated
 from handler.http import Response, json_response, parse_json_object, require_json
 from handler.order import (  # pydantic reads the annotations at run time
+    Duration,
     KeyName,
     KeyPairOrder,
     PrivateKeyFormat,
@@ -21,6 +23,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Recipients,
     Region,
     Tags,
+    seconds,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class KeyPairRequest(WireModel):
     region: Region | None = None
     tags: Tags = Field(default_factory=dict)
     private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    expires_in: Duration | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class RestDoor:
             recipients=tuple(body.recipients or ()),
             tags=body.tags,
             private_key_format=body.private_key_format,
+            expires_in=None if body.expires_in is None else seconds(body.expires_in),
         )
         return Wish(order, idempotency_key)
 
@@ -93,6 +98,7 @@ class RestDoor:
                 "publicKey": issued.public_key,
                 "fingerprint": issued.fingerprint,
                 "createdAt": issued.created_at,
+                "expiresAt": issued.expires_at,
                 "sealedPrivateKey": {
                     "format": sealed.format,
                     "recipients": list(sealed.recipients),
@@ -101,6 +107,7 @@ class RestDoor:
                 },
                 "requestId": issued.request_id,
             },
+            headers={"Idempotency-Key-TTL": str(ANSWER_TTL)},
         )
 
     def refuse(self, error: KeyPairFunctionError, request_id: str) -> Response:

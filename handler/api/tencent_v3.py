@@ -19,6 +19,7 @@ from handler.errors import FieldProblem
 from handler.http import Response, json_response, parse_json_object, require_json
 from handler.order import (  # pydantic reads the annotations at run time
     TAGS_LIMIT,
+    Duration,
     KeyName,
     KeyPairOrder,
     PrivateKeyFormat,
@@ -27,6 +28,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     TagKey,
     TagValue,
+    seconds,
 )
 
 if TYPE_CHECKING:
@@ -84,8 +86,8 @@ class _TagSpecification(_Part):
 class CreateKeyPairRequest(_Part):
     """The body of a request, its fields in PascalCase.
 
-    CVM's parameters, and four of this function: Recipients, PrivateKeyFormat, Region, and ClientToken, the
-    name by which other actions of the cloud know an idempotency key.
+    CVM's parameters, and five of this function: Recipients, PrivateKeyFormat, Region, ExpiresIn, and
+    ClientToken, the name by which other actions of the cloud know an idempotency key.
     """
 
     key_name: KeyName
@@ -94,6 +96,7 @@ class CreateKeyPairRequest(_Part):
     recipients: Recipients | None = None
     private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
     region: Region | None = None
+    expires_in: Duration | None = None
     client_token: Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")] | None = (
         None
     )
@@ -135,6 +138,7 @@ class TencentV3Door:
             recipients=tuple(body.recipients or ()),
             tags={tag.key: tag.value for tag in tags},
             private_key_format=body.private_key_format,
+            expires_in=None if body.expires_in is None else seconds(body.expires_in),
         )
         token = body.client_token
         return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token}")
@@ -155,6 +159,7 @@ class TencentV3Door:
                 "SealedWith": sealed.format,
                 "SealedTo": list(sealed.recipients),
                 "OpenWith": sealed.open_with,
+                "ExpiresAt": issued.expires_at,
                 "RequestId": issued.request_id,
             }
         )

@@ -27,6 +27,7 @@ from handler.errors import (
     QuotaReached,
     TagsRefused,
 )
+from handler.order import ORDER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ UNDO_RESERVE = 5.0
 """Seconds kept back from a create, so that what it made can be taken back."""
 
 _ANSWER_LIMIT = 1024 * 1024
+_PAGE = 100
 _BACK_OFF_FIRST = 0.2
 _BACK_OFF_LONGEST = 2.0
 
@@ -94,7 +96,7 @@ class CreatedKeyPair:
 
 @dataclass(frozen=True)
 class KeyPairSummary:
-    """A key pair as DescribeKeyPairs lists it."""
+    """A key pair as DescribeKeyPairs lists it; `created_at` is `YYYY-MM-DDThh:mm:ssZ`, or empty."""
 
     key_id: str
     key_name: str
@@ -129,6 +131,10 @@ class _Listed(_Wire):
     KeyName: str
     Tags: list[_Tag] | None = None
     CreatedTime: str | None = None
+
+    def summary(self) -> KeyPairSummary:
+        tags = {tag.Key: tag.Value for tag in self.Tags or ()}
+        return KeyPairSummary(self.KeyId, self.KeyName, tags, self.CreatedTime or "")
 
 
 class _KeyPairs(_Wire):
@@ -185,7 +191,7 @@ class Cvm:
                 }
             ],
         }
-        answer = self._until_not_throttled("CreateKeyPair", parameters)
+        answer = self._until_not_throttled("CreateKeyPair", parameters, reserve=UNDO_RESERVE)
         if isinstance(answer, _Failure):
             raise _as_seen(_create_error(answer), answer)
         created = _parse(_Created, answer)
@@ -195,29 +201,57 @@ class Cvm:
         pair = created.KeyPair
         return CreatedKeyPair(pair.KeyId, pair.KeyName, pair.PublicKey, pair.PrivateKey, created.RequestId)
 
-    def delete_key_pair(self, key_id: str) -> None:
-        """Delete a key pair, or find that it does not exist. Raises OutcomeUnknown if it may be left."""
-        answer = self._call("DeleteKeyPairs", {"KeyIds": [key_id]}, reserve=0)
-        if isinstance(answer, _Failure) and answer.code != "InvalidKeyPairId.NotFound":
-            raise _as_seen(OutcomeUnknown("delete-" + _family(answer.code)), answer)
+    def find_key_pairs(self, name: str) -> list[KeyPairSummary]:
+        """Return the key pairs that the cloud finds by `name`; raise OutcomeUnknown if it does not say."""
+        return self._describe([{"Name": "key-name", "Values": [name]}])
+
+    def marked_key_pairs(self) -> list[KeyPairSummary]:
+        """Return all key pairs with an order tag; raise OutcomeUnknown if the cloud does not say."""
+        return self._describe([{"Name": "tag-key", "Values": [ORDER_TAG]}])
+
+    def _describe(self, filters: list[dict[str, object]]) -> list[KeyPairSummary]:
+        found: list[KeyPairSummary] = []
+        while True:
+            page = {"Filters": filters, "Offset": len(found), "Limit": _PAGE}
+            answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=0)
+            if isinstance(answer, _Failure):
+                raise _as_seen(OutcomeUnknown("describe-" + _family(answer.code)), answer)
+            listed = _parse(_KeyPairs, answer)
+            if listed is None:
+                raise OutcomeUnknown("describe-undecodable")
+            found += [pair.summary() for pair in listed.KeyPairSet]
+            if not listed.KeyPairSet or len(found) >= listed.TotalCount:
+                return found
+
+    def delete_key_pair(self, key_id: str) -> bool:
+        """Delete a key pair, or find that it is gone; return False if an instance or image uses it.
+
+        Raises OutcomeUnknown if it may be left.
+        """
+        answer = self._until_not_throttled("DeleteKeyPairs", {"KeyIds": [key_id]}, reserve=0)
+        if not isinstance(answer, _Failure) or answer.code == "InvalidKeyPairId.NotFound":
+            return True
+        if answer.code == "InvalidParameterValue.KeyPairNotSupported":
+            return False
+        raise _as_seen(OutcomeUnknown("delete-" + _family(answer.code)), answer)
 
     def _until_not_throttled(
-        self, action: str, parameters: Mapping[str, object]
+        self, action: str, parameters: Mapping[str, object], *, reserve: float
     ) -> dict[str, Any] | _Failure:
         back_off = _BACK_OFF_FIRST
         while True:
-            answer = self._call(action, parameters, reserve=UNDO_RESERVE)
+            answer = self._call(action, parameters, reserve)
             if not isinstance(answer, _Failure) or not answer.code.startswith(_THROTTLED):
                 return answer
             # The one answer that says 'not executed, come again'. Jitter keeps callers apart.
             pause = back_off * (0.5 + self._jitter() / 2)
-            if self._deadline.remaining() - pause < UNDO_RESERVE + CALL_MINIMUM:
+            if self._deadline.remaining() - pause < reserve + CALL_MINIMUM:
                 return answer
             self._deadline.clock.sleep(pause)
             back_off = min(back_off * 2, _BACK_OFF_LONGEST)
 
     def _call(
-        self, action: str, parameters: Mapping[str, object], *, reserve: float
+        self, action: str, parameters: Mapping[str, object], reserve: float
     ) -> dict[str, Any] | _Failure:
         seconds = min(CALL_TIMEOUT, self._deadline.remaining() - reserve)
         if seconds < CALL_MINIMUM:

@@ -17,7 +17,9 @@ RECIPIENT_LIMIT = 16 * 1024
 """Characters of one recipient."""
 
 # Looked for before anything else, so that no parser, error or log ever handles a private key.
-_PRIVATE = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-|\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE)
+_PRIVATE = re.compile(
+    r"PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-|\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
 
 
@@ -38,10 +40,10 @@ def address(recipients: Sequence[str]) -> AgeEnvelope:
 
 
 def _plain(recipient: str) -> str:
-    if len(recipient) > RECIPIENT_LIMIT:
-        raise RecipientRefused(RecipientProblem.TOO_LONG)
     if _PRIVATE.search(recipient):
         raise RecipientRefused(RecipientProblem.PRIVATE)
+    if len(recipient) > RECIPIENT_LIMIT:
+        raise RecipientRefused(RecipientProblem.TOO_LONG)
     if _CONTROL.search(recipient):
         raise RecipientRefused(RecipientProblem.CONTROL_CHARACTERS)
     text = recipient.strip()

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 PyrageRecipient: TypeAlias = "pyrage.x25519.Recipient | pyrage.ssh.Recipient"
 
+_P = 2**255 - 19
+"""The field of Curve25519, in X25519 and Ed25519 alike."""
 _X25519_LENGTH = 32
-_RSA_BITS = range(2048, 8192 + 1)
-_RSA_EXPONENT_MINIMUM = 65537
+# pyrage takes no longer modulus.
+_RSA_BITS = range(2048, 4096 + 1)
+# age cannot read an RSA key with an exponent of 2^31 or more (Go, crypto/rsa).
+_RSA_EXPONENTS = range(65537, 2**31)
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT, without the options: one type, one blob, one comment.
 _SSH_LINE = re.compile(
@@ -60,8 +64,6 @@ def parse_recipient(text: str) -> Recipient:
 
 
 def _x25519(text: str) -> Recipient:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
-
     try:
         # The checksum first: only then is the human-readable part known to be what was meant.
         human, point = bech32.decode(text)
@@ -71,7 +73,11 @@ def _x25519(text: str) -> Recipient:
     # choose a program for age to run (CVE-2024-56327).
     if human != "age" or len(point) != _X25519_LENGTH:
         raise RecipientRefused(RecipientProblem.PLUGIN)
-    _require_full_order(X25519PublicKey.from_public_bytes(point).public_bytes_raw())
+    _require_full_order(point)
+    # RFC 7748 section 5 takes other spellings of a point: the top bit set, or a number of p and more. age
+    # hashes the spelling, so the owner, whose key gives the usual one, could not open the envelope.
+    if int.from_bytes(point, "little") >= _P:
+        raise RecipientRefused(RecipientProblem.UNUSABLE)
     return Recipient(text, "key.txt", _accepted(pyrage.x25519.Recipient.from_str, text))
 
 
@@ -81,7 +87,8 @@ def _ssh(key_type: str, encoded: str) -> Recipient:
         fields = _ssh_strings(blob)
     except ValueError:
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED) from None
-    if not fields or fields[0] != key_type.encode():
+    # Python's decoder lets padding and unused bits vary; OpenSSH does not.
+    if not fields or fields[0] != key_type.encode() or base64.b64encode(blob).decode() != encoded:
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     if key_type == "ssh-ed25519":
         _vet_ed25519(fields[1:])
@@ -111,15 +118,15 @@ def _vet_ed25519(fields: list[bytes]) -> None:
     if len(fields) != 1 or len(fields[0]) != _X25519_LENGTH:
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     # RFC 8032 section 5.1.3. Neither cryptography nor pyrage checks that the point is on the curve.
-    p = 2**255 - 19
     y = int.from_bytes(fields[0], "little") & (2**255 - 1)
-    d = -121665 * pow(121666, -1, p) % p
-    x_squared = (y * y - 1) * pow(d * y * y + 1, -1, p) % p
-    if y >= p or pow(x_squared, (p - 1) // 2, p) == p - 1:
+    d = -121665 * pow(121666, -1, _P) % _P
+    x_squared = (y * y - 1) * pow(d * y * y + 1, -1, _P) % _P
+    if y >= _P or pow(x_squared, (_P - 1) // 2, _P) == _P - 1:
         raise RecipientRefused(RecipientProblem.ED25519_POINT)
     # What age does with it (RFC 7748 section 4.1); pyrage accepts points of low order, and such an
-    # envelope opens with no private key at all. y = 1 has no counterpart: 0 stands for it.
-    u = (1 + y) * pow(1 - y, -1, p) % p if y != 1 else 0
+    # envelope opens with no private key at all. y = 1 has no counterpart: 0 stands for it. A point of
+    # mixed order is harmless: X25519's scalars are multiples of 8, which its small part does not survive.
+    u = (1 + y) * pow(1 - y, -1, _P) % _P if y != 1 else 0
     _require_full_order(u.to_bytes(_X25519_LENGTH, "little"))
 
 
@@ -143,7 +150,7 @@ def _vet_rsa(fields: list[bytes]) -> None:
     exponent, modulus = (int.from_bytes(number, "big") for number in fields)
     if modulus.bit_length() not in _RSA_BITS:
         raise RecipientRefused(RecipientProblem.RSA_SIZE)
-    if exponent < _RSA_EXPONENT_MINIMUM or exponent % 2 == 0 or exponent.bit_length() > 32:  # noqa: PLR2004
+    if exponent not in _RSA_EXPONENTS or exponent % 2 == 0:
         raise RecipientRefused(RecipientProblem.RSA_EXPONENT)
     if modulus % 2 == 0:
         raise RecipientRefused(RecipientProblem.RSA_MODULUS)
@@ -152,8 +159,11 @@ def _vet_rsa(fields: list[bytes]) -> None:
 def _accepted(parse: Callable[[str], PyrageRecipient], text: str) -> PyrageRecipient:
     try:
         return parse(text)
-    except pyrage.RecipientError:
-        raise RecipientRefused(RecipientProblem.UNUSABLE) from None
+    except BaseException as refusal:
+        if not _is_of_pyrage(refusal):
+            raise
+    # Raised out here, without pyrage's error as its context: that may quote the text.
+    raise RecipientRefused(RecipientProblem.UNUSABLE)
 
 
 @dataclass(frozen=True)
@@ -171,34 +181,40 @@ class AgeEnvelope:
 
     def open_with(self, key_name: str) -> str:
         """Return the command by which the first recipient opens the envelope, saved as `KEYNAME.age`."""
-        # A redirect under umask 077: ssh refuses a private key that others can read.
+        # umask 077: ssh refuses a private key that others can read. `-o` and not a redirect: a failure
+        # leaves no empty file.
         identity = self.recipients[0].identity
-        return f"(umask 077 && age -d -i {identity} {key_name}.age > {key_name}.pem)"
+        return f"(umask 077 && age -d -i {identity} -o {key_name}.pem {key_name}.age)"
 
     def seal(self, private_key: SecretBytes) -> str:
         """Return the armored envelope; raise SealingFailed."""
-        return _encrypt(private_key.get_secret_value(), self.recipients)
+        envelope = _encrypt(private_key.get_secret_value(), self.recipients)
+        # Raised here, not there: no error may hold the frame with the plain text, or pyrage's error with it.
+        if envelope is None:
+            raise SealingFailed
+        return envelope
 
     def try_seal(self) -> None:
         """Seal a harmless text, so that a key which cannot be used is found before a key pair exists.
 
         Raises RecipientRefused.
         """
-        try:
-            _encrypt(b"trial", self.recipients)
-        except SealingFailed:
-            raise RecipientRefused(RecipientProblem.UNUSABLE) from None
+        if _encrypt(b"trial", self.recipients) is None:
+            raise RecipientRefused(RecipientProblem.UNUSABLE)
 
 
-def _encrypt(plaintext: bytes, recipients: tuple[Recipient, ...]) -> str:
+def _encrypt(plaintext: bytes, recipients: tuple[Recipient, ...]) -> str | None:
     try:
         return pyrage.encrypt(plaintext, [recipient.key for recipient in recipients], armored=True).decode()
-    except pyrage.EncryptError:
-        pass
-    except BaseException as panic:
-        # A panic inside pyrage is a BaseException that is no Exception; it must not end the process with
-        # a key pair made and not sealed.
-        if type(panic).__name__ != "PanicException":
+    except BaseException as refusal:
+        if not _is_of_pyrage(refusal):
             raise
-    # Raised out here: an exception that holds the frame with the plain text as its context must not exist.
-    raise SealingFailed
+    return None
+
+
+def _is_of_pyrage(error: BaseException) -> bool:
+    # A panic inside pyrage is a BaseException that is no Exception, of a class that cannot be imported; it
+    # must not end the process with a key pair made and not sealed.
+    return isinstance(error, (pyrage.RecipientError, pyrage.EncryptError)) or (
+        type(error).__name__ == "PanicException"
+    )

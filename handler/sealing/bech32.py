@@ -17,7 +17,7 @@ def decode(text: str) -> tuple[str, bytes]:
     Lower case only, as age writes it. age does without the length limit of BIP 173.
     """
     human, separator, data = text.rpartition("1")
-    if not separator or not human or text != text.lower() or not text.isascii():
+    if not separator or not human or text != text.lower() or not all("!" <= c <= "~" for c in human):
         raise ValueError("not bech32")
     if len(data) < _CHECKSUM_LENGTH or any(character not in _ALPHABET for character in data):
         raise ValueError("not bech32")

@@ -1,0 +1,284 @@
+import re
+import secrets
+import string
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from .errors import ApiError
+from .faults import ExtraText, Fault, Mismatch, NoFinalNewline, NoKeyPair, OtherName, SkeyComment, Weak
+from .keys import Key, KeyPool, weak_key
+from .state import KeyPair, PublicKeyTakenError, State
+
+_KEY_ID_CHARACTERS = string.digits + string.ascii_lowercase
+_KEY_ID = re.compile(r"skey-[0-9a-z]{8}")
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+_LONGEST_NAME = 25
+_KEY_IDS_AT_ONCE = 100
+_LARGEST_PAGE = 100
+_FILTERS = 10
+_FILTER_VALUES = 5
+_TAGS = 50
+_LONGEST_TAG_KEY = 127
+_LONGEST_TAG_VALUE = 255
+_FILTER_NAMES = {"project-id", "key-name", "tag-key", "tag-value"}
+_RESERVED_TAG_PREFIXES = ("qcs:", "project:")
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_pascal)
+
+
+class _Tag(_Parameters):
+    key: str
+    value: str
+
+
+class _TagSpecification(_Parameters):
+    resource_type: str
+    tags: list[_Tag]
+
+
+class _Filter(_Parameters):
+    name: str
+    values: list[str]
+
+
+class _Create(_Parameters):
+    key_name: str
+    project_id: int
+    tag_specification: list[_TagSpecification] = []
+
+
+class _Import(_Create):
+    public_key: str
+
+
+class _Describe(_Parameters):
+    key_ids: list[str] = []
+    filters: list[_Filter] = []
+    offset: int = 0
+    limit: int = 20
+
+
+class _Delete(_Parameters):
+    key_ids: list[str]
+
+
+Result = dict[str, object]
+Action = Callable[[object, Fault | None], Result]
+_P = TypeVar("_P", bound=_Parameters)
+
+
+class Actions:
+    """The key pair actions of https://cloud.tencent.com/document/api/213/15688.
+
+    Every action takes the decoded body, returns what `Response` holds (without the RequestId),
+    and raises ApiError.
+    """
+
+    def __init__(
+        self, state: State, keys: KeyPool, *, project_ids: frozenset[int], creation_time: Callable[[], float]
+    ) -> None:
+        self._state = state
+        self._keys = keys
+        self._project_ids = project_ids
+        self._creation_time = creation_time
+        self.by_name: Mapping[str, Action] = {
+            "CreateKeyPair": self._create,
+            "DescribeKeyPairs": self._describe,
+            "DeleteKeyPairs": self._delete,
+            "ImportKeyPair": self._import,
+        }
+
+    def _create(self, body: object, fault: Fault | None) -> Result:
+        order = _parsed(_Create, body)
+        tags = self._checked(order, reserved_code="FailedOperation.TagKeyReserved")
+        while True:
+            key = weak_key() if isinstance(fault, Weak) else self._keys.take()
+            try:
+                key_pair = self._add(order, key.public_key, tags)
+            except PublicKeyTakenError:
+                # A pool file that an earlier process used with the same state.
+                continue
+            except ApiError:
+                if not isinstance(fault, Weak):
+                    self._keys.put_back(key)
+                raise
+            break
+        return self._created(key_pair, key, fault)
+
+    def _created(self, key_pair: KeyPair, key: Key, fault: Fault | None) -> Result:
+        private_pem = self._keys.hand_out(key)
+        comment = key_pair.key_id
+        name = key_pair.name
+        match fault:
+            case NoKeyPair():
+                return {}
+            case Mismatch():
+                private_pem = self._keys.hand_out(self._keys.take())
+            case NoFinalNewline():
+                private_pem = private_pem.rstrip("\n")
+            case ExtraText():
+                private_pem = f"Text before the key\n{private_pem}Text after the key\n"
+            case SkeyComment():
+                comment = "skey_112168"
+            case OtherName(name=other_name):
+                name = other_name
+            case _:
+                pass
+        return {
+            "KeyPair": {
+                "KeyId": key_pair.key_id,
+                "KeyName": name,
+                "ProjectId": key_pair.project_id,
+                "PublicKey": f"{key_pair.public_key} {comment}",
+                "PrivateKey": private_pem,
+            }
+        }
+
+    def _import(self, body: object, _fault: Fault | None) -> Result:
+        order = _parsed(_Import, body)
+        tags = self._checked(order, reserved_code="InvalidParameterValue")
+        try:
+            return {"KeyId": self._add(order, _public_key(order.public_key), tags).key_id}
+        except PublicKeyTakenError as taken:
+            raise ApiError("InvalidPublicKey.Duplicate", "The public key exists already.") from taken
+
+    def _describe(self, body: object, _fault: Fault | None) -> Result:
+        query = _parsed(_Describe, body)
+        if query.key_ids and query.filters:
+            raise ApiError("InvalidParameter", "`KeyIds` and `Filters` exclude each other.")
+        _check_key_ids(query.key_ids)
+        if not 1 <= query.limit <= _LARGEST_PAGE:
+            raise ApiError("InvalidParameterValueLimit", f"`Limit` must be 1 to {_LARGEST_PAGE}.")
+        if query.offset < 0:
+            raise ApiError("InvalidParameterValueOffset", "`Offset` must not be negative.")
+        found = self._state.all()
+        if query.key_ids:
+            found = [key_pair for key_pair in found if key_pair.key_id in query.key_ids]
+        if len(query.filters) > _FILTERS:
+            raise ApiError("InvalidParameterValue.LimitExceeded", f"At most {_FILTERS} `Filters`.")
+        for wanted in query.filters:
+            if wanted.name not in _FILTER_NAMES and not wanted.name.startswith("tag:"):
+                raise ApiError("InvalidFilter", f"There is no filter `{wanted.name}`.")
+            if len(wanted.values) > _FILTER_VALUES:
+                raise ApiError(
+                    "InvalidFilterValue.LimitExceeded", f"At most {_FILTER_VALUES} `Values` in a filter."
+                )
+            found = [
+                key_pair
+                for key_pair in found
+                if not _properties(key_pair, wanted.name).isdisjoint(wanted.values)
+            ]
+        page = found[query.offset : query.offset + query.limit]
+        return {"TotalCount": len(found), "KeyPairSet": [key_pair.described() for key_pair in page]}
+
+    def _delete(self, body: object, _fault: Fault | None) -> Result:
+        key_ids = _parsed(_Delete, body).key_ids
+        if not key_ids:
+            raise ApiError("MissingParameter", "The request is missing the parameter `KeyIds`.")
+        _check_key_ids(key_ids)
+        self._state.delete(key_ids)
+        return {}
+
+    def _checked(self, order: _Create, reserved_code: str) -> dict[str, str]:
+        _check_name(order.key_name)
+        if order.project_id not in self._project_ids:
+            raise ApiError("InvalidProjectId.NotFound", f"The project {order.project_id} does not exist.")
+        return _checked_tags(order.tag_specification, reserved_code)
+
+    def _add(self, order: _Create, public_key: str, tags: dict[str, str]) -> KeyPair:
+        key_pair = KeyPair(
+            key_id="skey-" + "".join(secrets.choice(_KEY_ID_CHARACTERS) for _ in range(8)),
+            name=order.key_name,
+            project_id=order.project_id,
+            public_key=public_key,
+            created_at=int(self._creation_time()),
+            tags=tags,
+        )
+        self._state.add(key_pair)
+        return key_pair
+
+
+def _parsed(model: type[_P], body: object) -> _P:
+    try:
+        return model.model_validate(body)
+    except ValidationError as invalid:
+        problem = invalid.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "missing":
+        raise ApiError("MissingParameter", f"The request is missing the parameter `{where}`.")
+    if problem["type"] == "extra_forbidden":
+        raise ApiError("UnknownParameter", f"The parameter `{where}` is not recognized.")
+    raise ApiError("InvalidParameterValue", f"The value of the parameter `{where}` is of the wrong type.")
+
+
+def _check_name(name: str) -> None:
+    # The codes really have no dot between InvalidKeyPairName and the rest.
+    if not name:
+        raise ApiError("InvalidKeyPairNameEmpty", "`KeyName` is empty.")
+    if len(name) > _LONGEST_NAME:
+        raise ApiError("InvalidKeyPairNameTooLong", f"`KeyName` is longer than {_LONGEST_NAME} characters.")
+    if _NAME.fullmatch(name) is None:
+        raise ApiError(
+            "InvalidKeyPairNameIncludeIllegalChar", "`KeyName` may hold letters, digits and underscores only."
+        )
+
+
+def _checked_tags(specifications: list[_TagSpecification], reserved_code: str) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for specification in specifications:
+        if specification.resource_type != "keypair":
+            raise ApiError("InvalidParameterValue", "`ResourceType` must be `keypair`.")
+        for tag in specification.tags:
+            if tag.key.startswith(_RESERVED_TAG_PREFIXES):
+                raise ApiError(reserved_code, f"The prefix of the tag key `{tag.key}` is reserved.")
+            if (
+                not 1 <= len(tag.key) <= _LONGEST_TAG_KEY
+                or not 1 <= len(tag.value) <= _LONGEST_TAG_VALUE
+                or tag.key != tag.key.strip()
+                or tag.value != tag.value.strip()
+                or tag.key in tags
+            ):
+                raise ApiError(
+                    "InvalidParameterValue", "A tag key or value is of a wrong length or form, or repeated."
+                )
+            tags[tag.key] = tag.value
+    if len(tags) > _TAGS:
+        raise ApiError("LimitExceeded.TagResourceQuota", f"A resource carries at most {_TAGS} tags.")
+    return tags
+
+
+def _check_key_ids(key_ids: list[str]) -> None:
+    if len(key_ids) > _KEY_IDS_AT_ONCE:
+        raise ApiError("InvalidParameterValue.LimitExceeded", f"At most {_KEY_IDS_AT_ONCE} `KeyIds`.")
+    for key_id in key_ids:
+        if _KEY_ID.fullmatch(key_id) is None:
+            raise ApiError("InvalidKeyPairId.Malformed", f"`{key_id}` is no key pair id.")
+
+
+def _properties(key_pair: KeyPair, filter_name: str) -> set[str]:
+    return {
+        "project-id": {str(key_pair.project_id)},
+        "key-name": {key_pair.name},
+        "tag-key": set(key_pair.tags),
+        "tag-value": set(key_pair.tags.values()),
+        **{f"tag:{key}": {value} for key, value in key_pair.tags.items()},
+    }.get(filter_name, set())
+
+
+def _public_key(text: str) -> str:
+    """Return `ssh-rsa BASE64`; the server replaces the comment by its own."""
+    try:
+        key = load_ssh_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm) as malformed:
+        raise ApiError("InvalidPublicKey.Malformed", "`PublicKey` is no OpenSSH public key.") from malformed
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ApiError("InvalidPublicKey.Malformed", "`PublicKey` is no RSA key.")
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

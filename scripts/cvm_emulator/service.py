@@ -1,0 +1,127 @@
+"""One call of the API, from the headers and the body to what goes over the wire."""
+
+import json
+import re
+import threading
+import time
+import uuid
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from email.message import Message
+
+from .actions import Actions
+from .answer import Answer, error_answer, json_answer
+from .errors import ApiError
+from .faults import Delay, Fault, FaultQueue
+from .signature import Credential, authenticate
+
+_VERSION = "2017-03-12"
+_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+
+
+class RateLimit:
+    """So many calls of each action within any second; 0 means no limit."""
+
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        self._lock = threading.Lock()
+        self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def check(self, action: str) -> None:
+        """Count a call. Raises ApiError when it is one too many."""
+        with self._lock:
+            now = time.monotonic()
+            recent = self._recent[action]
+            while recent and recent[0] <= now - 1:
+                recent.popleft()
+            if self.per_second and len(recent) >= self.per_second:
+                raise ApiError(
+                    "RequestLimitExceeded", f"More than {self.per_second} calls of {action} in a second."
+                )
+            recent.append(now)
+
+
+class Service:
+    """The API as its callers meet it.
+
+    `wait` pauses for a number of seconds, and returns early, with True, when the emulator is about to end.
+    """
+
+    def __init__(
+        self,
+        actions: Actions,
+        faults: FaultQueue,
+        rate_limit: RateLimit,
+        credential: Credential,
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._actions = actions
+        self._faults = faults
+        self._rate_limit = rate_limit
+        self._credential = credential
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+
+    def calls(self) -> dict[str, int]:
+        """Return how often each action was called, refused calls included."""
+        with self._lock:
+            return dict(self._calls)
+
+    def answer(self, headers: Message, body: bytes) -> Answer:
+        """Perform a `POST /` and return what its caller gets."""
+        request_id = str(uuid.uuid4())
+        try:
+            action = self._admitted(headers, body)
+        except ApiError as refused:
+            return error_answer(refused.code, refused.message, request_id)
+        fault = self._faults.take(action)
+        if fault is not None and fault.after == "before":
+            if not isinstance(fault, Delay):
+                return fault.spoiled(Answer(request_id))
+            if self._wait(fault.seconds):
+                # What comes after the end must not change an account that is kept.
+                return Answer(request_id, cut=True)
+        answer = self._performed(action, headers, body, fault, request_id)
+        if isinstance(fault, Delay) and fault.after == "effect":
+            self._wait(fault.seconds)
+        return answer if fault is None else fault.spoiled(answer)
+
+    def _admitted(self, headers: Message, body: bytes) -> str:
+        action = headers.get("X-TC-Action", "")
+        if action in self._actions.by_name:
+            with self._lock:
+                self._calls[action] += 1
+        authenticate(headers, body, self._credential, time.time())
+        for name in ("X-TC-Action", "X-TC-Version", "X-TC-Region"):
+            if not headers.get(name):
+                raise ApiError("MissingParameter", f"The request is missing the header `{name}`.")
+        if headers["X-TC-Version"] != _VERSION:
+            raise ApiError("NoSuchVersion", "The version does not exist.")
+        if action not in self._actions.by_name:
+            raise ApiError("InvalidAction", "The action does not exist in this version.")
+        if _REGION.fullmatch(headers["X-TC-Region"]) is None:
+            raise ApiError("UnsupportedRegion", "The region does not exist.")
+        self._rate_limit.check(action)
+        return action
+
+    def _performed(
+        self, action: str, headers: Message, body: bytes, fault: Fault | None, request_id: str
+    ) -> Answer:
+        try:
+            result = self._actions.by_name[action](_decoded(headers, body), fault)
+        except ApiError as refused:
+            return error_answer(refused.code, refused.message, request_id)
+        return json_answer(result, request_id)
+
+
+def _decoded(headers: Message, body: bytes) -> object:
+    if headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+        raise ApiError("InvalidRequest", "The body must be application/json.")
+    try:
+        decoded: object = json.loads(body)
+    except ValueError as malformed:
+        raise ApiError("InvalidRequest", "The body is no JSON.") from malformed
+    if not isinstance(decoded, dict):
+        raise ApiError("InvalidRequest", "The body must be a JSON object.")
+    return decoded

@@ -1,0 +1,155 @@
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from .errors import ApiError
+
+_QUOTA = 100
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS key_pair (
+    number INTEGER PRIMARY KEY,
+    key_id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    project_id INTEGER NOT NULL,
+    public_key TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    instance_ids TEXT NOT NULL DEFAULT '[]'
+)
+"""
+_COLUMNS = "key_id, name, project_id, public_key, created_at, tags, instance_ids"
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """What the account keeps of a key pair; never its private half."""
+
+    key_id: str
+    name: str
+    project_id: int
+    public_key: str
+    """`ssh-rsa BASE64`, without a comment."""
+    created_at: int
+    """Seconds since the epoch."""
+    tags: dict[str, str]
+    instance_ids: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, object]:
+        """Return the form in which the API shows it."""
+        created = datetime.fromtimestamp(self.created_at, tz=timezone.utc)
+        return {
+            "KeyId": self.key_id,
+            "KeyName": self.name,
+            "ProjectId": self.project_id,
+            "Description": "",
+            "PublicKey": f"{self.public_key} {self.key_id}",
+            "AssociatedInstanceIds": list(self.instance_ids),
+            "CreatedTime": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+        }
+
+
+class PublicKeyTakenError(Exception):
+    """The account already holds a key pair with this public key."""
+
+
+class State:
+    """The key pairs of one account, in an SQLite file that several processes may share."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._transaction() as database:
+            database.execute(_SCHEMA)
+
+    def add(self, key_pair: KeyPair) -> None:
+        """Add a key pair if its name is free and the quota allows one more, in one step.
+
+        Raises ApiError for the name and the quota, and PublicKeyTakenError.
+        """
+        with self._transaction() as database:
+            try:
+                database.execute(
+                    "INSERT INTO key_pair (key_id, name, project_id, public_key, created_at, tags)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        key_pair.key_id,
+                        key_pair.name,
+                        key_pair.project_id,
+                        key_pair.public_key,
+                        key_pair.created_at,
+                        json.dumps(key_pair.tags),
+                    ),
+                )
+            except sqlite3.IntegrityError as conflict:
+                if database.execute("SELECT 1 FROM key_pair WHERE name = ?", (key_pair.name,)).fetchone():
+                    raise ApiError(
+                        "InvalidKeyPairName.Duplicate", f"A key pair named `{key_pair.name}` exists already."
+                    ) from conflict
+                raise PublicKeyTakenError from conflict
+            (count,) = database.execute("SELECT count(*) FROM key_pair").fetchone()
+            if count > _QUOTA:
+                raise ApiError(
+                    "InvalidKeyPair.LimitExceeded", f"The account holds {_QUOTA} key pairs already."
+                )
+
+    def all(self) -> list[KeyPair]:
+        """Return every key pair, in the order of creation."""
+        with self._transaction() as database:
+            return _all(database)
+
+    def delete(self, key_ids: list[str]) -> None:
+        """Delete all of these key pairs, or none.
+
+        Raises ApiError when one of them does not exist or is bound to an instance.
+        """
+        with self._transaction() as database:
+            existing = {key_pair.key_id: key_pair for key_pair in _all(database)}
+            for key_id in key_ids:
+                if key_id not in existing:
+                    raise ApiError("InvalidKeyPairId.NotFound", f"The key pair `{key_id}` does not exist.")
+                if existing[key_id].instance_ids:
+                    raise ApiError(
+                        "InvalidParameterValue.KeyPairNotSupported",
+                        f"The key pair `{key_id}` is bound to an instance.",
+                    )
+            database.executemany("DELETE FROM key_pair WHERE key_id = ?", [(key_id,) for key_id in key_ids])
+
+    def bind(self, key_id: str, instance_id: str) -> bool:
+        """Mark a key pair as used by an instance; returns whether it exists."""
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE key_pair SET instance_ids = ? WHERE key_id = ?", (json.dumps([instance_id]), key_id)
+            )
+            return changed.rowcount == 1
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        # isolation_level=None: the module must not begin transactions of its own, which lock too late.
+        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+
+def _all(database: sqlite3.Connection) -> list[KeyPair]:
+    rows = database.execute(f"SELECT {_COLUMNS} FROM key_pair ORDER BY number")  # noqa: S608 -- a constant
+    return [
+        KeyPair(
+            key_id=key_id,
+            name=name,
+            project_id=project_id,
+            public_key=public_key,
+            created_at=created_at,
+            tags=json.loads(tags),
+            instance_ids=tuple(json.loads(instance_ids)),
+        )
+        for key_id, name, project_id, public_key, created_at, tags, instance_ids in rows
+    ]

@@ -1,0 +1,171 @@
+"""A local Function URL: HTTP request -> SCF event -> main_handler -> HTTP response."""
+
+import argparse
+import base64
+import os
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.function_url.code_root import CodeUnusable, source_code, unpacked
+from scripts.function_url.emulator import Emulator, running_emulator
+from scripts.function_url.environment import (
+    NotOnScf,
+    configuration_of,
+    credentials_of,
+    emulator_defaults,
+    function_environment,
+)
+from scripts.function_url.front import FunctionUrl
+from scripts.function_url.instance import Instance, Logs
+from scripts.info_file import NotStarted, write_info
+from scripts.policy_file import PolicyUnusable, compile_policy
+
+_CALLER = "demo"
+_DEMO_POLICY = f"""
+[callers.{_CALLER}]
+tc3 = true
+[[callers.{_CALLER}.grants]]
+names = ["*"]
+projects = [0]
+regions = ["ap-guangzhou"]
+own_recipients = true
+"""
+_UNUSABLE = (CodeUnusable, NotOnScf, NotStarted, OSError, PolicyUnusable)
+
+
+@dataclass(frozen=True)
+class _Options:
+    port: int
+    emulator: bool
+    policy: Path | None
+    package: Path | None
+    info: Path | None
+    timeout: float
+
+
+def _parse() -> _Options:
+    parser = argparse.ArgumentParser(prog="scripts/serve", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
+    parser.add_argument("--emulator", action="store_true", help="run a local CVM as well and use it")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="who may have what, TOML or JSON")
+    parser.add_argument(
+        "--package", type=Path, metavar="ZIP", help="run this deployment package, on Python 3.10"
+    )
+    parser.add_argument(
+        "--info", type=Path, metavar="FILE", help="write addresses and process ids there as JSON"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=15.0,
+        metavar="SECONDS",
+        help="the function's time limit (default: 15)",
+    )
+    options = _Options(**vars(parser.parse_args()))
+    if options.timeout <= 0:
+        parser.error("--timeout must be more than 0")
+    return options
+
+
+def _serve(options: _Options, cleanup: ExitStack) -> None:
+    """Run until interrupted; what must be undone at the end goes onto `cleanup`, in the order it was done."""
+    if options.info:
+        options.info.unlink(missing_ok=True)  # whoever waits for it must not find that of an earlier run
+    folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="function-url-")))
+    code = cleanup.enter_context(unpacked(options.package, os.environ)) if options.package else source_code()
+    front = cleanup.enter_context(FunctionUrl(options.port))
+    emulator = cleanup.enter_context(running_emulator(folder)) if options.emulator else None
+
+    url = f"http://127.0.0.1:{front.server_port}"
+    configuration = _configuration(options, folder, emulator, front.server_port)
+    credentials = emulator.credentials() if emulator else credentials_of(os.environ)
+    logs = Logs(stdout=folder / "function.stdout", stderr=folder / "function.stderr")
+    secret_key = _caller_secret(configuration)
+    info: dict[str, object] = {
+        "url": url,
+        "cvmEndpoint": configuration.get("KEYPAIR_CVM_ENDPOINT"),
+        "controlUrl": emulator.control_url if emulator else None,
+        "secretId": _CALLER if secret_key else None,
+        "secretKey": secret_key,
+        "pid": os.getpid(),
+        "auditLog": str(logs.stdout),
+        "errorLog": str(logs.stderr),
+    }
+
+    def publish(instance_pid: int | None) -> None:
+        if options.info:
+            write_info(options.info, {**info, "instancePid": instance_pid})
+
+    instance = Instance(
+        code,
+        function_environment(configuration, credentials, code.root),
+        logs,
+        time_limit=options.timeout,
+        on_start=publish,
+    )
+    cleanup.callback(instance.stop)
+    if options.info:
+        cleanup.callback(options.info.unlink, missing_ok=True)
+    if failed := instance.start():
+        # Served all the same, as SCF does: each request tries again and gets the platform's error.
+        print(f"{failed.message}\n{failed.trace}", file=sys.stderr, flush=True)
+    print(f"Function URL   {url}")
+    if secret_key:
+        print(f"caller         {_CALLER} (secret id; its secret key is in the file given with --info)")
+    print(f"function's log {logs.stdout}")
+    print("Ctrl-C stops it.", flush=True)
+    front.serve(instance)
+
+
+def _configuration(options: _Options, folder: Path, emulator: Emulator | None, port: int) -> dict[str, str]:
+    own = configuration_of(os.environ)
+    configuration = {**(emulator_defaults(emulator, port) if emulator else {}), **own}
+    source = options.policy
+    if source is None and emulator and "KEYPAIR_POLICY" not in own:
+        source = folder / "demo-policy.toml"
+        source.write_text(_DEMO_POLICY)
+    if source is not None:
+        compiled = folder / "policy.json"
+        compile_policy(source, compiled)
+        configuration["KEYPAIR_POLICY"] = str(compiled)
+    return configuration
+
+
+def _caller_secret(configuration: dict[str, str]) -> str | None:
+    """Give the secret key that the function derives for the caller, or None when it has no master secret."""
+    master = configuration.get("KEYPAIR_MASTER_SECRET")
+    if master is None:
+        return None
+    # Here and not above: without callers that sign, nothing of the function's own code is needed.
+    from handler.auth.tc3 import derive_secret
+
+    try:
+        return derive_secret(base64.urlsafe_b64decode(master + "=" * (-len(master) % 4)), _CALLER)
+    except ValueError:
+        return None  # to refuse it is for the function itself
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM, then take everything down and exit with 0; 2 when it cannot start."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    status = 0
+    with ExitStack() as cleanup:
+        try:
+            _serve(_parse(), cleanup)
+        except KeyboardInterrupt:
+            pass
+        except _UNUSABLE as error:
+            print(error, file=sys.stderr)
+            status = 2
+        # Once it goes down, a second Ctrl-C shall not leave half of it behind.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Packs a folder into a zip that is the same bytes every time, and tells what takes the room."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The earliest time that a zip can hold.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_REGULAR_FILE_0644 = 0o100644 << 16
+_UNIX = 3
+
+
+@dataclass(frozen=True)
+class Share:
+    """The room that one top-level name takes, in bytes."""
+
+    name: str
+    unpacked: int
+    zipped: int
+
+
+def write_zip(tree: Path, output: Path) -> None:
+    """Pack every file below `tree` into `output`: sorted, without times, all with mode 0644."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(name, _NO_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = _UNIX
+            entry.external_attr = _REGULAR_FILE_0644
+            archive.writestr(entry, (tree / name).read_bytes())
+
+
+def shares(zip_file: Path) -> list[Share]:
+    """Return what takes the room in a zip, largest zipped size first.
+
+    Modules of the zip's root and their bytecode are counted together, under the module's file name.
+    """
+    unpacked: dict[str, int] = {}
+    zipped: dict[str, int] = {}
+    with zipfile.ZipFile(zip_file) as archive:
+        for entry in archive.infolist():
+            top, *rest = entry.filename.split("/")
+            if top == "__pycache__":
+                top = rest[0].split(".")[0] + ".py"
+            unpacked[top] = unpacked.get(top, 0) + entry.file_size
+            zipped[top] = zipped.get(top, 0) + entry.compress_size
+    return sorted((Share(n, unpacked[n], zipped[n]) for n in unpacked), key=lambda share: -share.zipped)

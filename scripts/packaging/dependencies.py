@@ -1,0 +1,96 @@
+"""Installs the run-time dependencies for SCF's interpreter, whatever Python runs the build."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+# pip asks environment markers of the interpreter that it runs on, even when --python-version names another
+# (on 3.11 it leaves out what only 3.10 needs), so the markers are settled here, by pip's own parser.
+from pip._vendor.packaging.requirements import Requirement
+
+from scripts.packaging.errors import PackagingError
+
+# SCF: CPython 3.10 on x86_64; manylinux2014 (glibc 2.17) runs on every image that SCF has used.
+# https://cloud.tencent.com/document/product/583/56126
+PLATFORM = "manylinux2014_x86_64"
+PYTHON_VERSION = "3.10"
+TARGET_MARKERS = {
+    "implementation_name": "cpython",
+    "implementation_version": "3.10.0",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "python_full_version": "3.10.0",
+    "python_version": PYTHON_VERSION,
+    "sys_platform": "linux",
+}
+
+# All that an installed package needs to run: modules, and certifi's authorities. The rest of a wheel is type
+# stubs, C headers, licences and notes.
+KEPT_SUFFIXES = frozenset({".pem", ".py", ".so"})
+
+# Patterns of paths ('*' also matches '/'), each with the reason why the function never needs them.
+EXCLUDED = {
+    "bin/*": "command-line tools",
+    "*.dist-info/*": "metadata: at run time only pydantic looks, for plug-ins, and there are none",
+    "annotated_types/test_cases.py": "examples for the tests of others",
+    "cffi/*": "makes bindings; cryptography loads the finished one through _cffi_backend alone",
+    "pycparser/*": "reads C declarations for cffi",
+    "pydantic/mypy.py": "a plug-in of the type checker",
+    "pydantic/v1/*": "the old API, imported only for classes written against it",
+    "tencentcloud/*_async.py": "the asynchronous client; it needs httpx, which is not installed",
+    "urllib3/contrib/emscripten/*": "for Python inside a browser",
+}
+
+
+def install_dependencies(requirements: Path, tree: Path) -> None:
+    """Put the packages that `requirements` pins by hash into the folder `tree`, less what never runs.
+
+    Raises PackagingError when pip refuses: a hash that differs, no wheel for SCF, no index.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        pinned = Path(temporary) / "requirements.txt"
+        pinned.write_text(requirements_for_target(requirements.read_text("utf-8")), "utf-8")
+        wheels = Path(temporary) / "wheels"
+        _pip_install(pinned, wheels)
+        for source in sorted(wheels.rglob("*")):
+            path = source.relative_to(wheels)
+            if source.is_file() and is_needed(path.as_posix()):
+                (tree / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, tree / path)
+
+
+def is_needed(path: str) -> bool:
+    """Tell whether the installed file `path` ('/'-separated, relative) is worth deploying."""
+    return Path(path).suffix in KEPT_SUFFIXES and not any(fnmatchcase(path, pattern) for pattern in EXCLUDED)
+
+
+def requirements_for_target(text: str) -> str:
+    """Return the hashed requirements that apply on SCF, without their markers."""
+    lines = []
+    for line in text.replace("\\\n", " ").splitlines():
+        pin, *hashes = line.split("--hash=")
+        if not pin.strip() or pin.startswith("#"):
+            continue
+        requirement = Requirement(pin.strip())
+        if requirement.marker is None or requirement.marker.evaluate(dict(TARGET_MARKERS)):
+            options = (f"--hash={digest.strip()}" for digest in hashes)
+            lines.append(" ".join([f"{requirement.name}{requirement.specifier}", *options]))
+    return "\n".join(lines) + "\n"
+
+
+def _pip_install(requirements: Path, target: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    # A wheel is unpacked and no code of it runs; a source distribution would run its set-up here.
+    pip += ["--only-binary=:all:", "--require-hashes", "--no-deps", "--no-compile"]
+    pip += ["--python-version", PYTHON_VERSION, "--implementation", "cp", "--platform", PLATFORM]
+    pip += ["--target", str(target), "--requirement", str(requirements)]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PackagingError(f"pip could not install {requirements.name}:\n{done.stderr.strip()}")

@@ -1,0 +1,57 @@
+"""Lays out the folder that becomes the zip."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from scripts.packaging.dependencies import install_dependencies
+from scripts.packaging.errors import PackagingError
+from scripts.policy_file import compile_policy
+
+# A file of another kind in handler/ stops the build: it is a stray, or this list must learn of it.
+HANDLER_SUFFIXES = frozenset({".css", ".html", ".ico", ".js", ".png", ".py", ".svg"})
+
+
+def lay_out(root: Path, tree: Path, *, policy: Path, python310: Path | None) -> None:
+    """Fill the empty folder `tree` with all that is deployed of the project at `root`.
+
+    The file `policy` is checked and becomes handler/policy.json. With `python310` None there is no bytecode.
+    Raises PackagingError, PolicyUnusable.
+    """
+    _copy_handler(root / "handler", tree)
+    compile_policy(policy, tree / "handler" / "policy.json")
+    install_dependencies(root / "requirements" / "function.txt", tree)
+    if python310:
+        compile_modules(tree, python310)
+
+
+def compile_modules(tree: Path, python310: Path) -> None:
+    """Put bytecode of `python310` beside every module below `tree`; raises PackagingError."""
+    program = Path(__file__).with_name("compile_tree.py")
+    done = subprocess.run(
+        [python310, "-S", "-B", program, tree],
+        env={"PYTHONHASHSEED": "0"},  # compile_tree says why; and nothing else of this environment
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise PackagingError(f"{python310} could not compile the modules:\n{done.stderr.strip()}")
+
+
+def _copy_handler(handler: Path, tree: Path) -> None:
+    for source in sorted(handler.rglob("*")):
+        path = source.relative_to(handler.parent)
+        if source.is_dir() or "__pycache__" in path.parts:
+            continue
+        if source.suffix not in HANDLER_SUFFIXES:
+            raise PackagingError(f"{path} is not a kind of file that is deployed")
+        # SCF looks for the module of 'index.main_handler' at the root of the zip and nowhere else.
+        # https://cloud.tencent.com/document/product/583/40324
+        target = tree / (source.name if path.as_posix() == "handler/index.py" else path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    if not (tree / "index.py").is_file():
+        raise PackagingError("handler/index.py is missing")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from handler.invocation import Clock, Credentials, Deadline, Invocation
     from handler.issuing import Connect
     from handler.store.base import Store
+    from handler.sweeping import Finding
 
 _log = logging.getLogger(__name__)
 
@@ -83,14 +84,16 @@ class Application:
             raise MethodNotAllowed(methods)
         return self._serve(door, request, invocation)
 
-    def sweep(self, invocation: Invocation, *, dry_run: bool) -> dict[str, int]:
-        """Remove what has expired or was left over; return how often each decision was made."""
+    def sweep(
+        self, invocation: Invocation, *, preview: Callable[[Finding], None] | None = None
+    ) -> dict[str, int]:
+        """Remove what has expired or was left over; see `handler.sweeping.Sweeper.sweep`."""
         return dict(
-            self.sweeper.sweep(invocation, lambda: self._trail("sweeper", invocation), dry_run=dry_run)
+            self.sweeper.sweep(invocation, lambda: self._trail("sweeper", invocation), preview=preview)
         )
 
     def _swept(self, invocation: Invocation) -> Response:
-        return json_response(200, {"swept": self.sweep(invocation, dry_run=False)})
+        return json_response(200, {"swept": self.sweep(invocation)})
 
     def _trail(self, door: str, invocation: Invocation, remote_address: str = "") -> AuditTrail:
         return AuditTrail(

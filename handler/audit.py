@@ -23,7 +23,7 @@ class Decision(str, Enum):
     """What was decided, as it stands in the line."""
 
     INTENT = "intent"
-    """CreateKeyPair is about to be called."""
+    """CreateKeyPair is about to be called, or a sweep to begin."""
     ISSUED = "issued"
     """A sealed key is about to be released."""
     REPLAYED = "replayed"

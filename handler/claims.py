@@ -202,6 +202,17 @@ class Claims:
         stored = self.store.get(_key(claim_id))
         return None if stored is None else _parse(stored)
 
+    def withdraw(self, claim_id: str, record: ClaimRecord) -> bool:
+        """Make sure that the holder of an unfinished claim cannot finish it any more.
+
+        Returns False if the claim has moved on since `record` was found; raises StoreUnavailable.
+        """
+        stored = self.store.get(_key(claim_id))
+        if stored is None or _parse(stored) != record:
+            return False
+        withdrawn = record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
+        return self.store.replace(_key(claim_id), stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
+
 
 def _taken_over(record: ClaimRecord, fresh: ClaimRecord) -> ClaimRecord:
     """Return the record under which `fresh`'s holder goes on where the last one stopped.

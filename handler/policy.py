@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ from handler.errors import NotGranted, PolicyInvalid, RecipientProblem, Recipien
 from handler.order import RECIPIENTS_LIMIT, Duration, ProjectId, Region, TagKey, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from handler.order import KeyPairOrder
@@ -136,8 +137,7 @@ class Policy(_PolicyPart):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            faults = [_advice(problem["loc"], problem["type"]) for problem in error.errors()]
-            raise PolicyInvalid("\n".join(faults)) from None
+            raise PolicyInvalid("\n".join(_faults(error))) from None
 
     @classmethod
     def load(cls, path: Path) -> Policy:
@@ -175,17 +175,32 @@ def _matches(text: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
-def _advice(location: tuple[int | str, ...], kind: str) -> str:
+_Location: TypeAlias = "tuple[int | str, ...]"
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    problems: list[tuple[_Location, str]] = [(problem["loc"], problem["type"]) for problem in error.errors()]
+    for location, kind in problems:
+        # A list with a bad item is reported as too short as well.
+        if not any(other[: len(location)] == location != other for other, _ in problems):
+            yield _advice(location, kind)
+
+
+def _advice(location: _Location, kind: str) -> str:
     path = ".".join(str(part) for part in location if part != "[key]") or "the file"
-    models: list[type[BaseModel]] = [Policy, Caller, Grant]
-    fields = {name: info.description for model in models for name, info in model.model_fields.items()}
-    if kind == "value_error" and location and location[0] == "callers" and len(location) == 2:  # noqa: PLR2004  # callers.NAME
+    # The model that holds the key at fault, and the name of that key.
+    model: type[BaseModel] = Policy
+    key = str(location[0]) if location else ""
+    if location[:1] == ("callers",) and len(location) > 2:  # noqa: PLR2004  # callers.NAME.KEY
+        model, key = Caller, str(location[2])
+        if key == "grants" and len(location) > 4:  # noqa: PLR2004  # callers.NAME.grants.POSITION.KEY
+            model, key = Grant, str(location[4])
+    if kind == "value_error" and model is Policy:
         return f"{path}: a grant has own_recipients = false, and no recipients are registered; write either"
     if kind == "extra_forbidden":
-        return f"{path}: there is no such key; write one of {', '.join(sorted(fields))}"
-    known = [part for part in location if isinstance(part, str) and fields.get(part)]
-    if "[key]" in location and known[-1:] == ["callers"]:
+        return f"{path}: there is no such key; write one of {', '.join(model.model_fields)}"
+    if key == "[key]":
         return f"{path}: not a caller id; write letters, digits, '_', '-' and '.', 64 at most"
     problem = "missing" if kind == "missing" else "malformed"
-    expected = fields[known[-1]] if known else "a policy with [callers.NAME] tables"
-    return f"{path}: {problem}; write {expected}"
+    field = model.model_fields.get(key)
+    return f"{path}: {problem}; write {field.description if field else 'a policy with [callers.NAME] tables'}"

@@ -29,7 +29,8 @@ _STORE = re.compile(
 _HIGHEST_PORT = 65535
 
 
-def _secret(value: object) -> object:
+def decode_secret(value: object) -> bytes:
+    """Return the bytes of a master secret; raise ValueError if it is none."""
     # Unpadded base64url: SCF's own bootstrap splits values at ';' and fails on '='.
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43,}", value):
         raise ValueError("not unpadded base64url of 32 bytes or more")
@@ -63,10 +64,10 @@ class Settings(BaseModel):
     hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
         description="the host names that callers use, separated by commas, with :PORT unless it is 443"
     )
-    master_secret: Annotated[bytes, BeforeValidator(_secret)] = Field(
+    master_secret: Annotated[bytes, BeforeValidator(decode_secret)] = Field(
         repr=False, description="32 random bytes in unpadded base64url (43 characters)"
     )
-    previous_master_secret: Annotated[bytes, BeforeValidator(_secret)] | None = Field(
+    previous_master_secret: Annotated[bytes, BeforeValidator(decode_secret)] | None = Field(
         default=None, repr=False, description="the master secret before the last rotation, or nothing"
     )
     policy: Path = Field(default=PACKED_POLICY, description="the path of a policy compiled to JSON")

@@ -18,24 +18,37 @@ from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
 from handler.settling import ORPHAN_AGE, age
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from handler.audit import AuditTrail
-    from handler.claims import Claims
+    from handler.claims import ClaimRecord, Claims
     from handler.cloud.cvm import Cvm, KeyPairSummary
     from handler.invocation import Clock, Invocation
     from handler.issuing import Connect
 
 PAUSE = 0.15
-"""Seconds between two calls: the cloud takes 10 requests a second for each action (api/213/15700)."""
+"""Seconds between two deletes: the cloud takes 10 requests a second for each action (api/213/15700)."""
+MARGIN = 4.0
+"""Seconds that a key pair may take, with a store that does not answer; with less left none is begun."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is to become of a key pair, and why."""
+class Finding:
+    """What became, or is to become, of a key pair and why; without a pair, of the listing of a region."""
 
     decision: Decision
     reason: str
+    region: str
+    pair: KeyPairSummary | None
+    upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    decision: Decision
+    reason: str
+    unfinished: tuple[str, ClaimRecord] | None = None
+    """The claim, its id first, whose holder might yet wake up and hand the key pair out."""
 
 
 @dataclass(frozen=True)
@@ -48,85 +61,120 @@ class Sweeper:
     clock: Clock
 
     def sweep(
-        self, invocation: Invocation, new_trail: Callable[[], AuditTrail], *, dry_run: bool
+        self,
+        invocation: Invocation,
+        new_trail: Callable[[], AuditTrail],
+        *,
+        preview: Callable[[Finding], None] | None = None,
     ) -> Counter[str]:
-        """Sweep once; return how often each decision was made. One audit line for each, and one at the end.
+        """Sweep once; return how often each decision was made, and how many key pairs were `postponed`.
 
-        A dry run decides and counts, and neither removes nor writes. What fails is counted as `failed`
-        and met again by the next sweep.
+        One audit line at the beginning, one for each finding, one at the end. With `preview` nothing is
+        removed or written, and each finding goes there. What fails is counted as `failed`; that and what
+        was postponed, for want of time, is met again by the next sweep.
+
+        Raises AuditUnavailable, and then goes no further: at most the key pair removed last has no line.
         """
-        counts: Counter[str] = Counter()
-        for region in sorted(self.regions):
-            cvm = self.connect(invocation.credentials(), region, invocation.deadline)
-            try:
-                pairs = cvm.marked_key_pairs()
-            except KeyPairFunctionError as error:
-                counts["failed"] += 1
-                self._record(new_trail(), region, None, Verdict(Decision.FAILED, error.reason), dry_run)
-                continue
-            for pair in pairs:
-                verdict = self._settle(pair, cvm, dry_run)
-                if verdict is not None:
-                    counts[verdict.decision.value] += 1
-                    self._record(new_trail(), region, pair, verdict, dry_run)
+        invocation.credentials()
+        dry_run = preview is not None
         if not dry_run:
-            summary = ", ".join(f"{decision} {count}" for decision, count in sorted(counts.items()))
+            # With the audit log down from the start nothing is removed at all.
+            new_trail().write(Decision.INTENT, "sweep")
+        counts: Counter[str] = Counter()
+        # Whether the regions of an account share its key pairs is not documented: each one counts once.
+        seen: set[str] = set()
+        for region in sorted(self.regions):
+            for finding in self._findings(region, invocation, seen, counts, dry_run=dry_run):
+                counts[finding.decision.value] += 1
+                if preview is not None:
+                    preview(finding)
+                else:
+                    _record(new_trail(), finding)
+        if not dry_run:
+            summary = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
             new_trail().write(Decision.SWEPT, summary or "nothing")
         return counts
 
-    def _settle(self, pair: KeyPairSummary, cvm: Cvm, dry_run: bool) -> Verdict | None:  # noqa: FBT001  # handed through
+    def _findings(
+        self, region: str, invocation: Invocation, seen: set[str], counts: Counter[str], *, dry_run: bool
+    ) -> Iterator[Finding]:
+        cvm = self.connect(invocation.credentials(), region, invocation.deadline)
+        try:
+            pairs = cvm.marked_key_pairs()
+        except KeyPairFunctionError as error:
+            yield Finding(Decision.FAILED, error.reason, region, None, error.upstream_request_id)
+            return
+        for pair in pairs:
+            if pair.key_id in seen:
+                continue
+            seen.add(pair.key_id)
+            if invocation.deadline.remaining() < MARGIN:
+                counts["postponed"] += 1
+                continue
+            finding = self._settle(pair, region, cvm, dry_run=dry_run)
+            if finding is not None:
+                yield finding
+
+    def _settle(self, pair: KeyPairSummary, region: str, cvm: Cvm, *, dry_run: bool) -> Finding | None:
         """Decide on a key pair and act on it; None where it is to be kept."""
         try:
             verdict = self._judge(pair)
-            if verdict is None or verdict.decision is not Decision.REMOVED or dry_run:
-                return verdict
-            self.clock.sleep(PAUSE)
-            if not cvm.delete_key_pair(pair.key_id):
-                return Verdict(Decision.LEFT, f"{verdict.reason}-in-use")
+            if verdict is None:
+                return None
+            if verdict.decision is Decision.REMOVED and not dry_run:
+                verdict = self._remove(pair, verdict, cvm)
         except KeyPairFunctionError as error:
-            return Verdict(Decision.FAILED, error.reason)
+            return Finding(Decision.FAILED, error.reason, region, pair, error.upstream_request_id)
+        return Finding(verdict.decision, verdict.reason, region, pair)
+
+    def _remove(self, pair: KeyPairSummary, verdict: _Verdict, cvm: Cvm) -> _Verdict:
+        if verdict.unfinished is not None and not self.claims.withdraw(*verdict.unfinished):
+            return _Verdict(Decision.LEFT, "claim-moved")
+        self.clock.sleep(PAUSE)
+        if not cvm.delete_key_pair(pair.key_id):
+            return _Verdict(Decision.LEFT, f"{verdict.reason}-in-use")
         return verdict
 
-    def _judge(self, pair: KeyPairSummary) -> Verdict | None:
-        mark = OrderMark.parse(pair.tags.get(ORDER_TAG, ""))
+    def _judge(self, pair: KeyPairSummary) -> _Verdict | None:
+        text = pair.tags.get(ORDER_TAG)
+        if text is None:
+            return None  # not ours; it is here only if the cloud did not filter
+        mark = OrderMark.parse(text)
         if mark is None:
-            return Verdict(Decision.LEFT, "mark-unreadable")
+            return _Verdict(Decision.LEFT, "mark-unreadable")
         if (expires := pair.tags.get(EXPIRES_TAG)) is not None:
             expires_at = _seconds(expires)
             if expires_at is None:
-                return Verdict(Decision.LEFT, "expiry-unreadable")
+                return _Verdict(Decision.LEFT, "expiry-unreadable")
             if expires_at <= self.clock.now():
-                return Verdict(Decision.REMOVED, "expired")
+                return _Verdict(Decision.REMOVED, "expired")
         seconds = age(pair, self.clock)
         if seconds is None:
-            return Verdict(Decision.LEFT, "age-unreadable")
+            return _Verdict(Decision.LEFT, "age-unreadable")
         if seconds < ORPHAN_AGE:
             return None  # its maker may be at work
-        record = self.claims.find(mark.claim)
-        if record is None:
-            # Unfinished claims outlive answers, so after that time a missing one was finished. Before,
-            # the store has lost it or never had it: another instance's memory.
-            return None if seconds >= ANSWER_TTL else Verdict(Decision.LEFT, "claim-missing")
-        if record.state is State.SEALED and record.holder == mark.holder:
-            return None
-        if record.lease_ends > self.clock.now() and record.state is not State.SEALED:
-            return None
-        return Verdict(Decision.REMOVED, "orphan")
+        return self._judge_claim(mark, seconds)
 
-    def _record(
-        self,
-        trail: AuditTrail,
-        region: str,
-        pair: KeyPairSummary | None,
-        verdict: Verdict,
-        dry_run: bool,  # noqa: FBT001  # handed through
-    ) -> None:
-        if dry_run:
-            return
-        trail.note(region=region)
-        if pair is not None:
-            trail.note(key_id=pair.key_id, key_name=pair.key_name, caller=pair.tags.get(CALLER_TAG))
-        trail.write(verdict.decision, verdict.reason)
+    def _judge_claim(self, mark: OrderMark, seconds: float) -> _Verdict | None:
+        record = self.claims.find(mark.claim)
+        if record is None or mark.holder not in (record.holder, *record.former):
+            # Unfinished claims outlive answers, so after that time a missing one was finished, and one
+            # that does not know the holder is a later one under the same idempotency key. Before, the
+            # store has lost it or never had it: another instance's memory.
+            return None if seconds >= ANSWER_TTL else _Verdict(Decision.LEFT, "claim-missing")
+        if mark.holder != record.holder:
+            return _Verdict(Decision.REMOVED, "orphan")
+        if record.state is State.SEALED or record.lease_ends > self.clock.now():
+            return None
+        return _Verdict(Decision.REMOVED, "orphan", (mark.claim, record))
+
+
+def _record(trail: AuditTrail, finding: Finding) -> None:
+    pair = finding.pair
+    trail.note(region=finding.region, upstream_request_id=finding.upstream_request_id)
+    if pair is not None:
+        trail.note(key_id=pair.key_id, key_name=pair.key_name, caller=pair.tags.get(CALLER_TAG))
+    trail.write(finding.decision, finding.reason)
 
 
 def _seconds(timestamp: str) -> float | None:

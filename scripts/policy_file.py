@@ -4,6 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+from handler import sealing
+from handler.errors import PolicyInvalid, RecipientRefused
+from handler.policy import Policy
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -35,19 +39,30 @@ def read_policy(path: Path) -> dict[str, object]:
     return content
 
 
-def compile_policy(source: Path, target: Path) -> None:
-    """Check the policy file `source` by the function's own rules and write it to `target` as JSON.
+def check_policy(source: Path) -> dict[str, object]:
+    """Return the policy file `source`, checked by the function's own rules, its recipients included.
 
-    Raises PolicyUnusable.
+    Raises PolicyUnusable; its text names each key path at fault and what to write there instead.
     """
     content = read_policy(source)
-    # Here and not above: whoever only reads a policy needs none of the function's packages.
-    from handler.errors import PolicyInvalid
-    from handler.policy import Policy
-
     try:
-        Policy.parse(content)
+        policy = Policy.parse(content)
     except PolicyInvalid as error:
-        raise PolicyUnusable(f"{source}: {error}") from error
+        raise PolicyUnusable("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from error
+    registered = {"escrow": policy.escrow}
+    registered |= {f"callers.{name}.recipients": caller.recipients for name, caller in policy.callers.items()}
+    for path, recipients in registered.items():
+        try:
+            if recipients:
+                sealing.address(recipients)
+        except RecipientRefused as refusal:
+            raise PolicyUnusable(
+                f"{source}: {path}.{refusal.position}: {refusal.problem.advice}"
+            ) from refusal
+    return content
+
+
+def compile_policy(source: Path, target: Path) -> None:
+    """Check the policy file `source` and write it to `target` as JSON; raise PolicyUnusable."""
     # TOML's dates have no JSON form; a policy that passed the check has none.
-    target.write_text(json.dumps(content), encoding="utf-8")
+    target.write_text(json.dumps(check_policy(source)), encoding="utf-8")

@@ -63,15 +63,22 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @contextmanager
 def running_emulator(
-    *, state: Path | None = None, tls: Path | None = None, rate: int = 0, token: str = ""
+    *,
+    state: Path | None = None,
+    tls: Path | None = None,
+    rate: int = 0,
+    token: str = "",
+    quota: int | None = None,
+    pool: Path = POOL_FILE,
 ) -> Iterator[EmulatorProcess]:
     """Run the emulator on a free port; it has stopped, with status 0, when the block is left."""
     with tempfile.TemporaryDirectory() as directory:
         info_file = Path(directory) / "info.json"
-        arguments: list[str | Path] = ["--info", info_file, "--pool", POOL_FILE, "--rate", str(rate)]
+        arguments: list[str | Path] = ["--info", info_file, "--pool", pool, "--rate", str(rate)]
         arguments += [] if state is None else ["--state", state]
         arguments += [] if tls is None else ["--tls", tls]
         arguments += [] if not token else ["--token", token]
+        arguments += [] if quota is None else ["--quota", str(quota)]
         process = subprocess.Popen(
             [sys.executable, "-m", "scripts.cvm_emulator", *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -99,6 +99,8 @@ OTHER = made("another")
 WEAK = made("weak", bits=1024)
 CUBIC = made("cubic", exponent=3)
 PHI = (NUMBERS.p - 1) * (NUMBERS.q - 1)
+# Fits d as the prime itself does, and is no factor of the modulus.
+HALF = (NUMBERS.p + 1) // 2
 ANOTHER_EXPONENT = (
     rsa.RSAPublicNumbers(257, NUMBERS.public_numbers.n)
     .public_key()
@@ -167,6 +169,11 @@ BODY = PRIVATE.split(b"-----\n")[1]
         (PUBLIC, contradicting(q=NUMBERS.q + 2), "answer-key-mismatch"),
         (PUBLIC, contradicting(p=NUMBERS.q, q=NUMBERS.p), "answer-key-mismatch"),
         (PUBLIC, contradicting(p=1, q=NUMBERS.public_numbers.n), "answer-key-mismatch"),
+        (
+            PUBLIC,
+            contradicting(p=HALF, dp=NUMBERS.d % (HALF - 1), qi=pow(NUMBERS.q, -1, HALF)),
+            "answer-key-mismatch",
+        ),
         (PUBLIC, contradicting(dp=NUMBERS.dmp1 ^ 2), "answer-key-mismatch"),
         (PUBLIC, contradicting(dq=NUMBERS.dmq1 ^ 2), "answer-key-mismatch"),
         (PUBLIC, contradicting(qi=NUMBERS.iqmp ^ 2), "answer-key-mismatch"),

@@ -126,7 +126,8 @@ def _idempotency_key(request: Request, proof: Proof) -> str:
     # request, sent again under a new key, would be a new request.
     if "idempotency-key" not in proof.covers:
         raise Unauthenticated("idempotency-key-not-signed")
-    return "key:" + (parsed["quoted"] or parsed["bare"])
+    # TC3 signs header values in lower case. Were 'a' and 'A' two keys, the signature would cover neither.
+    return "key:" + (parsed["quoted"] or parsed["bare"]).lower()
 
 
 def problem(error: KeyPairFunctionError, request_id: str) -> Response:

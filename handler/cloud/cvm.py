@@ -46,6 +46,9 @@ CALL_MINIMUM = 1.0
 UNDO_RESERVE = 5.0
 """Seconds kept back from a create, so that what it made can be taken back."""
 
+ANSWER_RESERVE = 0.5
+"""Seconds kept back from every other call, so that what came of it can be told."""
+
 _ANSWER_LIMIT = 1024 * 1024
 _PAGE = 100
 _BACK_OFF_FIRST = 0.2
@@ -67,7 +70,11 @@ _NOT_EXECUTED = (
     "AuthFailure",
     "UnauthorizedOperation",
     "InvalidKeyPairName",
+    "InvalidKeyPairNameEmpty",
+    "InvalidKeyPairNameIncludeIllegalChar",
+    "InvalidKeyPairNameTooLong",
     "InvalidParameter",
+    "InvalidParameterValue",
     "MissingParameter",
     "UnknownParameter",
     "InvalidAction",
@@ -213,7 +220,7 @@ class Cvm:
         found: list[KeyPairSummary] = []
         while True:
             page = {"Filters": filters, "Offset": len(found), "Limit": _PAGE}
-            answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=0)
+            answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=ANSWER_RESERVE)
             if isinstance(answer, _Failure):
                 raise _as_seen(OutcomeUnknown("describe-" + _family(answer.code)), answer)
             listed = _parse(_KeyPairs, answer)
@@ -228,7 +235,8 @@ class Cvm:
 
         Raises OutcomeUnknown if it may be left.
         """
-        answer = self._until_not_throttled("DeleteKeyPairs", {"KeyIds": [key_id]}, reserve=0)
+        parameters = {"KeyIds": [key_id]}
+        answer = self._until_not_throttled("DeleteKeyPairs", parameters, reserve=ANSWER_RESERVE)
         if not isinstance(answer, _Failure) or answer.code == "InvalidKeyPairId.NotFound":
             return True
         if answer.code == "InvalidParameterValue.KeyPairNotSupported":
@@ -267,9 +275,12 @@ class Cvm:
         from tencentcloud.common.credential import Credential
         from tencentcloud.common.profile.client_profile import ClientProfile
         from tencentcloud.common.profile.http_profile import HttpProfile
+        from urllib3.util import Timeout
 
         _silence_loggers()
-        http = HttpProfile(protocol=self._protocol, endpoint=self._host, reqTimeout=seconds)
+        # A number would be the time-out of the connect, and that of the answer's first byte once more.
+        timeout = Timeout(total=seconds)
+        http = HttpProfile(protocol=self._protocol, endpoint=self._host, reqTimeout=timeout)
         # No retryer: StandardRetryer calls again after a success that followed a failure, and raises the
         # stale error; either loses a key. No region breaker: it hides network errors.
         profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)
@@ -291,10 +302,17 @@ class Cvm:
         def read(response: requests.Response, *_: object, **__: object) -> None:
             """Read the body here: the time-out of requests bounds one read, not all of them."""
             body = b""
-            while chunk := response.raw.read1(_ANSWER_LIMIT, decode_content=True):
-                body += chunk
-                if len(body) > _ANSWER_LIMIT or self._deadline.clock.monotonic() > until:
+            while True:
+                remaining = until - self._deadline.clock.monotonic()
+                if len(body) > _ANSWER_LIMIT or remaining <= 0:
                     raise TimeoutError
+                connection = response.raw.connection
+                if connection is not None and connection.sock is not None:
+                    connection.sock.settimeout(remaining)
+                chunk = response.raw.read1(_ANSWER_LIMIT, decode_content=True)
+                if not chunk:
+                    break
+                body += chunk
             response._content = body  # noqa: SLF001  # what `Response.content` returns
 
         session.hooks["response"].append(read)

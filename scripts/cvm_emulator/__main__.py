@@ -19,7 +19,7 @@ from .keys import KeyPool
 from .server import CvmHandler, LoopbackServer, serving
 from .service import RateLimit, Service
 from .signature import Credential
-from .state import State
+from .state import QUOTA, State
 
 _LETTERS = string.ascii_letters + string.digits
 _DEFAULT_PROJECT = 0
@@ -39,7 +39,7 @@ def main() -> None:
             )
         context, authority_file = (None, None) if options.tls is None else tls_context(options.tls)
         credential = _credential(options)
-        state, keys, faults = State(options.state), KeyPool(options.pool), FaultQueue()
+        state, keys, faults = State(options.state, options.quota), KeyPool(options.pool), FaultQueue()
         rate_limit, clock = RateLimit(options.rate), CreationClock()
         project_ids = frozenset({_DEFAULT_PROJECT, *options.project})
         actions = Actions(state, keys, project_ids=project_ids, creation_time=clock.now)
@@ -87,6 +87,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--rate", type=int, default=10, metavar="N", help="calls per second and action, 0: no limit"
+    )
+    parser.add_argument(
+        "--quota", type=int, default=QUOTA, metavar="N", help=f"key pairs in the account (default {QUOTA})"
     )
     parser.add_argument(
         "--project", type=int, action="append", metavar="ID", help="a project besides 0 (default 1234)"

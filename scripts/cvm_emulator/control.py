@@ -3,7 +3,7 @@
 POST   /faults                 a JSON list of faults, see faults.py
 DELETE /faults
 GET    /state                  {"calls": {ACTION: COUNT}, "keyPairs": [...], "faults": [...]}
-POST   /key-pairs/KEY_ID/bind  as if an instance used the key pair
+POST   /key-pairs/KEY_ID/bind  as if an instance used the key pair; DELETE ends that
 GET    /private-keys           every private key that went into an answer; what is here opens nothing
 POST   /clock                  {"offset": SECONDS}: shifts CreatedTime of what is created from now on
 POST   /rate                   {"perSecond": N}: 0 means no limit
@@ -112,10 +112,12 @@ class ControlHandler(QuietHandler):
             self._send(404, {"error": "no such path or key pair"})
 
     def do_DELETE(self) -> None:  # noqa: N802 -- http.server asks for this name
-        """Clear the faults."""
+        """Clear the faults, or release a key pair."""
         if self.path == "/faults":
             self._emulator.faults.clear()
             self._send(200, {"faults": []})
+        elif (bound := _BIND.fullmatch(self.path)) and self._emulator.state.bind(bound[1], instance_id=None):
+            self._send(200, {"keyId": bound[1]})
         else:
             self._send(404, {"error": "no such path"})
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .errors import ApiError
 
-_QUOTA = 100
+QUOTA = 100
+"""Key pairs that an account may hold."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS key_pair (
     number INTEGER PRIMARY KEY,
@@ -60,8 +61,9 @@ class PublicKeyTakenError(Exception):
 class State:
     """The key pairs of one account, in an SQLite file that several processes may share."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, quota: int = QUOTA) -> None:
         self._path = path
+        self._quota = quota
         with self._transaction() as database:
             database.execute(_SCHEMA)
 
@@ -91,9 +93,9 @@ class State:
                     ) from conflict
                 raise PublicKeyTakenError from conflict
             (count,) = database.execute("SELECT count(*) FROM key_pair").fetchone()
-            if count > _QUOTA:
+            if count > self._quota:
                 raise ApiError(
-                    "InvalidKeyPair.LimitExceeded", f"The account holds {_QUOTA} key pairs already."
+                    "InvalidKeyPair.LimitExceeded", f"The account holds {self._quota} key pairs already."
                 )
 
     def all(self) -> list[KeyPair]:
@@ -118,11 +120,12 @@ class State:
                     )
             database.executemany("DELETE FROM key_pair WHERE key_id = ?", [(key_id,) for key_id in key_ids])
 
-    def bind(self, key_id: str, instance_id: str) -> bool:
-        """Mark a key pair as used by an instance; returns whether it exists."""
+    def bind(self, key_id: str, instance_id: str | None) -> bool:
+        """Mark a key pair as used by an instance, or by none; returns whether it exists."""
         with self._transaction() as database:
             changed = database.execute(
-                "UPDATE key_pair SET instance_ids = ? WHERE key_id = ?", (json.dumps([instance_id]), key_id)
+                "UPDATE key_pair SET instance_ids = ? WHERE key_id = ?",
+                (json.dumps([instance_id] if instance_id else []), key_id),
             )
             return changed.rowcount == 1
 

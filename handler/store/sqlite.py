@@ -1,0 +1,117 @@
+"""A store in an SQLite file: for one machine or container, however many processes and threads.
+
+Not for a network file system, whose locks SQLite cannot trust (sqlite.org/wal.html, sqlite.org/faq.html#q5).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from handler.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handler.invocation import Clock
+
+BUSY_TIMEOUT = 2.0
+"""Seconds for which an operation waits for the other ones before the store counts as unavailable."""
+
+_TABLE = """
+    CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
+    CREATE INDEX entry_ends_at ON entry (ends_at);
+"""
+# Bounded, so that no request pays for a long idle time; above one, so that the file cannot grow for ever.
+_DROP_EXPIRED = "DELETE FROM entry WHERE key IN (SELECT key FROM entry WHERE ends_at <= :now LIMIT 100)"
+_GET = "SELECT value FROM entry WHERE key = :key AND ends_at > :now"
+_ADD = """
+    INSERT INTO entry VALUES (:key, :value, :ends_at)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at
+    WHERE entry.ends_at <= :now RETURNING 1
+"""
+_REPLACE = """
+    UPDATE entry SET value = :value, ends_at = :ends_at
+    WHERE key = :key AND value = :expected AND ends_at > :now RETURNING 1
+"""
+
+
+class SqliteStore:
+    """See `handler.store.base.Store`. `path` is made, readable for its owner only, where it is missing."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+
+    def get(self, key: str) -> str | None:
+        """Return the text under `key`."""
+        with self._connected() as connection:
+            rows = connection.execute(_GET, {"key": key, "now": self._clock.now()}).fetchall()
+        if not rows:
+            return None
+        value: object = rows[0][0]
+        if not isinstance(value, str):  # SQLite takes any type in any column
+            raise StoreUnavailable("sqlite-nonsense")
+        return value
+
+    def add(self, key: str, value: str, ttl: float) -> bool:
+        """Put `value` there unless something is."""
+        now = self._clock.now()
+        with self._connected() as connection:
+            # Together, for one wait for the disk; closing without COMMIT undoes both.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_DROP_EXPIRED, {"now": now})
+            added = connection.execute(
+                _ADD, {"key": key, "value": value, "now": now, "ends_at": now + ttl}
+            ).fetchall()
+            connection.execute("COMMIT")
+        return bool(added)
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        """Put `value` in the place of exactly `expected`."""
+        now = self._clock.now()
+        with self._connected() as connection:
+            replaced = connection.execute(
+                _REPLACE,
+                {"key": key, "expected": expected, "value": value, "now": now, "ends_at": now + ttl},
+            ).fetchall()
+        return bool(replaced)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        # A connection an operation: one that was kept would not survive a fork, would go on writing to a
+        # file that was replaced (so two holders of one claim), and would outlive the cause of an error.
+        try:
+            if not self._path.exists():
+                self._create()
+            with closing(_connect(self._path)) as connection:
+                # Some builds default to NORMAL, by which a power cut undoes what was committed last.
+                connection.execute("PRAGMA synchronous = FULL")
+                yield connection
+        except (sqlite3.OperationalError, OSError) as error:  # locked, full, read-only, not readable
+            raise StoreUnavailable("sqlite-unavailable") from error
+        except sqlite3.Error as error:
+            raise StoreUnavailable("sqlite-corrupt") from error
+
+    def _create(self) -> None:
+        # Elsewhere, then put in its place whole: SQLite neither waits for another process that turns on WAL
+        # at the same time, nor makes a file that only its owner can read.
+        with tempfile.TemporaryDirectory(dir=self._path.parent, prefix=f".{self._path.name}.") as folder:
+            fresh = Path(folder) / "fresh"
+            fresh.touch(mode=0o600)
+            with closing(_connect(fresh)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_TABLE)
+            with suppress(FileExistsError):  # another process was faster
+                self._path.hardlink_to(fresh)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: a file that has just gone is made by `_create` or not at all.
+    location = f"file:{quote(os.fspath(path))}?mode=rw"
+    return sqlite3.connect(location, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)

@@ -1,0 +1,69 @@
+"""`scripts/sweep`: one sweep, with the same settings, policy and store as the deployed function."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+from handler.application import build
+from handler.audit import Decision
+from handler.errors import KeyPairFunctionError, Misconfigured
+from handler.invocation import Clock, Deadline, Invocation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from handler.sweeping import Finding
+
+TIME_LIMIT = 600.0
+"""Seconds; a full account, at the pace of the sweeper and against a slow cloud, takes less."""
+
+_WORDS = {Decision.REMOVED: "would remove", Decision.LEFT: "would leave", Decision.FAILED: "failed"}
+
+
+def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] = os.environ) -> int:
+    """Sweep.
+
+    Returns 0, or 1 where something failed or was postponed, or 2 where the settings or the policy are wrong.
+    """
+    options = _options().parse_args(arguments)
+    clock = Clock()
+    deadline = Deadline(clock, clock.monotonic() + TIME_LIMIT)
+    invocation = Invocation(f"sweep-{uuid.uuid4()}", deadline, environ)
+    try:
+        application = build(environ, clock, lambda: sys.stdout)
+        counts = application.sweep(invocation, preview=_preview if options.dry_run else None)
+    except Misconfigured as error:
+        print(f"scripts/sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyPairFunctionError as error:
+        print(f"scripts/sweep: {error} ({error.reason})", file=sys.stderr)
+        return 1
+    summary = ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nothing to do"
+    print(f"scripts/sweep{' --dry-run' if options.dry_run else ''}: {summary}", file=sys.stderr)
+    return 1 if counts.get("failed") or counts.get("postponed") else 0
+
+
+def _preview(finding: Finding) -> None:
+    pair = finding.pair
+    what = "the listing" if pair is None else f"{pair.key_id} {pair.key_name}"
+    print(f"{_WORDS[finding.decision]} {what} in {finding.region}: {finding.reason}")
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/sweep",
+        description="Remove key pairs that have expired, and those that a request made and nobody was "
+        "given. Takes KEYPAIR_* and the cloud credentials from the environment, as the function does.",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tell what would be removed or left, and do neither"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,7 +20,8 @@ PACKED_POLICY = Path(__file__).with_name("policy.json")
 """Where `scripts/build` puts the policy."""
 
 _SECRET_BYTES = 32
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
+# With `http://`: tccli and the Python SDK, told to use plain HTTP, sign the scheme as a part of the host.
+_HOST = re.compile(r"(http://)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 # No `?`: redis-py takes options from there, those that switch the check of certificates off among them.
 _STORE = re.compile(
     r"memory:|sqlite:/.+|rediss?://([^\s/?#@]*@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])"

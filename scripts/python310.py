@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,3 +56,10 @@ def _executable_if_310(candidate: str) -> Path | None:
     if answer.returncode == 0 and name == "cpython" and version_and_path.startswith("3 10 "):
         return Path(version_and_path.removeprefix("3 10 "))
     return None
+
+
+if __name__ == "__main__":
+    found = find_python310()
+    if found is None:
+        sys.exit(1)
+    print(found)

@@ -33,6 +33,7 @@ _AUTHORIZATION = re.compile(
     r", ?SignedHeaders=(?P<signed>[a-z0-9-]{1,64}(?:;[a-z0-9-]{1,64}){0,31})"
     r", ?Signature=(?P<signature>[0-9a-f]{64})"
 )
+_PORT = re.compile(r":[0-9]+$")
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 
 
@@ -144,7 +145,7 @@ class Tc3Verifier:
         The Host header itself is never believed: with it, a signature made for another service that
         shares the secret would verify here. The Python SDK signs `name:port`, the Node SDK the name alone.
         """
-        names = [name for host in self.hosts for name in (host, host.split(":")[0])]
+        names = [name for host in self.hosts for name in (host, _PORT.sub("", host))]
         return list(dict.fromkeys(names))
 
 

@@ -40,7 +40,7 @@ def emulator_defaults(emulator: Emulator, port: int) -> dict[str, str]:
     """Give a configuration that works with the emulator, master secret included."""
     return {
         "KEYPAIR_REGION": "ap-guangzhou",
-        "KEYPAIR_HOSTS": f"127.0.0.1:{port},localhost:{port}",
+        "KEYPAIR_HOSTS": f"127.0.0.1:{port},localhost:{port},http://127.0.0.1:{port}",
         "KEYPAIR_MASTER_SECRET": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("="),
         "KEYPAIR_STORE": "memory:",
         "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,

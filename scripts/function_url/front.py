@@ -172,4 +172,6 @@ class _Exchange(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         # Without the query: it may carry a signature.
         del size
-        self.log_message("%s %s %s", self.command, self.path.partition("?")[0], str(int(code)))
+        # A request line that cannot be read (TLS, say) has neither method nor path.
+        method, path = self.command or "-", getattr(self, "path", "-").partition("?")[0]
+        self.log_message("%s %s %s", method, path, str(int(code)))

@@ -163,22 +163,24 @@ class _Work:
         if expires_at is not None:
             tags[EXPIRES_TAG] = expires_at
         doubt: OutcomeUnknown | None = None
+        last: KeyPairFunctionError
         for _ in range(_TRIES):
             try:
                 created = self.cvm.create_key_pair(self.order.name, self.order.project_id, tags)
             except OutcomeUnknown as error:
                 doubt = None if self._clear() else error
+                last = CloudAnswerInvalid("create-never-certain")
             except NameTaken as error:
                 # By a call whose effect came late or whose maker died; `clear` raises if by somebody else.
-                if not self._clear():
-                    raise doubt or error from None
-                doubt = None
+                # Nothing found: whoever had the name has given it up since.
+                doubt = None if self._clear() else doubt
+                last = error
             except KeyPairFunctionError as error:
                 raise doubt or error from None
             else:
                 self.trail.note(key_id=created.key_id, upstream_request_id=created.request_id)
                 return created
-        raise doubt or CloudAnswerInvalid("create-never-certain")
+        raise doubt or last
 
     def _seal(self, created: CreatedKeyPair, expires_at: str | None) -> IssuedKeyPair:
         order = self.order

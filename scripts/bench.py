@@ -1,0 +1,133 @@
+"""Measures the function on this machine, against the local CVM: start, issue, replay, refusal.
+
+Times are medians; what the emulator takes to answer CreateKeyPair is in them. Compare ratios, not machines.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyrage
+
+from handler.application import build
+from handler.auth.tc3 import derive_secret, sign
+from handler.invocation import Clock, Invocation
+from scripts.function_url.emulator import running_emulator
+from scripts.policy_file import compile_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.application import Application
+
+STARTS = 15
+CALLS = 60
+_PATH = "/v1/key-pairs"
+_HOST = "bench.example.com"
+_SECRET_TEXT = "A" * 43
+_POLICY = """
+[callers.bench]
+tc3 = true
+[[callers.bench.grants]]
+names = ["*"]
+regions = ["ap-guangzhou"]
+own_recipients = true
+"""
+
+
+def main() -> int:
+    """Measure and print; return 0."""
+    empty, entry = _start("pass"), _start("import handler.index")
+    print(f"{'empty interpreter':34} {empty:8.1f} ms")
+    print(f"{'import of the entry point':34} {entry:8.1f} ms   {entry / empty:5.1f} x the empty interpreter")
+    with tempfile.TemporaryDirectory() as name, running_emulator(Path(name)) as emulator:
+        (Path(name) / "policy.toml").write_text(_POLICY)
+        compile_policy(Path(name) / "policy.toml", Path(name) / "policy.json")
+        environ = {
+            "KEYPAIR_REGION": "ap-guangzhou",
+            "KEYPAIR_HOSTS": _HOST,
+            "KEYPAIR_MASTER_SECRET": _SECRET_TEXT,
+            "KEYPAIR_POLICY": str(Path(name) / "policy.json"),
+            "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,
+            **emulator.credentials(),
+        }
+        application = build(environ, Clock(), io.StringIO)
+        recipient = str(pyrage.x25519.Identity.generate().to_public())
+        answer = _answer_with(application, environ)
+        issues, replays, refusals = [], [], []
+        for number in range(CALLS):
+            event = _signed(json.dumps({"keyName": f"bench_{number}", "recipients": [recipient]}))
+            issues.append(_timed(lambda event=event: answer(event), 201))  # type: ignore[misc]
+            replays.append(_timed(lambda event=event: answer(event), 201))  # type: ignore[misc]
+            forged = {**event, "body": "{}"}
+            refusals.append(_timed(lambda event=forged: answer(event), 401))  # type: ignore[misc]
+            time.sleep(0.1)  # the emulator takes 10 requests a second, as the cloud does
+    print(f"{'first issue, the SDK loaded in it':34} {issues[0]:8.1f} ms")
+    issue = statistics.median(issues[1:])
+    print(f"{'issue':34} {issue:8.1f} ms")
+    for what, times in (("replay", replays), ("refusal of a forged signature", refusals)):
+        median = statistics.median(times)
+        print(f"{what:34} {median:8.2f} ms   1/{issue / median:.0f} of an issue")
+    return 0
+
+
+def _start(code: str) -> float:
+    def run() -> float:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return (time.perf_counter() - begun) * 1000
+
+    run()
+    return statistics.median(run() for _ in range(STARTS))
+
+
+def _answer_with(application: Application, environ: dict[str, str]) -> Callable[[dict[str, object]], int]:
+    clock = Clock()
+    return lambda event: application.handle(event, Invocation.begin({}, environ, clock)).status
+
+
+def _timed(call: Callable[[], int], expected: int) -> float:
+    begun = time.perf_counter()
+    status = call()
+    taken = (time.perf_counter() - begun) * 1000
+    if status != expected:
+        raise RuntimeError(f"status {status} instead of {expected}: nothing was measured")
+    return taken
+
+
+def _signed(body: str) -> dict[str, object]:
+    timestamp = int(time.time())
+    signature = sign(
+        derive_secret(bytes(32), "bench"),
+        path=_PATH,
+        canonical_headers=f"content-type:application/json\nhost:{_HOST}\n",
+        signed_headers="content-type;host",
+        body=body.encode(),
+        timestamp=timestamp,
+        service="cvm",
+    )
+    date = datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
+    authorization = (
+        f"TC3-HMAC-SHA256 Credential=bench/{date}/cvm/tc3_request, "
+        f"SignedHeaders=content-type;host, Signature={signature}"
+    )
+    headers = {"content-type": "application/json", "x-tc-timestamp": str(timestamp)}
+    return {
+        "httpMethod": "POST",
+        "path": _PATH,
+        "headers": {**headers, "authorization": authorization},
+        "body": body,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

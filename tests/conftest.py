@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.emulator_process import EmulatorProcess, running_emulator
+from tests.function_under_test import FunctionUnderTest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[EmulatorProcess]:
+    """Give all tests one cloud, without its limit of requests a second."""
+    with running_emulator() as process:
+        yield process
+
+
+@pytest.fixture
+def function(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[FunctionUnderTest]:
+    """Give a test a function of its own: fresh store, audit log and clock, and an empty account."""
+    function = FunctionUnderTest(emulator, tmp_path / "policy.json")
+    yield function
+    function.delete_key_pairs()

@@ -22,6 +22,7 @@ from handler.errors import (
     InternalFault,
     KeyPairFunctionError,
     MethodNotAllowed,
+    Misconfigured,
     NotFound,
     OutcomeUnknown,
     RequestRefused,
@@ -29,6 +30,7 @@ from handler.errors import (
 )
 from handler.http import Response, is_timer, json_response, parse_event
 from handler.issuing import Issuer
+from handler.marks import Marker
 from handler.policy import Policy
 from handler.settings import Settings
 from handler.store import open_store
@@ -65,6 +67,7 @@ class Application:
                 return self._swept(invocation)
             return self._route(parse_event(event), invocation)
         except KeyPairFunctionError as error:
+            log_misconfiguration(error)
             return problem(error, invocation.request_id)
         except Exception as error:  # noqa: BLE001  # the last resort: an escaped one would be an HTTP 200 or a raw trace
             log_fault(error)
@@ -110,6 +113,8 @@ class Application:
         try:
             return self._issue(door, request, invocation, trail)
         except KeyPairFunctionError as error:
+            if isinstance(error.__cause__, Exception):
+                log_fault(error.__cause__)
             return door.refuse(_recorded(error, trail), invocation.request_id)
         except Exception as error:  # noqa: BLE001  # as in `handle`, with an audit line
             log_fault(error)
@@ -133,6 +138,7 @@ class Application:
 
 def _recorded(error: KeyPairFunctionError, trail: AuditTrail) -> KeyPairFunctionError:
     """Write the line of a request that got no key; return what the caller is told."""
+    log_misconfiguration(error)
     if error.upstream_request_id:
         trail.note(upstream_request_id=error.upstream_request_id)
     decision = Decision.REFUSED if isinstance(error, RequestRefused) else Decision.FAILED
@@ -141,11 +147,12 @@ def _recorded(error: KeyPairFunctionError, trail: AuditTrail) -> KeyPairFunction
     try:
         trail.write(decision, error.reason)
     except AuditUnavailable as unavailable:
-        return unavailable
+        # That a key pair may be left matters more to the caller than that nobody could write it down.
+        return error if isinstance(error, OutcomeUnknown) else unavailable
     return error
 
 
-def log_fault(error: Exception) -> None:
+def log_fault(error: BaseException) -> None:
     """Log a defect: its type and where it arose. Not its text, which may quote what it stumbled over."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     _log.error("%s in %s, line %s", type(error).__name__, where.name, where.lineno)
@@ -188,10 +195,11 @@ def compose(
             raise Unauthenticated("tc3-caller")
         return Proof(verified.caller_id, verified.signature, verified.signed_headers)
 
+    marker = Marker(settings.master_secrets)
     claims = Claims(store, clock, new_holder=lambda: uuid.uuid4().hex)
     return Application(
-        issuer=Issuer(policy, claims, connect, clock),
-        sweeper=Sweeper(policy.regions | {settings.region}, claims, connect, clock),
+        issuer=Issuer(policy, claims, marker, connect, clock),
+        sweeper=Sweeper(policy.regions | {settings.region}, claims, marker, connect, clock),
         doors={
             ("POST", REST_PATH): RestDoor(authenticate, settings.region),
             ("POST", "/"): TencentV3Door(authenticate, settings.region),
@@ -202,5 +210,6 @@ def compose(
 
 
 def log_misconfiguration(error: KeyPairFunctionError) -> None:
-    """Log what an operator has to mend; the text names variables and key paths, never values."""
-    _log.error("%s", error)
+    """Log what an operator has to mend, where that is it: variables and key paths, never values."""
+    if isinstance(error, Misconfigured):
+        _log.error("%s", error)

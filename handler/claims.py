@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handler.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight, StoreUnavailable
+from handler.marks import OrderMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,29 +59,6 @@ class ClaimRecord(BaseModel):
     former: tuple[str, ...] = ()
     """Holders before, whose key pairs, if any, nobody was given."""
     answer: str | None = None
-
-
-@dataclass(frozen=True)
-class OrderMark:
-    """What a key pair's order tag says: which claim, which order, which holder made it."""
-
-    claim: str
-    order: str
-    holder: str
-
-    def __str__(self) -> str:
-        return f"{self.claim}.{self.order}.{self.holder}"
-
-    @classmethod
-    def parse(cls, text: str) -> OrderMark | None:
-        """Return the mark in a tag's value; None if it is not one that this function wrote."""
-        parts = text.split(".")
-        hexadecimal = all(len(part) == 32 and not part.strip("0123456789abcdef") for part in parts)  # noqa: PLR2004  # 128 bits
-        return cls(*parts) if len(parts) == 3 and hexadecimal else None  # noqa: PLR2004  # the three fields
-
-    def same_order(self, other: OrderMark) -> bool:
-        """Tell whether both stand for the same order of the same request, whoever worked on it."""
-        return (self.claim, self.order) == (other.claim, other.order)
 
 
 class Claim:

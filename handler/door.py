@@ -36,8 +36,9 @@ class Wish:
 class Door(Protocol):
     """One way in."""
 
-    name: str
-    """As it stands in the audit line."""
+    @property
+    def name(self) -> str:
+        """The door's name, as it stands in the audit line."""
 
     def prove(self, request: Request) -> Proof:
         """Return who sent `request`, looking at the raw body only; raise Unauthenticated."""

@@ -36,7 +36,7 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
         # Settings or policy; the text names variables and key paths, never values.
         application.log_misconfiguration(error)
         response = problem(error, invocation.request_id)
-    except Exception as error:  # noqa: BLE001  # the last resort
+    except BaseException as error:  # noqa: BLE001  # the last resort: panics of Rust libraries are no Exceptions
         application.log_fault(error)
         response = problem(InternalFault(), invocation.request_id)
     return response.to_event()

@@ -88,8 +88,9 @@ class Invocation:
         limit = fields.get("time_limit_in_ms")
         seconds = DEFAULT_TIME_LIMIT
         if isinstance(limit, int) and limit > 1:  # 1: True is an int too
-            seconds = limit / 1000
-        return cls(request_id, Deadline(clock, clock.monotonic() + min(seconds, LONGEST)), environ)
+            # The smaller one first: a number without bounds is no float.
+            seconds = min(limit, LONGEST * 1000) / 1000
+        return cls(request_id, Deadline(clock, clock.monotonic() + seconds), environ)
 
     def credentials(self) -> Credentials:
         """Return the credentials of this very call: SCF renews them in the environment, call by call."""

@@ -15,6 +15,7 @@ from handler.errors import (
     CloudAnswerInvalid,
     KeyPairFunctionError,
     NameTaken,
+    NotGranted,
     OutcomeUnknown,
     PolicyInvalid,
     RecipientRefused,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from handler.claims import Claim, Claims
     from handler.cloud.cvm import CreatedKeyPair, Cvm
     from handler.invocation import Clock, Credentials, Deadline, Invocation
+    from handler.marks import Marker
     from handler.order import KeyPairOrder
     from handler.policy import Policy
 
@@ -75,6 +77,7 @@ class Issuer:
 
     policy: Policy
     claims: Claims
+    marker: Marker
     connect: Connect
     clock: Clock
 
@@ -101,23 +104,27 @@ class Issuer:
         lease = invocation.deadline.remaining()
         claim = self.claims.claim(caller_id, idempotency_key, order.digest(), lease)
         if claim.answer is not None:
-            return _replay(claim.answer, trail)
-        work = _Work(granted, caller_id, invocation.request_id, envelope, claim, cvm, self.clock, trail)
+            return _replay(claim.answer, envelope.fingerprints, trail)
+        work = _Work(
+            granted, caller_id, invocation.request_id, envelope, claim, self.marker, cvm, self.clock, trail
+        )
         try:
             return work.issue()
-        except OutcomeUnknown:
-            claim.leave(State.UNKNOWN)
-            raise
-        except KeyPairFunctionError:
-            claim.leave(State.UNDONE)
-            raise
-        except BaseException:
+        except KeyPairFunctionError as error:
+            outcome = work.doubt or error
+            unknown = isinstance(outcome, OutcomeUnknown)
+            claim.leave(State.UNKNOWN if unknown else State.UNDONE)
+            raise outcome from error.__cause__
+        except Exception as defect:
             # A defect of this function: nothing is known of how far it came.
             claim.leave(State.UNKNOWN)
+            raise OutcomeUnknown("internal-fault") from defect
+        except BaseException:
+            claim.leave(State.UNKNOWN)
             raise
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
     """One order, from its claim to its answer."""
 
@@ -126,13 +133,16 @@ class _Work:
     request_id: str
     envelope: sealing.AgeEnvelope
     claim: Claim
+    marker: Marker
     cvm: Cvm
     clock: Clock
     trail: AuditTrail
+    doubt: OutcomeUnknown | None = None
+    """A call, of this request or of a try before, whose effect may still come: no failure is certain."""
 
     def issue(self) -> IssuedKeyPair:
-        if self.claim.unsettled:
-            self._clear()
+        if self.claim.unsettled and not self._clear():
+            self.doubt = OutcomeUnknown("former-try-unsettled")
         self.trail.write(Decision.INTENT)
         self.claim.begin()
         expires_at = None
@@ -141,6 +151,8 @@ class _Work:
         created = self._create(expires_at)
         try:
             issued = self._seal(created, expires_at)
+            # From here on it counts as given to somebody, whoever comes across it without a claim.
+            self.cvm.set_description(created.key_id, settling.RELEASED)
             self.trail.note(fingerprint=issued.fingerprint)
             self.trail.write(Decision.ISSUED)
             self.claim.finish(issued.model_dump_json())
@@ -156,31 +168,30 @@ class _Work:
     def _create(self, expires_at: str | None) -> CreatedKeyPair:
         """Call CreateKeyPair until it is known what came of it, a few times at most.
 
-        Each time it is not known, what it may have made is removed first. `doubt` is the last call of
-        which nothing was found: its effect may still come, and until it has, no failure is certain.
+        Each time it is not known, what it may have made is removed first; where nothing is found, the
+        doubt remains.
         """
-        tags = {**self.order.tags, ORDER_TAG: str(self.claim.mark), CALLER_TAG: self.caller_id}
+        mark = self.marker.write(self.claim.mark, self.order.name, expires_at)
+        tags = {**self.order.tags, ORDER_TAG: mark, CALLER_TAG: self.caller_id}
         if expires_at is not None:
             tags[EXPIRES_TAG] = expires_at
-        doubt: OutcomeUnknown | None = None
         last: KeyPairFunctionError
         for _ in range(_TRIES):
             try:
                 created = self.cvm.create_key_pair(self.order.name, self.order.project_id, tags)
             except OutcomeUnknown as error:
-                doubt = None if self._clear() else error
+                self.doubt = None if self._clear() else error
                 last = CloudAnswerInvalid("create-never-certain")
             except NameTaken as error:
                 # By a call whose effect came late or whose maker died; `clear` raises if by somebody else.
                 # Nothing found: whoever had the name has given it up since.
-                doubt = None if self._clear() else doubt
+                self.doubt = None if self._clear() else self.doubt
                 last = error
-            except KeyPairFunctionError as error:
-                raise doubt or error from None
             else:
+                self.doubt = None
                 self.trail.note(key_id=created.key_id, upstream_request_id=created.request_id)
                 return created
-        raise doubt or last
+        raise last
 
     def _seal(self, created: CreatedKeyPair, expires_at: str | None) -> IssuedKeyPair:
         order = self.order
@@ -217,7 +228,11 @@ class _Work:
             raise OutcomeUnknown("undo-without-effect")
 
     def _clear(self) -> bool:
-        return settling.clear(self.cvm, self.order.name, self.claim, self.clock, self.trail)
+        try:
+            return settling.clear(self.cvm, self.order.name, self.claim, self.marker, self.trail)
+        except RequestRefused:
+            self.doubt = None  # the name is somebody else's, so no call of ours can get it any more
+            raise
 
 
 def _address(recipients: tuple[str, ...], *, brought: int) -> sealing.AgeEnvelope:
@@ -230,12 +245,15 @@ def _address(recipients: tuple[str, ...], *, brought: int) -> sealing.AgeEnvelop
         raise PolicyInvalid(f"a recipient in the policy is refused: {refusal.reason}") from None
 
 
-def _replay(answer: str, trail: AuditTrail) -> IssuedKeyPair:
+def _replay(answer: str, recipients: tuple[str, ...], trail: AuditTrail) -> IssuedKeyPair:
     try:
         issued = IssuedKeyPair.model_validate_json(answer)
     except ValidationError:
         raise StoreUnavailable("answer-unreadable") from None
     trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
+    # The policy may have taken a recipient away since: what was sealed to it is not handed out again.
+    if issued.sealed_private_key.recipients != recipients:
+        raise NotGranted("recipients-changed")
     trail.write(Decision.REPLAYED)
     return issued
 

@@ -19,7 +19,6 @@ PREFIX = "KEYPAIR_"
 PACKED_POLICY = Path(__file__).with_name("policy.json")
 """Where `scripts/build` puts the policy."""
 
-_SECRET_BYTES = 32
 # With `http://`: tccli and the Python SDK, told to use plain HTTP, sign the scheme as a part of the host.
 _HOST = re.compile(r"(http://)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 # No `?`: redis-py takes options from there, those that switch the check of certificates off among them.
@@ -27,6 +26,8 @@ _STORE = re.compile(
     r"memory:|sqlite:/.+|rediss?://([^\s/?#@]*@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])"
     r"(:(?P<port>[0-9]{1,5}))?(/[0-9]{1,4})?"
 )
+# Plain HTTP on this machine only: the answers hold private keys.
+_CVM_ENDPOINT = r"^(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?$"
 _HIGHEST_PORT = 65535
 
 
@@ -59,7 +60,12 @@ class Settings(BaseModel):
     """
 
     # An error text must never repeat a value: one of them is the master secret.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        alias_generator=lambda field: PREFIX + field.upper(),
+    )
 
     region: Region = Field(description="a region, for example ap-guangzhou")
     hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
@@ -78,8 +84,8 @@ class Settings(BaseModel):
         description="memory: or sqlite:/ABSOLUTE/PATH or redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], "
         "rediss:// for TLS; percent-encode what is not a letter or digit in USER and PASSWORD",
     )
-    cvm_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.:-]+$")] | None = Field(
-        default=None, description="https://HOST or http://HOST:PORT of the CVM API; for the emulator"
+    cvm_endpoint: Annotated[str, StringConstraints(pattern=_CVM_ENDPOINT)] | None = Field(
+        default=None, description="https://HOST of the CVM API, or http://127.0.0.1:PORT of the emulator"
     )
 
     @property
@@ -91,11 +97,7 @@ class Settings(BaseModel):
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the `KEYPAIR_` variables; raise SettingsInvalid for a missing, unknown or malformed one."""
-        given = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environ.items()
-            if name.startswith(PREFIX)
-        }
+        given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -103,9 +105,9 @@ class Settings(BaseModel):
             raise SettingsInvalid("; ".join(advice)) from None
 
 
-def _advice(field: str, kind: str) -> str:
-    variable = PREFIX + field.upper()
+def _advice(variable: str, kind: str) -> str:
     if kind == "extra_forbidden":
         return f"{variable} is not a setting; remove it or correct its name"
     problem = "is missing" if kind == "missing" else "is malformed"
-    return f"{variable} {problem}; it takes {Settings.model_fields[field].description}"
+    field = Settings.model_fields[variable.removeprefix(PREFIX).lower()]
+    return f"{variable} {problem}; it takes {field.description}"

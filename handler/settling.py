@@ -1,7 +1,9 @@
 """Finding and removing the key pairs that tries of an order left behind.
 
-SECURITY BOUNDARY: the only deletes of this function are here and in `handler.sweeping`, and both delete
-nothing but key pairs whose order tag says that this function made them and that nobody was given them.
+SECURITY BOUNDARY: the only deletes of this function are here and in `handler.sweeping`. Both delete
+nothing but key pairs that bear this function's own mark and that nobody was given. That nobody was given
+one is known in two ways: the claim says that its holder did not finish, or the key pair does not bear
+the description that every key pair gets before it is released.
 """
 
 from __future__ import annotations
@@ -10,15 +12,19 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from handler.audit import Decision
-from handler.claims import ANSWER_TTL, OrderMark
+from handler.claims import ANSWER_TTL
 from handler.errors import AuditUnavailable, NameTaken, OutcomeUnknown, OutOfTime, RequestInFlight
-from handler.order import ORDER_TAG
+from handler.order import EXPIRES_TAG, ORDER_TAG
 
 if TYPE_CHECKING:
     from handler.audit import AuditTrail
     from handler.claims import Claim
     from handler.cloud.cvm import Cvm, KeyPairSummary
     from handler.invocation import Clock
+    from handler.marks import Marker, OrderMark
+
+RELEASED = "issued by keypair-function"
+"""The description that a key pair gets before its private key is released."""
 
 ORPHAN_AGE = 900
 """Seconds after which a key pair's maker is certainly gone.
@@ -27,7 +33,7 @@ Longer than any request (`invocation.LONGEST`), than any signature can be repeat
 """
 
 
-def clear(cvm: Cvm, name: str, claim: Claim, clock: Clock, trail: AuditTrail) -> bool:
+def clear(cvm: Cvm, name: str, claim: Claim, marker: Marker, trail: AuditTrail) -> bool:
     """Remove what tries of the claim's order left under `name`; return whether there was anything.
 
     Raises NameTaken if the name is somebody else's (or in use), RequestInFlight if another instance may
@@ -36,7 +42,7 @@ def clear(cvm: Cvm, name: str, claim: Claim, clock: Clock, trail: AuditTrail) ->
     try:
         found = _named(cvm, name)
         for pair in found:
-            _require_left_over(pair, claim, clock)
+            _require_left_over(pair, claim, marker, trail.clock)
             if not cvm.delete_key_pair(pair.key_id):
                 raise NameTaken("name-in-use")
             record_removal(trail, pair, "left-over")
@@ -50,6 +56,11 @@ def clear(cvm: Cvm, name: str, claim: Claim, clock: Clock, trail: AuditTrail) ->
 def _named(cvm: Cvm, name: str) -> list[KeyPairSummary]:
     # The cloud does not say whether its filter matches the whole name.
     return [pair for pair in cvm.find_key_pairs(name) if pair.key_name == name]
+
+
+def mark_of(pair: KeyPairSummary, marker: Marker) -> OrderMark | None:
+    """Return the mark that `pair` bears; None if this function did not make it."""
+    return marker.read(pair.tags.get(ORDER_TAG, ""), pair.key_name, pair.tags.get(EXPIRES_TAG))
 
 
 def record_removal(trail: AuditTrail, pair: KeyPairSummary, reason: str) -> None:
@@ -72,16 +83,26 @@ def age(pair: KeyPairSummary, clock: Clock) -> float | None:
     return clock.now() - created.timestamp()
 
 
-def _require_left_over(pair: KeyPairSummary, claim: Claim, clock: Clock) -> None:
-    mark = OrderMark.parse(pair.tags.get(ORDER_TAG, ""))
-    if mark is None or not mark.same_order(claim.mark):
+def never_released(pair: KeyPairSummary, seconds: float | None) -> bool:
+    """Tell whether a key pair with our mark, `seconds` old, was certainly given to nobody.
+
+    It bears no description, and whoever was to give it one is gone. After a day that proves nothing any
+    more: somebody may have cleared the description by hand.
+    """
+    return seconds is not None and not pair.description and ORPHAN_AGE <= seconds < ANSWER_TTL
+
+
+def _require_left_over(pair: KeyPairSummary, claim: Claim, marker: Marker, clock: Clock) -> None:
+    mark = mark_of(pair, marker)
+    if mark is None:
         raise NameTaken
-    if mark.holder in claim.holders:
+    if mark.same_order(claim.mark) and mark.holder in claim.holders:
         return
-    # The same order, made by a holder that this store does not know: another instance without a shared
-    # store. While it may be at work, its key pair is its own.
+    # Made by a holder that this claim does not know: for another request, or by another instance
+    # without a shared store.
     seconds = age(pair, clock)
-    if seconds is None or seconds >= ANSWER_TTL:
-        raise NameTaken
-    if seconds < ORPHAN_AGE:
+    if never_released(pair, seconds):
+        return
+    if mark.same_order(claim.mark) and seconds is not None and seconds < ORPHAN_AGE:
         raise RequestInFlight
+    raise NameTaken

@@ -12,10 +12,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from handler.audit import Decision
-from handler.claims import ANSWER_TTL, OrderMark, State
+from handler.claims import State
 from handler.errors import KeyPairFunctionError
 from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
-from handler.settling import ORPHAN_AGE, age
+from handler.settling import ORPHAN_AGE, age, mark_of, never_released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from handler.cloud.cvm import Cvm, KeyPairSummary
     from handler.invocation import Clock, Invocation
     from handler.issuing import Connect
+    from handler.marks import Marker
 
 PAUSE = 0.15
 """Seconds between two deletes: the cloud takes 10 requests a second for each action (api/213/15700)."""
@@ -57,6 +58,7 @@ class Sweeper:
 
     regions: Iterable[str]
     claims: Claims
+    marker: Marker
     connect: Connect
     clock: Clock
 
@@ -136,32 +138,24 @@ class Sweeper:
         return verdict
 
     def _judge(self, pair: KeyPairSummary) -> _Verdict | None:
-        text = pair.tags.get(ORDER_TAG)
-        if text is None:
+        if ORDER_TAG not in pair.tags:
             return None  # not ours; it is here only if the cloud did not filter
-        mark = OrderMark.parse(text)
+        mark = mark_of(pair, self.marker)
         if mark is None:
             return _Verdict(Decision.LEFT, "mark-unreadable")
-        if (expires := pair.tags.get(EXPIRES_TAG)) is not None:
-            expires_at = _seconds(expires)
-            if expires_at is None:
-                return _Verdict(Decision.LEFT, "expiry-unreadable")
-            if expires_at <= self.clock.now():
-                return _Verdict(Decision.REMOVED, "expired")
+        if (expires := pair.tags.get(EXPIRES_TAG)) is not None and _seconds(expires) <= self.clock.now():
+            return _Verdict(Decision.REMOVED, "expired")
         seconds = age(pair, self.clock)
         if seconds is None:
             return _Verdict(Decision.LEFT, "age-unreadable")
         if seconds < ORPHAN_AGE:
             return None  # its maker may be at work
-        return self._judge_claim(mark, seconds)
-
-    def _judge_claim(self, mark: OrderMark, seconds: float) -> _Verdict | None:
         record = self.claims.find(mark.claim)
         if record is None or mark.holder not in (record.holder, *record.former):
-            # Unfinished claims outlive answers, so after that time a missing one was finished, and one
-            # that does not know the holder is a later one under the same idempotency key. Before, the
-            # store has lost it or never had it: another instance's memory.
-            return None if seconds >= ANSWER_TTL else _Verdict(Decision.LEFT, "claim-missing")
+            # No claim that knows its maker: what the key pair itself bears has to tell.
+            if never_released(pair, seconds):
+                return _Verdict(Decision.REMOVED, "orphan")
+            return None if pair.description else _Verdict(Decision.LEFT, "claim-missing")
         if mark.holder != record.holder:
             return _Verdict(Decision.REMOVED, "orphan")
         if record.state is State.SEALED or record.lease_ends > self.clock.now():
@@ -177,8 +171,6 @@ def _record(trail: AuditTrail, finding: Finding) -> None:
     trail.write(finding.decision, finding.reason)
 
 
-def _seconds(timestamp: str) -> float | None:
-    try:
-        return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
-    except ValueError:
-        return None
+def _seconds(timestamp: str) -> float:
+    """Return seconds since 1970; the mark vouches for the form."""
+    return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()

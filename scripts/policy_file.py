@@ -25,17 +25,29 @@ def read_policy(path: Path) -> dict[str, object]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        content: object = (
+            json.loads(text, object_pairs_hook=_once_each) if path.suffix == ".json" else tomllib.loads(text)
+        )
     except OSError as error:
         raise PolicyUnusable(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PolicyUnusable(f"{path}: not UTF-8 text, at byte {error.start}") from error
+    except PolicyUnusable as error:
+        raise PolicyUnusable(f"{path}: {error}") from None
     except json.JSONDecodeError as error:
         raise PolicyUnusable(f"{path}:{error.lineno}: {error.msg} (column {error.colno})") from error
     except tomllib.TOMLDecodeError as error:
         raise PolicyUnusable(f"{path}: {error}") from error  # the parser's text names line and column
     if not isinstance(content, dict):
         raise PolicyUnusable(f"{path}:1: a policy is an object, with `callers` in it")
+    return content
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a key that stands twice: the last one would win, unseen. TOML refuses it by itself."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise PolicyUnusable("a key stands twice in one object")
     return content
 
 

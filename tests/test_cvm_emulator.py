@@ -329,7 +329,25 @@ def test_describe_filters(emulator: EmulatorProcess) -> None:
             "InvalidPublicKey.Malformed",
         ),
         ("ImportKeyPair", order(PublicKey=public_key(0), **tags(("qcs:a", "b"))), "InvalidParameterValue"),
-        ("ModifyKeyPairAttribute", {"KeyId": "skey-00000000"}, "InvalidAction"),
+        ("AssociateInstancesKeyPairs", {}, "InvalidAction"),
+        ("ModifyKeyPairAttribute", {"KeyId": "skey-00000000"}, "MissingParameter"),
+        ("ModifyKeyPairAttribute", {"Description": "x"}, "MissingParameter"),
+        ("ModifyKeyPairAttribute", {"KeyId": "1", "Description": "x"}, "InvalidKeyPairId.Malformed"),
+        (
+            "ModifyKeyPairAttribute",
+            {"KeyId": "skey-00000000", "Description": "x"},
+            "InvalidKeyPairId.NotFound",
+        ),
+        (
+            "ModifyKeyPairAttribute",
+            {"KeyId": "skey-00000000", "Description": "x" * 61},
+            "InvalidParameterValue",
+        ),
+        (
+            "ModifyKeyPairAttribute",
+            {"KeyId": "skey-00000000", "KeyName": ""},
+            "InvalidKeyPairNameEmpty",
+        ),
     ],
 )
 def test_the_other_actions_check_their_parameters(
@@ -337,6 +355,21 @@ def test_the_other_actions_check_their_parameters(
 ) -> None:
     assert outcome(emulator, action, parameters) == code
     assert emulator.key_pairs() == []
+
+
+def test_modify_gives_a_name_or_a_description() -> None:
+    with running_emulator() as emulator:
+        first, second = import_keys(emulator, 2)
+        changed = call(emulator, "ModifyKeyPairAttribute", {"KeyId": first, "Description": "x" * 60})
+        assert set(changed) == {"RequestId"}
+        call(emulator, "ModifyKeyPairAttribute", {"KeyId": first, "KeyName": "other"})
+        taken = outcome(emulator, "ModifyKeyPairAttribute", {"KeyId": second, "KeyName": "other"})
+        assert taken == "InvalidKeyPairName.Duplicate"
+        listed = call(emulator, "DescribeKeyPairs", {})["KeyPairSet"]
+        assert [(pair["KeyName"], pair["Description"]) for pair in listed] == [
+            ("other", "x" * 60),
+            ("key1", ""),
+        ]
 
 
 def test_delete_takes_all_or_nothing_and_spares_bound_keys() -> None:

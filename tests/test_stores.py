@@ -272,7 +272,7 @@ class Model(RuleBasedStateMachine):
 
 def test_any_sequence_of_operations_does_what_a_dict_would(place: Place) -> None:
     machine = type("Machine", (Model,), {"place": place})
-    run_state_machine_as_test(
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis has no types for it
         machine,
         settings=settings(
             max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handler.errors import FieldProblem, MalformedRequest
+from handler.http import parse_json_object, require_json
+from handler.sealing import refuse_private_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from handler.http import Json, Request
 
 _RULES = {
     "missing": "required",
@@ -42,6 +46,16 @@ class WireModel(BaseModel):
 _Wire = TypeVar("_Wire", bound=WireModel)
 
 
+def json_body(request: Request) -> dict[str, Json]:
+    """Return the JSON object in a proven request.
+
+    Raises UnsupportedMediaType, MalformedRequest, or RecipientRefused where a private key stands in it.
+    """
+    require_json(request)
+    refuse_private_keys(request.unverified_body)
+    return parse_json_object(request.unverified_body)
+
+
 def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:
     """Return `parsed` as `model`; raise MalformedRequest with the fields at fault."""
     try:
@@ -55,9 +69,6 @@ def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """Write a location with dots, without the caller's own words in it.
-
-    The names of unknown fields and of tags are the caller's text; a position says enough.
-    """
+    """Write a location with dots; of the caller's own words, only what could be the name of a field."""
     known = [str(part) if isinstance(part, int) or part.isidentifier() else "*" for part in location]
     return ".".join(part if len(part) <= 32 else "*" for part in known[:_DEPTH_LIMIT])  # noqa: PLR2004

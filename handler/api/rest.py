@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from handler.api.fields import WireModel, read
+from handler.api.fields import WireModel, json_body, read
 from handler.claims import ANSWER_TTL
 from handler.door import Wish
 from handler.errors import KeyPairFunctionError, MalformedRequest, MethodNotAllowed, Unauthenticated
-from handler.http import Response, json_response, parse_json_object, require_json
+from handler.http import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     Duration,
     KeyName,
@@ -71,9 +71,8 @@ class RestDoor:
 
     def understand(self, request: Request, proof: Proof) -> Wish:
         """Read the body."""
-        require_json(request)
         idempotency_key = _idempotency_key(request, proof)
-        body = read(KeyPairRequest, parse_json_object(request.unverified_body))
+        body = read(KeyPairRequest, json_body(request))
         order = KeyPairOrder(
             name=body.key_name,
             region=body.region or self.default_region,

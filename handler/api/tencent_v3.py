@@ -13,10 +13,10 @@ from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_pascal
 
 from handler import errors
-from handler.api.fields import WireModel, read
+from handler.api.fields import WireModel, json_body, read
 from handler.door import Wish
 from handler.errors import FieldProblem
-from handler.http import Response, json_response, parse_json_object, require_json
+from handler.http import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     TAGS_LIMIT,
     Duration,
@@ -122,8 +122,7 @@ class TencentV3Door:
             raise errors.UnknownAction
         if request.headers.get("x-tc-version") != VERSION:
             raise errors.UnknownVersion
-        require_json(request)
-        body = read(CreateKeyPairRequest, parse_json_object(request.unverified_body))
+        body = read(CreateKeyPairRequest, json_body(request))
         region = body.region or self.default_region
         # Nor X-TC-Region: nothing is decided by it, but a caller who sends another one is told.
         if request.headers.get("x-tc-region", region) not in ("", region):

@@ -11,9 +11,9 @@ import json
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretBytes, StringConstraints, ValidationError
 
 from handler.errors import (
     CloudBusy,
@@ -109,6 +109,12 @@ class KeyPairSummary:
     key_name: str
     tags: Mapping[str, str]
     created_at: str
+    description: str
+
+
+def _request_id(value: object) -> str:
+    """Return a request id for the audit line, empty if it does not look like one."""
+    return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z-]{1,64}", value) else ""
 
 
 class _Wire(BaseModel):
@@ -117,7 +123,7 @@ class _Wire(BaseModel):
 
 
 class _KeyPair(_Wire):
-    KeyId: str = ""
+    KeyId: Annotated[str, StringConstraints(pattern=r"^skey-[0-9a-z]{1,32}$")]
     KeyName: str = ""
     PublicKey: str = ""
     PrivateKey: SecretBytes = SecretBytes(b"")
@@ -125,7 +131,7 @@ class _KeyPair(_Wire):
 
 class _Created(_Wire):
     KeyPair: _KeyPair
-    RequestId: str = ""
+    RequestId: Annotated[str, BeforeValidator(_request_id)] = ""
 
 
 class _Tag(_Wire):
@@ -138,10 +144,11 @@ class _Listed(_Wire):
     KeyName: str
     Tags: list[_Tag] | None = None
     CreatedTime: str | None = None
+    Description: str | None = None
 
     def summary(self) -> KeyPairSummary:
         tags = {tag.Key: tag.Value for tag in self.Tags or ()}
-        return KeyPairSummary(self.KeyId, self.KeyName, tags, self.CreatedTime or "")
+        return KeyPairSummary(self.KeyId, self.KeyName, tags, self.CreatedTime or "", self.Description or "")
 
 
 class _KeyPairs(_Wire):
@@ -203,7 +210,7 @@ class Cvm:
             raise _as_seen(_create_error(answer), answer)
         created = _parse(_Created, answer)
         # Without an id there is nothing to delete by: the name and the tags have to settle it.
-        if created is None or not created.KeyPair.KeyId:
+        if created is None:
             raise OutcomeUnknown("create-undecodable")
         pair = created.KeyPair
         return CreatedKeyPair(pair.KeyId, pair.KeyName, pair.PublicKey, pair.PrivateKey, created.RequestId)
@@ -242,6 +249,18 @@ class Cvm:
         if answer.code == "InvalidParameterValue.KeyPairNotSupported":
             return False
         raise _as_seen(OutcomeUnknown("delete-" + _family(answer.code)), answer)
+
+    def set_description(self, key_id: str, description: str) -> None:
+        """Give a key pair a description (ModifyKeyPairAttribute, api/213/15696).
+
+        Raises CloudRefused, CloudUnreachable or OutOfTime if it may not have it.
+        """
+        parameters = {"KeyId": key_id, "Description": description}
+        answer = self._until_not_throttled("ModifyKeyPairAttribute", parameters, reserve=UNDO_RESERVE)
+        if isinstance(answer, _Failure):
+            family = _family(answer.code)
+            error = CloudRefused if family in _NOT_EXECUTED else CloudUnreachable
+            raise _as_seen(error("modify-" + family), answer)
 
     def _until_not_throttled(
         self, action: str, parameters: Mapping[str, object], *, reserve: float
@@ -334,7 +353,7 @@ def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes |
     try:
         body: bytes = client.call(action, dict(parameters))
     except TencentCloudSDKException as error:
-        code, request_id = str(error.get_code()), str(error.get_request_id() or "")
+        code, request_id = str(error.get_code()), _request_id(error.get_request_id())
         return _Failure(code, sent=not _never_connected(error.__context__), request_id=request_id)
     except Exception:  # noqa: BLE001  # reading the answer raises whatever requests, urllib3 and json raise
         return _Failure("ClientReadError")
@@ -362,7 +381,7 @@ def _unwrap(body: bytes) -> dict[str, Any] | _Failure:
         error = response.get("Error")
         if error is None:
             return response
-        return _Failure(str(error["Code"]), request_id=str(response.get("RequestId", "")))
+        return _Failure(str(error["Code"]), request_id=_request_id(response.get("RequestId")))
     except Exception:  # noqa: BLE001  # whatever the shape: undecodable, and the exception quotes the answer
         return _Failure("ClientDecodeError")
 

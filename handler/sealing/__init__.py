@@ -23,6 +23,19 @@ _PRIVATE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
 
 
+# In a request body; a JWK is told by its members only where a recipient is expected.
+_PRIVATE_IN_BODY = re.compile(rb"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
+
+
+def refuse_private_keys(unverified_body: bytes) -> None:
+    """Raise RecipientRefused if a private key stands anywhere in a request.
+
+    A tag's value, say, would end up in the cloud.
+    """
+    if _PRIVATE_IN_BODY.search(unverified_body):
+        raise RecipientRefused(RecipientProblem.PRIVATE)
+
+
 def address(recipients: Sequence[str]) -> AgeEnvelope:
     """Return an envelope for exactly these recipients, proven by sealing a trial text to them.
 

@@ -19,6 +19,7 @@ _KEY_ID_CHARACTERS = string.digits + string.ascii_lowercase
 _KEY_ID = re.compile(r"skey-[0-9a-z]{8}")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _LONGEST_NAME = 25
+_LONGEST_DESCRIPTION = 60
 _KEY_IDS_AT_ONCE = 100
 _LARGEST_PAGE = 100
 _FILTERS = 10
@@ -70,6 +71,12 @@ class _Delete(_Parameters):
     key_ids: list[str]
 
 
+class _Modify(_Parameters):
+    key_id: str
+    key_name: str | None = None
+    description: str | None = None
+
+
 Result = dict[str, object]
 Action = Callable[[object, Fault | None], Result]
 _P = TypeVar("_P", bound=_Parameters)
@@ -94,6 +101,7 @@ class Actions:
             "DescribeKeyPairs": self._describe,
             "DeleteKeyPairs": self._delete,
             "ImportKeyPair": self._import,
+            "ModifyKeyPairAttribute": self._modify,
         }
 
     def _create(self, body: object, fault: Fault | None) -> Result:
@@ -185,6 +193,18 @@ class Actions:
             raise ApiError("MissingParameter", "The request is missing the parameter `KeyIds`.")
         _check_key_ids(key_ids)
         self._state.delete(key_ids)
+        return {}
+
+    def _modify(self, body: object, _fault: Fault | None) -> Result:
+        change = _parsed(_Modify, body)
+        _check_key_ids([change.key_id])
+        if change.key_name is None and change.description is None:
+            raise ApiError("MissingParameter", "The request is missing `KeyName` or `Description`.")
+        if change.key_name is not None:
+            _check_name(change.key_name)
+        if change.description is not None and len(change.description) > _LONGEST_DESCRIPTION:
+            raise ApiError("InvalidParameterValue", "`Description` is longer than 60 characters.")
+        self._state.modify(change.key_id, change.key_name, change.description)
         return {}
 
     def _checked(self, order: _Create, reserved_code: str) -> dict[str, str]:

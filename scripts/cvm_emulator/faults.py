@@ -16,7 +16,9 @@ Seconds = Annotated[float, Field(ge=0, le=600)]
 class _Fault(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
-    action: Literal["CreateKeyPair", "DescribeKeyPairs", "DeleteKeyPairs", "ImportKeyPair"]
+    action: Literal[
+        "CreateKeyPair", "DescribeKeyPairs", "DeleteKeyPairs", "ImportKeyPair", "ModifyKeyPairAttribute"
+    ]
     times: int = Field(default=1, ge=1)
     """How many calls of the action it meets."""
     after: Literal["before", "effect"] = "effect"

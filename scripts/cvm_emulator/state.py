@@ -19,10 +19,11 @@ CREATE TABLE IF NOT EXISTS key_pair (
     public_key TEXT NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     tags TEXT NOT NULL,
-    instance_ids TEXT NOT NULL DEFAULT '[]'
+    instance_ids TEXT NOT NULL DEFAULT '[]',
+    description TEXT NOT NULL DEFAULT ''
 )
 """
-_COLUMNS = "key_id, name, project_id, public_key, created_at, tags, instance_ids"
+_COLUMNS = "key_id, name, project_id, public_key, created_at, tags, instance_ids, description"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class KeyPair:
     """Seconds since the epoch."""
     tags: dict[str, str]
     instance_ids: tuple[str, ...] = ()
+    description: str = ""
 
     def described(self) -> dict[str, object]:
         """Return the form in which the API shows it."""
@@ -46,7 +48,7 @@ class KeyPair:
             "KeyId": self.key_id,
             "KeyName": self.name,
             "ProjectId": self.project_id,
-            "Description": "",
+            "Description": self.description,
             "PublicKey": f"{self.public_key} {self.key_id}",
             "AssociatedInstanceIds": list(self.instance_ids),
             "CreatedTime": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -120,6 +122,25 @@ class State:
                     )
             database.executemany("DELETE FROM key_pair WHERE key_id = ?", [(key_id,) for key_id in key_ids])
 
+    def modify(self, key_id: str, name: str | None, description: str | None) -> None:
+        """Give a key pair another name, another description, or both.
+
+        Raises ApiError when it does not exist or the name is taken.
+        """
+        with self._transaction() as database:
+            try:
+                changed = database.execute(
+                    "UPDATE key_pair SET name = coalesce(?, name), description = coalesce(?, description)"
+                    " WHERE key_id = ?",
+                    (name, description, key_id),
+                )
+            except sqlite3.IntegrityError as conflict:
+                raise ApiError(
+                    "InvalidKeyPairName.Duplicate", f"A key pair named `{name}` exists already."
+                ) from conflict
+            if changed.rowcount == 0:
+                raise ApiError("InvalidKeyPairId.NotFound", f"The key pair `{key_id}` does not exist.")
+
     def bind(self, key_id: str, instance_id: str | None) -> bool:
         """Mark a key pair as used by an instance, or by none; returns whether it exists."""
         with self._transaction() as database:
@@ -153,6 +174,7 @@ def _all(database: sqlite3.Connection) -> list[KeyPair]:
             created_at=created_at,
             tags=json.loads(tags),
             instance_ids=tuple(json.loads(instance_ids)),
+            description=description,
         )
-        for key_id, name, project_id, public_key, created_at, tags, instance_ids in rows
+        for key_id, name, project_id, public_key, created_at, tags, instance_ids, description in rows
     ]

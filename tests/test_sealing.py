@@ -492,8 +492,26 @@ def test_unused_bits_of_base64_are_refused(owners: dict[str, Owner]) -> None:
     assert refused(f"{word} {spelling}") is PROBLEM.SSH_MALFORMED
 
 
+def without_small_factors(start: int) -> int:
+    """Return the first number from `start` on that no number below 10,000 divides."""
+    return next(n for n in itertools.count(start) if all(n % divisor for divisor in range(2, 10_000)))
+
+
 def test_the_edges_of_rsa_are_accepted() -> None:
-    address([rsa_line(2**31 - 1, MODULUS), rsa_line(65537, 2**4095 + 1), rsa_line(65537, 2**2047 + 1)])
+    smallest, largest = without_small_factors(2**2047), without_small_factors(2**4095)
+    address([rsa_line(2**31 - 1, MODULUS), rsa_line(65537, smallest), rsa_line(65537, largest)])
+
+
+@pytest.mark.parametrize("factor", [3, 5, 101, 9973])
+def test_a_modulus_with_a_small_factor_is_refused(factor: int) -> None:
+    """As most damaged lines have one."""
+    modulus = factor * without_small_factors(2**2047)
+    assert refused(rsa_line(65537, modulus)) is PROBLEM.RSA_MODULUS
+
+
+def test_a_square_is_refused() -> None:
+    root = without_small_factors(2**1024)
+    assert refused(rsa_line(65537, root * root)) is PROBLEM.RSA_MODULUS
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa-2048"])

@@ -38,6 +38,8 @@ def read_policy(path: Path) -> dict[str, object]:
         raise PolicyUnusable(f"{path}:{error.lineno}: {error.msg} (column {error.colno})") from error
     except tomllib.TOMLDecodeError as error:
         raise PolicyUnusable(f"{path}: {error}") from error  # the parser's text names line and column
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, very deep nesting
+        raise PolicyUnusable(f"{path}: no policy is like this") from error
     if not isinstance(content, dict):
         raise PolicyUnusable(f"{path}:1: a policy is an object, with `callers` in it")
     return content

@@ -136,12 +136,19 @@ def caller_secret(caller: str, master: bytes = MASTER) -> str:
 
 
 def signature(
-    secret: str, path: str, canonical_headers: str, signed_headers: str, body: bytes, timestamp: int, service: str
+    secret: str,
+    path: str,
+    *,
+    canonical_headers: str,
+    signed_headers: str,
+    body: bytes,
+    timestamp: int,
+    service: str,
 ) -> str:
     """Sign a POST, with the official SDK's arithmetic."""
     date = utc_date(timestamp)
     digest = hashlib.sha256(body).hexdigest()
-    canonical = "\n".join(["POST", path, "", canonical_headers, signed_headers, digest])
+    canonical = f"POST\n{path}\n\n{canonical_headers}\n{signed_headers}\n{digest}"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
     text = f"TC3-HMAC-SHA256\n{timestamp}\n{date}/{service}/tc3_request\n{hashed}"
     return str(Sign.sign_tc3(secret, date, service, text))
@@ -224,15 +231,26 @@ class FunctionUnderTest:
         """
         if body is None:
             body = self.rest_body() if path == REST else self.v3_body()
-        raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+        raw = (
+            body
+            if isinstance(body, bytes)
+            else (body if isinstance(body, str) else json.dumps(body)).encode()
+        )
         timestamp = int(self.clock.time) if timestamp is None else timestamp
         under = {"content-type": content_type, "host": host}
         under |= {name.lower(): value for name, value in (also_signed or {}).items()}
         names = sorted(under) if signed_headers is None else signed_headers
         canonical = "".join(f"{name}:{under.get(name, '').strip().lower()}\n" for name in names)
         made = signature(
-            caller_secret(caller, master), path, canonical, ";".join(names), raw, timestamp, service
+            caller_secret(caller, master),
+            path,
+            canonical_headers=canonical,
+            signed_headers=";".join(names),
+            body=raw,
+            timestamp=timestamp,
+            service=service,
         )
+        scope = f"{caller}/{utc_date(timestamp)}/{service}/tc3_request"
         sent: dict[str, str | None] = {
             "host": host,
             "content-type": content_type,
@@ -240,7 +258,7 @@ class FunctionUnderTest:
             "x-scf-remote-addr": "203.0.113.7",
             "x-tc-timestamp": str(timestamp),
             "x-tc-language": "zh-CN",
-            "authorization": f"TC3-HMAC-SHA256 Credential={caller}/{utc_date(timestamp)}/{service}/tc3_request, "
+            "authorization": f"TC3-HMAC-SHA256 Credential={scope}, "
             f"SignedHeaders={';'.join(names)}, Signature={made}",
         }
         if path == V3:

@@ -1,0 +1,193 @@
+"""Settings: what is taken, and what an operator is told of what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from handler.errors import SettingsInvalid
+from handler.invocation import Credentials
+from handler.settings import PACKED_POLICY, Settings, decode_secret
+
+SECRET = "A" * 42 + "8"
+LEAST = {
+    "KEYPAIR_REGION": "ap-guangzhou",
+    "KEYPAIR_HOSTS": "keys.example.com",
+    "KEYPAIR_MASTER_SECRET": SECRET,
+}
+
+
+def test_the_least() -> None:
+    settings = Settings.from_environ(
+        {**LEAST, "PATH": "/bin", "keypair_region": "x", "TENCENTCLOUD_REGION": "y"}
+    )
+    assert settings.region == "ap-guangzhou"
+    assert settings.hosts == ("keys.example.com",)
+    assert settings.master_secrets == (bytes(31) + b"\x0f",)
+    assert (settings.policy, settings.store, settings.cvm_endpoint) == (PACKED_POLICY, "memory:", None)
+    assert PACKED_POLICY.name == "policy.json"
+
+
+def test_everything() -> None:
+    settings = Settings.from_environ(
+        {
+            **LEAST,
+            "KEYPAIR_HOSTS": "Keys.Example.com:9443,127.0.0.1:18080,http://localhost:9000,a",
+            "KEYPAIR_PREVIOUS_MASTER_SECRET": "_" * 64,
+            "KEYPAIR_POLICY": "/opt/policy.json",
+            "KEYPAIR_STORE": "rediss://user:pass%40word@redis.example.com:6380/1",
+            "KEYPAIR_CVM_ENDPOINT": "http://127.0.0.1:12345",
+        }
+    )
+    assert settings.hosts == ("keys.example.com:9443", "127.0.0.1:18080", "http://localhost:9000", "a")
+    assert settings.master_secrets == (decode_secret(SECRET), b"\xff" * 48)
+    assert settings.policy == Path("/opt/policy.json")
+    assert settings.cvm_endpoint == "http://127.0.0.1:12345"
+
+
+def test_no_secret_is_shown() -> None:
+    store = "redis://:pass-word@redis.example.com"
+    settings = Settings.from_environ(
+        {**LEAST, "KEYPAIR_PREVIOUS_MASTER_SECRET": "B" * 43, "KEYPAIR_STORE": store}
+    )
+    for text in (repr(settings), str(settings)):
+        assert "secret" not in text
+        assert "pass-word" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("KEYPAIR_REGION", ["", "guangzhou", "AP-GUANGZHOU", "ap-guangzhou\n", "ap-" + "a" * 30, "gz"]),
+        (
+            "KEYPAIR_HOSTS",
+            ["", ",", "a,", "a,,b", "a, b", "https://a", "a/b", "a:", "a:x", "a:123456", "-a", "a-", "a_b",
+            "*.a", "ä", "a" * 254],
+        ),
+        (
+            "KEYPAIR_MASTER_SECRET",
+            ["", "A" * 42, "A" * 42 + "=", "A" * 43 + "=", "A" * 43 + "\n", "A" * 42 + "+", "A" * 45,
+            "A" * 42 + "ä", "hunter2"],
+        ),
+        ("KEYPAIR_PREVIOUS_MASTER_SECRET", ["", "A" * 42, "A" * 45]),
+        (
+            "KEYPAIR_STORE",
+            ["", "memory", "memory:x", "sqlite:", "sqlite:relative", "redis:", "redis://",
+            "redis://h?ssl_cert_reqs=none", "postgres://h", "redis://h:65536", "redis://h:1/x",
+            "unix:///tmp/s"],
+        ),
+        ("KEYPAIR_CVM_ENDPOINT", ["", "cvm.example.com", "ftp://a", "http://", "http://a/b", "http://a?b",
+        "http://A", "http://a b", "http://a\n"]),
+    ],
+)  # fmt: skip
+def test_malformed_values(name: str, values: list[str]) -> None:
+    for value in values:
+        with pytest.raises(SettingsInvalid) as refused:
+            Settings.from_environ({**LEAST, name: value})
+        text = str(refused.value)
+        assert text.startswith(f"{name} is malformed; it takes "), value
+        assert not value or value not in text.partition("; it takes ")[0]
+        if len(value) > 20:
+            assert value not in text
+            # What a traceback would show, if ever one is written.
+            assert value not in str(refused.value.__context__)
+        assert refused.value.__cause__ is None
+        assert refused.value.args == ("The function is not configured correctly.",)
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_missing_ones(name: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.from_environ({other: value for other, value in LEAST.items() if other != name})
+    assert str(refused.value).startswith(f"{name} is missing; it takes ")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.from_environ({"KEYPAIR_REGION": "x", "KEYPAIR_STORE": "y"})
+    faults = [fault for fault in str(refused.value).split("; ") if fault.startswith("KEYPAIR_")]
+    assert faults == [
+        "KEYPAIR_REGION is malformed",
+        "KEYPAIR_HOSTS is missing",
+        "KEYPAIR_MASTER_SECRET is missing",
+        "KEYPAIR_STORE is malformed",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KEYPAIR_",
+        "KEYPAIR_REGIONS",
+        "KEYPAIR_MASTERSECRET",
+        "KEYPAIR_region",
+        "KEYPAIR_Region",
+        "KEYPAIR_MASTER_SECRETS",
+    ],
+)
+def test_unknown_names(name: str) -> None:
+    """A misspelt name is not a setting that is silently left out."""
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.from_environ({**LEAST, name: "a-value-that-may-be-secret"})
+    assert str(refused.value) == f"{name} is not a setting; remove it or correct its name"
+
+
+# ---------------------------------------------------------------- credentials
+
+ROLE = {
+    "TENCENTCLOUD_SECRETID": "id",
+    "TENCENTCLOUD_SECRETKEY": "key-of-role",
+    "TENCENTCLOUD_SESSIONTOKEN": "token",
+}
+SDK = {
+    "TENCENTCLOUD_SECRET_ID": "sdk",
+    "TENCENTCLOUD_SECRET_KEY": "key-of-sdk",
+    "TENCENTCLOUD_TOKEN": "sdk-token",
+}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        (ROLE, Credentials("id", "key-of-role", "token")),
+        (SDK, Credentials("sdk", "key-of-sdk", "sdk-token")),
+        ({**ROLE, **SDK}, Credentials("id", "key-of-role", "token")),
+        ({**ROLE, "TENCENTCLOUD_SESSIONTOKEN": ""}, Credentials("id", "key-of-role", None)),
+        (
+            {**SDK, "TENCENTCLOUD_SECRETID": "", "TENCENTCLOUD_SECRETKEY": ""},
+            Credentials("sdk", "key-of-sdk", "sdk-token"),
+        ),
+        ({"TENCENTCLOUD_SECRET_ID": "a", "TENCENTCLOUD_SECRET_KEY": "b"}, Credentials("a", "b", None)),
+    ],
+)
+def test_credentials(environ: dict[str, str], expected: Credentials) -> None:
+    credentials = Credentials.from_environ(environ)
+    assert credentials == expected
+    assert credentials.secret_key not in repr(credentials)
+    assert "token" not in repr(credentials).replace("token=", "")
+
+
+@pytest.mark.parametrize(
+    ("environ", "text"),
+    [
+        ({}, "no cloud credentials: give the function an execution role"),
+        (
+            {"TENCENTCLOUD_SECRETID": "id"},
+            "TENCENTCLOUD_SECRETID and TENCENTCLOUD_SECRETKEY belong together; one of them is empty",
+        ),
+        # Half of the role's must not fall back to another identity.
+        (
+            {**SDK, "TENCENTCLOUD_SECRETKEY": "key"},
+            "TENCENTCLOUD_SECRETID and TENCENTCLOUD_SECRETKEY belong together; one of them is empty",
+        ),
+        (
+            {"TENCENTCLOUD_SECRET_KEY": "key"},
+            "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY belong together; one of them is empty",
+        ),
+    ],
+)
+def test_half_set_credentials(environ: dict[str, str], text: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        Credentials.from_environ(environ)
+    assert str(refused.value) == text

@@ -1323,3 +1323,14 @@ def test_combinations_of_what_is_allowed(function: FunctionUnderTest) -> None:
             or answer["Response"]["KeyPair"]["PrivateKey"]
         )
         assert opened(sealed).startswith(f"-----BEGIN {labels[form]}-----\n")
+
+
+def test_a_private_key_in_escapes_is_found(quiet: FunctionUnderTest) -> None:
+    """A tag's value would end up in the cloud."""
+    secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQ"
+    body = json.dumps(quiet.rest_body(tags={"note": secret})).replace("AGE", "\\u0041GE")
+    before = quiet.create_calls()
+    answer = quiet.call(quiet.signed(REST, body))
+    assert (answer.status, answer.code) == (422, "recipient-refused")
+    assert quiet.create_calls() == before
+    assert "SECRET-KEY" not in answer.body + quiet.audit.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -52,8 +53,10 @@ def json_body(request: Request) -> dict[str, Json]:
     Raises UnsupportedMediaType, MalformedRequest, or RecipientRefused where a private key stands in it.
     """
     require_json(request)
-    refuse_private_keys(request.unverified_body)
-    return parse_json_object(request.unverified_body)
+    body = parse_json_object(request.unverified_body)
+    # Written anew, so that a key which is spelled with JSON's escapes is found as well.
+    refuse_private_keys(json.dumps(body, ensure_ascii=False))
+    return body
 
 
 def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:

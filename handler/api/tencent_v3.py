@@ -44,7 +44,6 @@ VERSION = "2017-03-12"
 _CODES: dict[type[errors.KeyPairFunctionError], str] = {
     errors.MalformedRequest: "InvalidParameter",
     errors.UnsupportedMediaType: "InvalidRequest",
-    errors.BodyTooLarge: "RequestSizeLimitExceeded",
     errors.Unauthenticated: "AuthFailure.SignatureFailure",
     errors.NotGranted: "UnauthorizedOperation",
     errors.UnknownAction: "InvalidAction",

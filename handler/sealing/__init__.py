@@ -24,15 +24,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
 
 
 # In a request body; a JWK is told by its members only where a recipient is expected.
-_PRIVATE_IN_BODY = re.compile(rb"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
+_PRIVATE_IN_BODY = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
 
 
-def refuse_private_keys(unverified_body: bytes) -> None:
+def refuse_private_keys(body: str) -> None:
     """Raise RecipientRefused if a private key stands anywhere in a request.
 
     A tag's value, say, would end up in the cloud.
     """
-    if _PRIVATE_IN_BODY.search(unverified_body):
+    if _PRIVATE_IN_BODY.search(body):
         raise RecipientRefused(RecipientProblem.PRIVATE)
 
 

@@ -79,6 +79,17 @@ class Claim:
         """This holder and the former ones: nobody was given a key pair that one of them made."""
         return frozenset({self._record.holder, *self._record.former})
 
+    def knows_given(self, mark: OrderMark) -> bool:
+        """Tell whether the store says of `mark`, of whichever claim, that its key pair was given out.
+
+        Raises StoreUnavailable.
+        """
+        stored = self._store.get(_key(mark.claim))
+        if stored is None:
+            return False
+        record = _parse(stored)
+        return record.state is State.SEALED and record.holder == mark.holder
+
     def begin(self) -> None:
         """Record that CreateKeyPair is about to be called; raise StoreUnavailable."""
         if not self._move(State.CREATING):

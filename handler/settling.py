@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from handler.audit import Decision
 from handler.claims import ANSWER_TTL
-from handler.errors import AuditUnavailable, NameTaken, OutcomeUnknown, OutOfTime, RequestInFlight
+from handler.errors import (
+    AuditUnavailable,
+    NameTaken,
+    OutcomeUnknown,
+    OutOfTime,
+    RequestInFlight,
+    StoreUnavailable,
+)
 from handler.order import EXPIRES_TAG, ORDER_TAG
 
 if TYPE_CHECKING:
@@ -50,6 +57,8 @@ def clear(cvm: Cvm, name: str, claim: Claim, marker: Marker, trail: AuditTrail) 
             raise OutcomeUnknown("delete-without-effect")
     except OutOfTime:
         raise OutcomeUnknown("out-of-time") from None
+    except StoreUnavailable as unavailable:
+        raise OutcomeUnknown(unavailable.reason) from None
     return bool(found)
 
 
@@ -102,6 +111,9 @@ def _require_left_over(pair: KeyPairSummary, claim: Claim, marker: Marker, clock
     # without a shared store.
     seconds = age(pair, clock)
     if never_released(pair, seconds):
+        # A claim knows better than a description, which somebody may have cleared.
+        if claim.knows_given(mark):
+            raise NameTaken
         return
     if mark.same_order(claim.mark) and seconds is not None and seconds < ORPHAN_AGE:
         raise RequestInFlight

@@ -73,8 +73,8 @@ def _store_steps() -> Iterator[Case]:
                 Strike(step, nth, how, onwards=True)
                 for step, nth in (("replace", first[1] if first[0] == "replace" else 3), ("get", 1))
             )
-            sealed = () if first == ("replace", 1) else (Strike("replace", 2, How.CUT),)
-            yield Case(f"store: down from {first[0]} {first[1]}", how.value, (Try((*sealed, *strikes)),))
+            before = () if first == ("replace", 1) else (Strike("replace", 2, How.CUT),)
+            yield Case(f"store: down from {first[0]} {first[1]}", how.value, (Try((*before, *strikes)),))
     for sealed, withdrawn in (
         (How.CUT, How.ERROR),
         (How.ERROR, How.CUT),
@@ -85,7 +85,9 @@ def _store_steps() -> Iterator[Case]:
         (How.LATE_TIME_OUT, How.LATE_TIME_OUT),
     ):
         strikes = (Strike("replace", 2, sealed), Strike("replace", 3, withdrawn))
-        yield from _both(Case("store: sealed and withdrawn", f"{sealed.value} {withdrawn.value}", (Try(strikes),)))
+        yield from _both(
+            Case("store: sealed and withdrawn", f"{sealed.value} {withdrawn.value}", (Try(strikes),))
+        )
 
 
 def _audit_steps() -> Iterator[Case]:
@@ -99,7 +101,9 @@ def _audit_steps() -> Iterator[Case]:
     yield from _steps("audit: unknown", ("audit", 2), _AUDIT, UNKNOWN)
     yield from _steps("audit: replayed", ("audit", 1), _AUDIT, before=(Try(),))
     for nth in (1, 2):
-        yield Case("audit: down", f"from line {nth}", (Try((Strike("audit", nth, How.ERROR, onwards=True),)),))
+        yield Case(
+            "audit: down", f"from line {nth}", (Try((Strike("audit", nth, How.ERROR, onwards=True),)),)
+        )
 
 
 def _delayed(name: str, step: str, action: str, cloud: tuple[Fault, ...] = ()) -> Iterator[Case]:
@@ -145,9 +149,7 @@ def _create_steps() -> Iterator[Case]:
         "name taken, by itself": (
             {"kind": "error", "code": "InvalidKeyPairName.Duplicate", "after": "effect"},
         ),
-        "a refusal that is a lie": (
-            {"kind": "error", "code": "InvalidParameterValue", "after": "effect"},
-        ),
+        "a refusal that is a lie": ({"kind": "error", "code": "InvalidParameterValue", "after": "effect"},),
         "redirect after the effect": (
             {"kind": "redirect", "location": "http://127.0.0.1:9/", "after": "effect"},
         ),
@@ -173,28 +175,42 @@ def _create_steps() -> Iterator[Case]:
         yield Case("cloud: create", name, (Try(impatient, (*late, *more)),), late_effect=True)
 
 
-def _settling_steps() -> Iterator[Case]:
-    def of(action: str, first: Fault) -> dict[str, tuple[Fault, ...]]:
-        faults: dict[str, Fault] = {
-            "cut": {"kind": "cut"},
-            "cut before the effect": {"kind": "cut", "after": "before"},
-            "cut every time": {"kind": "cut", "times": 99},
-            "500": {"kind": "http-status", "status": 500, "after": "before"},
-            "502 after the effect": {"kind": "http-status", "status": 502},
-            "undecodable": {"kind": "undecodable"},
-            "truncated": {"kind": "truncate"},
-            "internal error": {"kind": "error", "code": "InternalServerError"},
-            "refused": {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
-            "throttled": {"kind": "throttle", "times": 2},
-        }
-        return {name: (first, {"action": action, **fault}) for name, fault in faults.items()}
+def _faults_of(action: str, first: tuple[Fault, ...] = ()) -> dict[str, tuple[Fault, ...]]:
+    """Give what can go wrong with a call besides CreateKeyPair."""
+    faults: dict[str, Fault] = {
+        "cut": {"kind": "cut"},
+        "cut before the effect": {"kind": "cut", "after": "before"},
+        "cut every time": {"kind": "cut", "times": 99},
+        "500": {"kind": "http-status", "status": 500, "after": "before"},
+        "502 after the effect": {"kind": "http-status", "status": 502},
+        "undecodable": {"kind": "undecodable"},
+        "truncated": {"kind": "truncate"},
+        "internal error": {"kind": "error", "code": "InternalServerError"},
+        "refused": {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
+        "throttled": {"kind": "throttle", "times": 2},
+    }
+    return {name: (*first, {"action": action, **fault}) for name, fault in faults.items()}
 
+
+def _settling_steps() -> Iterator[Case]:
     for name, first in (("after a lost create", LOST_CREATE), ("in the undo", MISMATCH)):
         for action, step in (("DescribeKeyPairs", "describe"), ("DeleteKeyPairs", "delete")):
-            yield from _cloud(f"cloud: {step} {name}", of(action, first))
+            yield from _cloud(f"cloud: {step} {name}", _faults_of(action, (first,)))
             yield from _delayed(f"cloud: {step} {name}", step, action, (first,))
             yield from _steps(f"cloud: {step} {name}", (step, 1), (How.DEFECT, *KILLS), (first,))
         yield from _steps(f"cloud: second describe {name}", ("describe", 2), (How.DEFECT, *KILLS), (first,))
+
+
+def _description_steps() -> Iterator[Case]:
+    action = "ModifyKeyPairAttribute"
+    yield from _cloud("cloud: description", _faults_of(action))
+    yield from _delayed("cloud: description", "modify", action)
+    yield from _steps("cloud: description", ("modify", 1), (How.DEFECT, How.INTERRUPT, *KILLS))
+    # Described as released, and taken back all the same.
+    cut: Fault = {"action": action, "kind": "cut"}
+    for name, more in _faults_of("DeleteKeyPairs", (cut,)).items():
+        yield Case("cloud: delete what has a description", name, (Try(cloud=more),))
+    yield from _steps("cloud: delete what has a description", ("delete", 1), KILLS, (cut,))
 
 
 def _checks() -> Iterator[Case]:
@@ -232,6 +248,7 @@ CASES = [
     *_audit_steps(),
     *_create_steps(),
     *_settling_steps(),
+    *_description_steps(),
     *_checks(),
     *_answers(),
     *_in_use_or_taken(),

@@ -27,7 +27,6 @@ from pydantic import SecretBytes
 
 from handler.application import Application, compose
 from handler.cloud.cvm import CreatedKeyPair, Cvm, KeyPairSummary
-from handler.door import Door, Proof, Wish
 from handler.errors import StoreUnavailable
 from handler.invocation import Credentials, Deadline, Invocation
 from handler.policy import Policy
@@ -42,6 +41,7 @@ from tests.store_servers import HAS_VALKEY, StoreServer, running_redis62, runnin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from handler.door import Door, Proof, Wish
     from handler.errors import KeyPairFunctionError
     from handler.http import Request, Response
     from handler.issuing import IssuedKeyPair
@@ -103,7 +103,7 @@ class Try:
     lost: bool = False
     """Whether the answer gets lost on its way to the caller."""
     killed_when: str | None = None
-    """Kill the process from outside: `asked`, as soon as CreateKeyPair was, or `made`, when its effect is there."""
+    """Kill it from outside: `asked`, as soon as CreateKeyPair was, or `made`, once it had its effect."""
 
     @property
     def deadly(self) -> bool:
@@ -238,7 +238,7 @@ class ScriptedStream(io.StringIO):
 
 
 class ScriptedSecret(SecretBytes):
-    """The private key in an answer; looking at it (to check, to convert, to seal) fails as the script says."""
+    """The private key in an answer; looking at it (to check, convert, seal) fails as the script says."""
 
     script = Script(())
 
@@ -310,6 +310,10 @@ class ScriptedCvm(Cvm):
         with self._step("delete"):
             return super().delete_key_pair(key_id)
 
+    def set_description(self, key_id: str, description: str) -> None:
+        with self._step("modify"):
+            super().set_description(key_id, description)
+
     @contextmanager
     def _step(self, step: str) -> Iterator[None]:
         how = self.script.reach(step)
@@ -338,10 +342,9 @@ class Outcome:
     name: str
     answers: list[Answer | None]
     """Of the faulty tries; None where the process died or let an exception out."""
-    left_after: list[int]
-    """How many key pairs of this name there were after each of them."""
+    left_after_first: int
+    """How many key pairs of this name there were after the first of them."""
     retry: Answer
-    swept: dict[str, int]
     key_pairs: list[dict[str, Any]]
     """Those of this name that are left."""
     foreign_before: list[dict[str, Any]]
@@ -352,21 +355,19 @@ class Outcome:
     traces: dict[str, bytes]
     """All that was written anywhere, or answered."""
     settled: Answer | None = None
-    """What the caller gets who asks once more after the sweep, where a key pair was left."""
+    """What the caller gets who asks once more after the sweep, having got nothing so far."""
 
     @property
     def given(self) -> list[Answer]:
         """The answers that hold a key, whether they reached the caller or not."""
-        return [answer for answer in (*self.answers, self.retry) if answer is not None and answer.status < 300]
+        return [
+            answer for answer in (*self.answers, self.retry) if answer is not None and answer.status < 300
+        ]
 
     @property
-    def expects_leftover(self) -> bool:
-        """Whether this is the one thing that a store in memory cannot do: know what died with its process.
-
-        Until the key pair is old enough the same request is told to wait, and the sweeper, who has no
-        claim to look at, reports it.
-        """
-        return self.store == "memory" and self.case.deadly and not self.case.later
+    def instance_lost(self) -> bool:
+        """Whether the store itself died, with what it knew."""
+        return self.store == "memory" and self.case.deadly
 
 
 class World:
@@ -392,6 +393,7 @@ class World:
             ("key_1", {"keypair-function:order": "somebody else's"}),
         ):
             self.client().create_key_pair(name, 0, tags)
+        self._handed_out = len(self.emulator.private_keys())
 
     def client(self) -> Cvm:
         """Return the API as its owner uses it."""
@@ -405,9 +407,13 @@ class World:
         name = f"key_1_{self._number:04}"
         folder = self.folder / name
         folder.mkdir()
-        handed_out = len(self.emulator.private_keys())
+        if self.server is not None:
+            with self.server.admin() as admin:
+                admin.flushdb()
         outcome = _Run(self, case, name, folder).outcome()
-        outcome.private_keys = self.emulator.private_keys()[handed_out:]
+        private_keys = self.emulator.private_keys()
+        outcome.private_keys = private_keys[self._handed_out :]
+        self._handed_out = len(private_keys)
         return outcome
 
 
@@ -428,20 +434,20 @@ class _Run:
         self._given: list[str] = []
         self._answered: list[str] = []
         self._dumps: list[bytes] = []
-        self._left_after: list[int] = []
         self._memory = self._fresh_store()
         self._pass(0)
 
     def outcome(self) -> Outcome:
         if self._case.taken:
             self._world.client().create_key_pair(self._name, 0, {})
-        foreign = self._foreign()
+        _, foreign = self._key_pairs()
         self._began = time.monotonic()
         with self._recorded():
             answers = []
             for tried in self._case.tries:
                 answers.append(self._sent(tried))
-                self._left_after.append(len(self._own()))
+                if len(answers) == 1:
+                    left_after_first = len(self._key_pairs()[0])
             if self._case.later:
                 self._await_late_effect()
                 self._pass(LATER)
@@ -449,11 +455,10 @@ class _Run:
             assert retry is not None
             self._await_late_effect()
             self._pass(LATER)
-            swept = self._application(Script(())).sweep(self._invocation())
-            left = self._own()
-            foreign_after = self._foreign()
-            settled = self._sent(Try()) if left and retry.status >= 300 and not self._case.bound else None  # noqa: PLR2004  # the 2xx
-        self._delete()
+            self._application(Script(())).sweep(self._invocation())
+            left, foreign_after = self._key_pairs()
+            settled = None if left else self._sent(Try())
+        self._delete(left or self._key_pairs()[0])
         traces = {
             "log": self._log.read_bytes(),
             "stdout and stderr": self._output.read_bytes(),
@@ -467,9 +472,8 @@ class _Run:
             self._world.kind,
             self._name,
             answers,
-            self._left_after,
+            left_after_first,
             retry,
-            swept,
             left,
             foreign,
             foreign_after,
@@ -479,11 +483,11 @@ class _Run:
             settled,
         )
 
-    def _foreign(self) -> list[dict[str, Any]]:
-        return [pair for pair in self._emulator.key_pairs() if self._case.taken or pair["KeyName"] != self._name]
-
-    def _own(self) -> list[dict[str, Any]]:
-        return [pair for pair in self._emulator.key_pairs() if pair["KeyName"] == self._name]
+    def _key_pairs(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return those of this name, and those that are never to be touched."""
+        all_pairs = self._emulator.key_pairs()
+        own = [pair for pair in all_pairs if pair["KeyName"] == self._name]
+        return own, [pair for pair in all_pairs if self._case.taken or pair not in own]
 
     def _pass(self, seconds: float) -> None:
         """Let time pass, for the function and for the cloud."""
@@ -496,8 +500,8 @@ class _Run:
             # Of a call that nobody waits for any more there is no sign but its effect, if it has one.
             time.sleep(max(0, self._began + LATE_EFFECT - time.monotonic()))
 
-    def _delete(self) -> None:
-        for pair in self._own():
+    def _delete(self, key_pairs: list[dict[str, Any]]) -> None:
+        for pair in key_pairs:
             if not pair["AssociatedInstanceIds"]:
                 self._world.client().delete_key_pair(pair["KeyId"])
 
@@ -539,11 +543,15 @@ class _Run:
         return Invocation.begin({}, function.environ, function.clock.clock())
 
     def _sent(self, tried: Try) -> Answer | None:
-        self._emulator.add_faults(*tried.cloud)
-        event = self._world.function.signed(REST, self._body, also_signed={"idempotency-key": f'"{self._name}"'})
+        if tried.cloud:
+            self._emulator.add_faults(*tried.cloud)
+        event = self._world.function.signed(
+            REST, self._body, also_signed={"idempotency-key": f'"{self._name}"'}
+        )
         application = self._application(Script(tried.strikes))
         answer = self._forked(application, event, tried) if tried.deadly else self._here(application, event)
-        self._emulator.control("DELETE", "/faults")
+        if tried.cloud:
+            self._emulator.control("DELETE", "/faults")
         self._store.end()
         self._dumps.append(self._dump())
         if answer is not None:
@@ -578,13 +586,14 @@ class _Run:
     def _moment(self, killed_when: str, calls: int) -> bool:
         if killed_when == "asked":
             return self._emulator.calls("CreateKeyPair") > calls
-        return bool(self._own())
+        return bool(self._key_pairs()[0])
 
     def _dump(self) -> bytes:
         """Return all that the store keeps, as it keeps it."""
         if self._world.server is not None:
             with self._world.server.admin() as admin:
-                return b"\n".join(part for key in admin.keys() for part in (key, admin.get(key)))  # noqa: SIM118  # a command
+                parts = [part for name in admin.keys("*") for part in (name, admin.get(name))]
+                return b"\n".join(part for part in parts if isinstance(part, bytes))
         return b"\n".join(path.read_bytes() for path in sorted(self._database.parent.glob("claims.sqlite*")))
 
     @contextmanager

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from handler.settling import RELEASED
 from tests.function_under_test import RECIPIENT, REST, Answer, FunctionUnderTest, TestClock, fresh_name
 from tests.function_worker import Served, serve_at_once
 from tests.store_servers import HAS_REDIS62, HAS_VALKEY, running_redis62, running_valkey
@@ -169,5 +170,6 @@ def test_two_instances_without_a_shared_store(
             given.append(one.json["keyId"])
             assert left[given[-1]] == opened(one)
     assert sorted(left) == sorted(given)
+    assert {pair["Description"] for pair in emulator.key_pairs()} == {RELEASED}
     # With a fault both may step back for each other, but hardly ever.
     assert len(given) == rounds if fault is None else len(given) > 0

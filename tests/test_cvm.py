@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
 
+ACTIONS = ("CreateKeyPair", "DescribeKeyPairs", "ModifyKeyPairAttribute", "DeleteKeyPairs")
 TAGS = {"keypair-function:order": "mark", "team": "core"}
 CREDENTIALS = Credentials("AKIDnobody", "secret")
 SHORT = 1.1
@@ -124,18 +125,18 @@ def test_create_describe_delete(account: Account) -> None:
 
     (found,) = cvm.find_key_pairs(name)
     assert (found.key_id, found.key_name, found.tags) == (created.key_id, name, TAGS)
-    assert found.created_at == listed["CreatedTime"]
+    assert (found.created_at, found.description) == (listed["CreatedTime"], "")
     assert cvm.marked_key_pairs() == [found]
     assert cvm.find_key_pairs(fresh_name()) == []
+
+    cvm.set_description(created.key_id, "issued")
+    (found,) = cvm.find_key_pairs(name)
+    assert (found.key_name, found.tags, found.description) == (name, TAGS, "issued")
 
     assert cvm.delete_key_pair(created.key_id)
     assert account.names() == []
     assert cvm.delete_key_pair(created.key_id)  # gone already
-    assert [account.calls(action) for action in ("CreateKeyPair", "DescribeKeyPairs", "DeleteKeyPairs")] == [
-        1,
-        3,
-        2,
-    ]
+    assert [account.calls(action) for action in ACTIONS] == [1, 4, 1, 2]
 
 
 def test_nothing_shows_a_private_key(account: Account) -> None:
@@ -418,7 +419,9 @@ def test_with_too_little_time_no_call_is_begun(account: Account) -> None:
     shorter = account.cvm(seconds=ANSWER_RESERVE + CALL_MINIMUM - 0.01)
     assert raised_by(shorter.marked_key_pairs)[0] is errors.OutOfTime
     assert raised_by(lambda: shorter.delete_key_pair("skey-00000000"))[0] is errors.OutOfTime
-    assert [account.calls(a) for a in ("CreateKeyPair", "DescribeKeyPairs", "DeleteKeyPairs")] == [0, 0, 0]
+    # What cannot be described has to be taken back.
+    assert raised_by(lambda: short.set_description("skey-00000000", "issued"))[0] is errors.OutOfTime
+    assert [account.calls(action) for action in ACTIONS] == [0, 0, 0, 0]
 
 
 # Connections.
@@ -436,6 +439,10 @@ def test_nothing_listens() -> None:
         assert raised_by(lambda: cvm.delete_key_pair("skey-00000000")) == (
             errors.OutcomeUnknown,
             "delete-ClientNetworkError",
+        )
+        assert raised_by(lambda: cvm.set_description("skey-00000000", "issued")) == (
+            errors.CloudUnreachable,
+            "modify-ClientNetworkError",
         )
 
 
@@ -596,6 +603,68 @@ def test_throttled_describes_and_deletes_are_repeated(account: Account) -> None:
     )
 
 
+# ModifyKeyPairAttribute, https://cloud.tencent.com/document/api/213/15696
+
+UNREACHABLE = errors.CloudUnreachable
+NO_DESCRIPTION: list[tuple[dict[str, object], type[errors.KeyPairFunctionError], str, bool]] = [
+    ({"kind": "cut"}, UNREACHABLE, "modify-ClientNetworkError", True),
+    ({"kind": "cut", "after": "before"}, UNREACHABLE, "modify-ClientNetworkError", False),
+    ({"kind": "truncate"}, UNREACHABLE, "modify-ClientReadError", True),
+    ({"kind": "undecodable"}, UNREACHABLE, "modify-ClientReadError", True),
+    ({"kind": "http-status", "status": 502}, UNREACHABLE, "modify-ServerNetworkError", True),
+    ({"kind": "error", "code": "InternalServerError"}, UNREACHABLE, "modify-InternalServerError", False),
+    ({"kind": "error", "code": "InvalidKeyPairId.NotFound"}, UNREACHABLE, "modify-InvalidKeyPairId", False),
+    ({"kind": "error", "code": "a b"}, UNREACHABLE, "modify-unreadable", False),
+    ({"kind": "throttle", "times": 50}, UNREACHABLE, "modify-RequestLimitExceeded", False),
+    ({"kind": "error", "code": "AuthFailure.TokenFailure"}, REFUSED, "modify-AuthFailure", False),
+    (
+        {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
+        REFUSED,
+        "modify-UnauthorizedOperation",
+        False,
+    ),
+    ({"kind": "error", "code": "InvalidParameterValue"}, REFUSED, "modify-InvalidParameterValue", False),
+]
+
+
+@pytest.mark.parametrize(("fault", "error", "reason", "described"), NO_DESCRIPTION, ids=str)
+def test_a_description_that_may_not_be_there(
+    account: Account,
+    fault: dict[str, object],
+    error: type[errors.KeyPairFunctionError],
+    reason: str,
+    *,
+    described: bool,
+) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({**fault, "action": "ModifyKeyPairAttribute"})
+    cvm = account.cvm(seconds=UNDO_RESERVE + 3, times=Time())
+    assert raised_by(lambda: cvm.set_description(created.key_id, "issued")) == (error, reason)
+    (pair,) = account.emulator.key_pairs()
+    assert pair["Description"] == ("issued" if described else "")
+    # Throttled: pauses of 0.2, 0.4 and 0.8; the next 1.6 would be too long.
+    assert account.calls("ModifyKeyPairAttribute") == (4 if fault["kind"] == "throttle" else 1)
+
+
+def test_a_throttled_description_is_set_again(account: Account) -> None:
+    times = Time()
+    cvm = account.cvm(times=times)
+    created = cvm.create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({"action": "ModifyKeyPairAttribute", "kind": "throttle", "times": 2})
+    cvm.set_description(created.key_id, "issued")
+    assert times.paused == pytest.approx([0.2, 0.4])
+    assert account.emulator.key_pairs()[0]["Description"] == "issued"
+
+
+def test_a_description_leaves_time_to_take_the_key_pair_back(account: Account) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({"action": "ModifyKeyPairAttribute", "kind": "delay", "seconds": 4})
+    cvm = account.cvm(seconds=UNDO_RESERVE + SHORT)
+    with taking(SHORT + 0.5):
+        expected = (UNREACHABLE, "modify-ClientNetworkError")
+        assert raised_by(lambda: cvm.set_description(created.key_id, "issued")) == expected
+
+
 def test_a_key_pair_in_use_is_not_deleted(account: Account) -> None:
     created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
     account.emulator.control("POST", f"/key-pairs/{created.key_id}/bind")
@@ -699,7 +768,19 @@ PAIR = {"KeyId": "skey-00000001", "KeyName": "n"}
         ({"Response": {"KeyPair": []}}, "create-undecodable"),
         ({"Response": {"KeyPair": {}}}, "create-undecodable"),
         ({"Response": {"KeyPair": {"KeyId": 1}}}, "create-undecodable"),
-        ({"Response": {"KeyPair": {"KeyId": ""}}}, "create-undecodable"),
+        *(
+            ({"Response": {"KeyPair": {**PAIR, "KeyId": key_id}}}, "create-undecodable")
+            for key_id in (
+                "",
+                "skey-",
+                "skey-A",
+                "skey-a\n",
+                "xskey-a",
+                "skey-a b",
+                "skey-é",
+                "skey-" + "a" * 33,
+            )
+        ),
         (b"", "create-ClientDecodeError"),
         (b"[" * 100_000, "create-ClientDecodeError"),
     ],
@@ -712,6 +793,42 @@ def test_a_create_answered_in_another_shape(content: object, reason: str) -> Non
         expected = (errors.OutcomeUnknown, reason)
         assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
         assert server.requests == 1
+
+
+@pytest.mark.parametrize("key_id", ["skey-0", "skey-" + "z9" * 16])
+def test_ids_of_other_lengths_are_taken(key_id: str) -> None:
+    with scripted(http_answer({"Response": {"KeyPair": {**PAIR, "KeyId": key_id}}})) as server:
+        assert client(server.url).create_key_pair("n", 0, TAGS).key_id == key_id
+
+
+@pytest.mark.parametrize(
+    ("request_id", "kept"),
+    [
+        ("3c140219-cfe9-470e-b241-907877d6fb03", True),
+        ("a" * 64, True),
+        ("a" * 65, False),
+        ("", False),
+        ("a\n", False),
+        ('","decision":"issued', False),
+        ("é", False),
+        (7, False),
+        (None, False),
+        (["a"], False),
+    ],
+    ids=repr,
+)
+def test_a_request_id_that_does_not_look_like_one_is_dropped(request_id: object, *, kept: bool) -> None:
+    expected = request_id if kept else ""
+    with scripted(http_answer({"Response": {"KeyPair": PAIR, "RequestId": request_id}})) as server:
+        assert client(server.url).create_key_pair("n", 0, TAGS).request_id == expected
+    # And in an error, whether the SDK reads it or this function.
+    failed = {"Response": {"Error": {"Code": "InternalError", "Message": "m"}, "RequestId": request_id}}
+    for content_type in ("application/json", "application/json; charset=utf-8"):
+        with scripted(http_answer(failed, content_type)) as server:
+            cvm = client(server.url)
+            with pytest.raises(errors.OutcomeUnknown) as raised:
+                cvm.create_key_pair("n", 0, TAGS)
+        assert raised.value.upstream_request_id == expected
 
 
 def test_fields_that_are_missing_come_out_empty_and_new_ones_do_not_matter() -> None:
@@ -740,10 +857,10 @@ def test_a_listing_in_another_shape(content: object) -> None:
 
 
 def test_a_listing_without_tags_and_time() -> None:
-    pairs = [{**PAIR, "Tags": None}, {**PAIR, "Tags": [], "CreatedTime": None}]
+    pairs = [{**PAIR, "Tags": None}, {**PAIR, "Tags": [], "CreatedTime": None, "Description": None}]
     with scripted(http_answer({"Response": {"TotalCount": 2, "KeyPairSet": pairs}})) as server:
         found = client(server.url).marked_key_pairs()
-    assert [(one.tags, one.created_at) for one in found] == [({}, ""), ({}, "")]
+    assert [(one.tags, one.created_at, one.description) for one in found] == [({}, "", "")] * 2
 
 
 def test_pages_are_asked_for_until_there_are_no_more() -> None:

@@ -348,6 +348,16 @@ def test_describe_filters(emulator: EmulatorProcess) -> None:
             {"KeyId": "skey-00000000", "KeyName": ""},
             "InvalidKeyPairNameEmpty",
         ),
+        (
+            "ModifyKeyPairAttribute",
+            {"KeyId": "skey-00000000", "KeyName": "A" * 26},
+            "InvalidKeyPairNameTooLong",
+        ),
+        (
+            "ModifyKeyPairAttribute",
+            {"KeyId": "skey-00000000", "KeyName": "a-b"},
+            "InvalidKeyPairNameIncludeIllegalChar",
+        ),
     ],
 )
 def test_the_other_actions_check_their_parameters(
@@ -370,6 +380,23 @@ def test_modify_gives_a_name_or_a_description() -> None:
             ("other", "x" * 60),
             ("key1", ""),
         ]
+        both: dict[str, object] = {"KeyId": second, "KeyName": "both", "Description": "\u5bc6" * 60}
+        call(emulator, "ModifyKeyPairAttribute", both)
+        assert emulator.key_pairs()[1]["KeyName"] == "both"
+        assert emulator.key_pairs()[1]["Description"] == "\u5bc6" * 60
+        call(emulator, "ModifyKeyPairAttribute", {"KeyId": second, "Description": ""})
+        assert emulator.key_pairs()[1]["Description"] == ""
+        assert emulator.calls("ModifyKeyPairAttribute") == 5
+
+
+def test_a_refused_change_changes_nothing(emulator: EmulatorProcess) -> None:
+    _, second = import_keys(emulator, 2)
+    change: dict[str, object] = {"KeyId": second, "KeyName": "key0", "Description": "x"}
+    assert outcome(emulator, "ModifyKeyPairAttribute", change) == "InvalidKeyPairName.Duplicate"
+    change = {"KeyId": second, "KeyName": "fine", "Description": "x" * 61}
+    assert outcome(emulator, "ModifyKeyPairAttribute", change) == "InvalidParameterValue"
+    kept = emulator.key_pairs()[1]
+    assert (kept["KeyName"], kept["Description"]) == ("key1", "")
 
 
 def test_delete_takes_all_or_nothing_and_spares_bound_keys() -> None:
@@ -559,15 +586,19 @@ def test_the_published_signature_examples(secret_key: str, signed_headers: str, 
     assert wrong.value.code == "AuthFailure.SignatureFailure"
 
 
-def test_ten_calls_of_an_action_in_a_second() -> None:
+@pytest.mark.parametrize(
+    ("action", "below_the_limit"),
+    [("DescribeKeyPairs", "ok"), ("ModifyKeyPairAttribute", "MissingParameter")],
+)
+def test_ten_calls_of_an_action_in_a_second(action: str, below_the_limit: str) -> None:
     with running_emulator(rate=10) as emulator:
         sdk = client(emulator)
-        codes = Counter(outcome(emulator, "DescribeKeyPairs", {}, sdk=sdk) for _ in range(15))
-        assert codes == {"ok": 10, "RequestLimitExceeded": 5}
+        codes = Counter(outcome(emulator, action, {}, sdk=sdk) for _ in range(15))
+        assert codes == {below_the_limit: 10, "RequestLimitExceeded": 5}
         assert outcome(emulator, "DeleteKeyPairs", {}, sdk=sdk) == "MissingParameter"
-        assert emulator.calls("DescribeKeyPairs") == 15
+        assert emulator.calls(action) == 15
         emulator.control("POST", "/rate", {"perSecond": 0})
-        assert outcome(emulator, "DescribeKeyPairs", {}, sdk=sdk) == "ok"
+        assert outcome(emulator, action, {}, sdk=sdk) == below_the_limit
 
 
 def test_https(tmp_path: Path) -> None:
@@ -590,8 +621,11 @@ def test_the_account_outlives_the_emulator(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running_emulator(state=state) as emulator:
         key_pair = create(emulator, **tags(("team", "blue")))
+        change: dict[str, object] = {"KeyId": key_pair["KeyId"], "Description": "kept"}
+        call(emulator, "ModifyKeyPairAttribute", change)
     with running_emulator(state=state) as emulator:
         (kept,) = emulator.key_pairs()
+        assert kept["Description"] == "kept"
         assert (kept["KeyId"], kept["Tags"]) == (key_pair["KeyId"], [{"Key": "team", "Value": "blue"}])
         assert outcome(emulator, "CreateKeyPair", order()) == "InvalidKeyPairName.Duplicate"
         # The pool of ready-made keys begins anew, but a key that is in the account is not used again.
@@ -675,43 +709,65 @@ def test_a_pool_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 # Faults, as the official SDK sees them
 
 
-def failure(emulator: EmulatorProcess, *, timeout: int = 10) -> tuple[str, str]:
-    """Return the type and the code of what CreateKeyPair raises."""
+def failure(
+    emulator: EmulatorProcess,
+    action: str = "CreateKeyPair",
+    parameters: dict[str, object] | None = None,
+    *,
+    timeout: int = 10,
+) -> tuple[str, str]:
+    """Return the type and the code of what the call raises."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 -- the SDK lets several kinds through
-        client(emulator, timeout=timeout).call_json("CreateKeyPair", order())
+        client(emulator, timeout=timeout).call_json(action, parameters or order())
     return type(caught.value).__name__, str(getattr(caught.value, "code", ""))
 
 
 SDK_ERROR = "TencentCloudSDKException"
 
 
-@pytest.mark.parametrize(
-    ("fault", "seen", "created"),
-    [
-        ({"kind": "cut", "after": "before"}, (SDK_ERROR, "ClientNetworkError"), 0),
-        ({"kind": "cut", "after": "effect"}, (SDK_ERROR, "ClientNetworkError"), 1),
-        ({"kind": "delay", "seconds": 600, "after": "before"}, (SDK_ERROR, "ClientNetworkError"), 0),
-        ({"kind": "delay", "seconds": 600, "after": "effect"}, (SDK_ERROR, "ClientNetworkError"), 1),
-        ({"kind": "http-status", "status": 502, "after": "before"}, (SDK_ERROR, "ServerNetworkError"), 0),
-        ({"kind": "http-status", "status": 502}, (SDK_ERROR, "ServerNetworkError"), 1),
-        ({"kind": "throttle"}, (SDK_ERROR, "RequestLimitExceeded"), 0),
-        ({"kind": "error", "code": "InternalServerError"}, (SDK_ERROR, "InternalServerError"), 0),
-        (
-            {"kind": "error", "code": "InternalServerError", "after": "effect"},
-            (SDK_ERROR, "InternalServerError"),
-            1,
-        ),
-        ({"kind": "truncate", "honest": True}, ("JSONDecodeError", ""), 1),
-        ({"kind": "truncate", "honest": False}, ("ChunkedEncodingError", ""), 1),
-        ({"kind": "undecodable"}, ("JSONDecodeError", ""), 1),
-    ],
-)
+FAULTS: list[tuple[dict[str, object], tuple[str, str], int]] = [
+    ({"kind": "cut", "after": "before"}, (SDK_ERROR, "ClientNetworkError"), 0),
+    ({"kind": "cut", "after": "effect"}, (SDK_ERROR, "ClientNetworkError"), 1),
+    ({"kind": "delay", "seconds": 600, "after": "before"}, (SDK_ERROR, "ClientNetworkError"), 0),
+    ({"kind": "delay", "seconds": 600, "after": "effect"}, (SDK_ERROR, "ClientNetworkError"), 1),
+    ({"kind": "http-status", "status": 502, "after": "before"}, (SDK_ERROR, "ServerNetworkError"), 0),
+    ({"kind": "http-status", "status": 502}, (SDK_ERROR, "ServerNetworkError"), 1),
+    ({"kind": "throttle"}, (SDK_ERROR, "RequestLimitExceeded"), 0),
+    ({"kind": "error", "code": "InternalServerError"}, (SDK_ERROR, "InternalServerError"), 0),
+    (
+        {"kind": "error", "code": "InternalServerError", "after": "effect"},
+        (SDK_ERROR, "InternalServerError"),
+        1,
+    ),
+    ({"kind": "truncate", "honest": True}, ("JSONDecodeError", ""), 1),
+    ({"kind": "truncate", "honest": False}, ("ChunkedEncodingError", ""), 1),
+    ({"kind": "undecodable"}, ("JSONDecodeError", ""), 1),
+]
+"""A fault, what the SDK raises, and how often the action took effect."""
+
+
+@pytest.mark.parametrize(("fault", "seen", "created"), FAULTS)
 def test_a_fault_makes_the_call_fail(
     emulator: EmulatorProcess, fault: dict[str, object], seen: tuple[str, str], created: int
 ) -> None:
     emulator.add_faults(fault)
     assert failure(emulator, timeout=1 if fault["kind"] == "delay" else 10) == seen
     assert len(emulator.key_pairs()) == created
+    assert emulator.state()["faults"] == []
+
+
+@pytest.mark.parametrize(("fault", "seen", "changed"), FAULTS)
+def test_a_fault_makes_a_change_fail(
+    emulator: EmulatorProcess, fault: dict[str, object], seen: tuple[str, str], changed: int
+) -> None:
+    action = "ModifyKeyPairAttribute"
+    (key_id,) = import_keys(emulator, 1)
+    calls_before = emulator.calls(action)
+    emulator.add_faults({**fault, "action": action})
+    timeout = 1 if fault["kind"] == "delay" else 10
+    assert failure(emulator, action, {"KeyId": key_id, "Description": "x"}, timeout=timeout) == seen
+    assert emulator.key_pairs()[0]["Description"] == "x" * changed
+    assert emulator.calls(action) == calls_before + 1
     assert emulator.state()["faults"] == []
 
 

@@ -10,6 +10,7 @@ import pyrage
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from handler.settling import RELEASED
 from tests.fault_cases import CASES, MATRIX
 from tests.faults import STORES, Case, Matrix, Outcome, shared_matrix
 from tests.function_under_test import ESCROW, RECIPIENT
@@ -26,10 +27,8 @@ HAS_KEY = "caller has the key"
 NOTHING = "nothing left"
 IN_USE = "in use, left"
 NOT_OURS = "somebody else's, left"
-REPORTED = "reported, settled by a later retry"
-
-# It tells of the audit log, and not that a key pair may be there.
-SILENT = "audit: unknown"
+TAKEN = "died before the answer, name stays taken"
+"""The one limit of a store in memory, which the README names."""
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +80,15 @@ def verdict(outcome: Outcome) -> str:
         # The one key pair that is there is not to be deleted under the instance that uses it.
         assert [bool(pair["AssociatedInstanceIds"]) for pair in outcome.key_pairs] == [True]
         return IN_USE
-    if outcome.expects_leftover and outcome.key_pairs:
+    if outcome.instance_lost and outcome.key_pairs:
+        # Its description says that somebody may have it, and the only claim that knew better is gone.
         (pair,) = outcome.key_pairs
-        assert (pair["KeyId"], "left") in _decisions(outcome)
-        assert outcome.settled is not None
-        assert outcome.settled.status == 201
-        assert opened(outcome.settled, RECIPIENT)
-        return REPORTED
+        assert pair["Description"] == RELEASED
+        return TAKEN
     assert outcome.key_pairs == []
+    # Nor is anybody locked out.
+    assert outcome.settled is not None
+    assert outcome.settled.status == 201
     return NOTHING
 
 
@@ -97,24 +97,25 @@ def _check_each_answer(outcome: Outcome) -> None:
     answer = outcome.answers[0]
     if answer is not None and answer.status >= 300 and answer.status not in (500, 504):
         # It says that nothing was made; that only a cloud that lies makes untrue.
-        may_be_left = case.taken or case.bound or case.fault == "a refusal that is a lie" or case.step == SILENT
-        assert outcome.left_after[0] == 0 or may_be_left
+        may_be_left = case.taken or case.bound or case.fault == "a refusal that is a lie"
+        assert outcome.left_after_first == 0 or may_be_left
     answer = outcome.retry
-    if case.taken or case.bound:
-        assert (answer.status, answer.code) in ((201, None), (409, "name-taken"))
-    elif case.later:
-        assert answer.status == 201
-    elif answer.status != 201:
+    if answer.status == 201:
+        return
+    refusal = (answer.status, answer.code)
+    if refusal == (409, "name-taken"):
+        assert case.taken or case.bound or outcome.instance_lost
+    else:
         # Somebody may be at work on it: whoever died, or whoever could not let go of the claim.
-        assert (answer.status, answer.code) == (409, "request-in-flight")
+        assert refusal == (409, "request-in-flight")
         assert answer.headers["Retry-After"] == "5"
+        assert not case.later
         assert case.deadly or case.step.startswith("store:")
 
 
 def _check_given(outcome: Outcome) -> None:
     """The caller's key is the one that is there, and was recorded before it was released."""
-    if not (outcome.store == "memory" and outcome.case.deadly):
-        # Those answers that the process of a store in memory gave are gone with it.
+    if not outcome.instance_lost:
         assert len({answer.body for answer in outcome.given}) == 1
     answer = outcome.given[-1]
     (pair,) = outcome.key_pairs
@@ -130,7 +131,9 @@ def _check_given(outcome: Outcome) -> None:
 def opened(answer: Answer, identity: pyrage.x25519.Identity) -> str:
     """Open the sealed key as its owner does; return the public half of what is in it."""
     sealed = answer.json["sealedPrivateKey"]["ciphertext"].encode()
-    key = load_pem_private_key(pyrage.decrypt(sealed, [identity]), None)
+    # Unchecked numbers: the check takes 36 ms, and the public half is what is compared.
+    opened_pem = pyrage.decrypt(sealed, [identity])
+    key = load_pem_private_key(opened_pem, None, unsafe_skip_rsa_key_validation=True)
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 

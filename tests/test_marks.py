@@ -50,7 +50,7 @@ def test_what_was_written_is_read(expires: str | None) -> None:
 
 
 def test_the_code_is_an_hmac_over_all_that_the_tag_says() -> None:
-    said = "\n".join(["mark:", MARK.claim, MARK.order, MARK.holder, NAME, EXPIRES])
+    said = f"mark:\n{MARK.claim}\n{MARK.order}\n{MARK.holder}\n{NAME}\n{EXPIRES}"
     code = hmac.new(MASTER, said.encode(), hashlib.sha256).hexdigest()[:32]
     assert MARKER.write(MARK, NAME, EXPIRES).split(".")[3] == code
 
@@ -157,9 +157,7 @@ def past() -> str:
 FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
     "no code": lambda _: tagged(f"{MARK.claim}.{MARK.order}.{MARK.holder}"),
     "a guessed code": lambda _: tagged(f"{MARK.claim}.{MARK.order}.{MARK.holder}.{OTHER}"),
-    "a guessed code, expired": lambda _: tagged(
-        f"{MARK.claim}.{MARK.order}.{MARK.holder}.{OTHER}", past()
-    ),
+    "a guessed code, expired": lambda _: tagged(f"{MARK.claim}.{MARK.order}.{MARK.holder}.{OTHER}", past()),
     "copied from another key pair": lambda _: tagged(put_on(fresh_name())),
     "copied from another key pair, expired": lambda _: tagged(put_on(fresh_name(), expires=past()), past()),
     "an expiry added": lambda name: tagged(put_on(name), past()),
@@ -212,7 +210,9 @@ def test_the_sweeper_during_and_after_a_rotation(function: FunctionUnderTest) ->
     # Neither of its secrets is known any more: an expired one stays as well, and is reported.
     expired = make(emulator, expires=utc(0), marker=Marker([OTHER_MASTER]))
     assert swept(function) == {"left": 2}
-    found = [(one["decision"], one["reason"], one["keyId"]) for one in lines(function.audit.getvalue())[-3:-1]]
+    found = [
+        (one["decision"], one["reason"], one["keyId"]) for one in lines(function.audit.getvalue())[-3:-1]
+    ]
     assert found == [("left", "mark-unreadable", one[0]) for one in (pairs[OTHER_MASTER], expired)]
 
 

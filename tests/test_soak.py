@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from handler.invocation import Deadline, Invocation
-from handler.settling import ORPHAN_AGE
+from handler.settling import ORPHAN_AGE, RELEASED
 from tests.chaos_proxy import running_chaos_proxy
 from tests.emulator_process import running_emulator
 from tests.function_under_test import REST, FunctionUnderTest, TestClock, fresh_name
@@ -105,7 +105,9 @@ def test_nothing_is_lost_nothing_is_left_and_nothing_else_is_touched(tmp_path: P
         # Every answer has a reason that its caller can do something with.
         assert set(statuses) <= {201, "name-taken", *WORTH_ANOTHER_TRY}, told
         reasons = {line["reason"] for line in lines(served.audit) if line["decision"] == "failed"}
-        assert reasons <= {"cloud-unreachable", "out-of-time", "create-never-certain"}, (reasons, told)
+        expected = {"cloud-unreachable", "out-of-time", "create-never-certain"}
+        expected |= {f"modify-Client{what}Error" for what in ("Network", "Read", "Decode")}
+        assert reasons <= expected, (reasons, told)
         for (event, _), tries in zip(itertools.chain(*shares), served.answers, strict=True):
             if tries[-1].code == "name-taken":
                 assert json.loads(event["body"])["keyName"] in {name for _, name in foreign}, told
@@ -114,6 +116,8 @@ def test_nothing_is_lost_nothing_is_left_and_nothing_else_is_touched(tmp_path: P
         assert lost == [], told
         given_ids = {answer.json["keyId"] for answer in given}
         assert len(given_ids) == len(given), told
+        described = {pair["KeyId"] for pair in emulator.key_pairs() if pair["Description"] == RELEASED}
+        assert described == given_ids, told
         foreign_ids = {key_id for key_id, _ in foreign}
         assert set(after) - foreign_ids - given_ids == set(), told
         assert [pair for pair in emulator.key_pairs() if pair["KeyId"] in foreign_ids] == foreign_before, told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import json
@@ -21,11 +22,12 @@ from handler.claims import ANSWER_TTL, ClaimRecord, State
 from handler.cloud.cvm import Cvm, KeyPairSummary
 from handler.errors import StoreUnavailable
 from handler.invocation import Deadline, Invocation
-from handler.settling import ORPHAN_AGE
+from handler.marks import Marker, OrderMark
+from handler.settling import ORPHAN_AGE, RELEASED
 from handler.sweeping import MARGIN, PAUSE, Finding, Sweeper
 from tests.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.function_process import clean_environment, running_function
-from tests.function_under_test import POLICY, REGION, REST, FunctionUnderTest, fresh_name
+from tests.function_under_test import MASTER, POLICY, REGION, REST, FunctionUnderTest, fresh_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,25 +42,46 @@ TIMER = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-24T12:00:00Z"
 OTHER_REGION = "ap-shanghai"
 
 CLAIM, ORDER, HOLDER, LATER_HOLDER = "c" * 32, "d" * 32, "a" * 32, "b" * 32
-MARK = f"{CLAIM}.{ORDER}.{HOLDER}"
+MARK = OrderMark(CLAIM, ORDER, HOLDER)
+MARKER = Marker([MASTER])
+UNREADABLE = ".".join([CLAIM, ORDER, HOLDER, "0" * 32])
 DAY = 24 * 3600
 
 
-def create(emulator: EmulatorProcess, tags: Mapping[str, str]) -> tuple[str, str]:
-    """Create a key pair as somebody would who is not the function; return its id and name."""
+def account(emulator: EmulatorProcess) -> CommonClient:
+    """Return the official SDK's client: what somebody has who is not the function."""
     http = HttpProfile(protocol="http", endpoint=emulator.cvm_endpoint.removeprefix("http://"))
     credential = Credential(emulator.secret_id, emulator.secret_key, emulator.token or None)
-    client = CommonClient("cvm", "2017-03-12", credential, REGION, ClientProfile(httpProfile=http))
-    name = fresh_name()
+    return CommonClient("cvm", "2017-03-12", credential, REGION, ClientProfile(httpProfile=http))
+
+
+def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None = None) -> tuple[str, str]:
+    """Create a key pair as somebody would who is not the function; return its id and name."""
+    name = name or fresh_name()
     marks = [{"Key": key, "Value": value} for key, value in tags.items()]
     specification = [{"ResourceType": "keypair", "Tags": marks}] if marks else []
     order = {"KeyName": name, "ProjectId": 0, "TagSpecification": specification}
-    return client.call_json("CreateKeyPair", order)["Response"]["KeyPair"]["KeyId"], name
+    return account(emulator).call_json("CreateKeyPair", order)["Response"]["KeyPair"]["KeyId"], name
 
 
-def tags(*, mark: str = MARK, expires: str | None = None) -> dict[str, str]:
-    made = {"keypair-function:order": mark, "keypair-function:caller": "demo"}
-    return made if expires is None else {**made, "keypair-function:expires": expires}
+def make(
+    emulator: EmulatorProcess,
+    *,
+    mark: OrderMark | str = MARK,
+    expires: str | None = None,
+    name: str | None = None,
+    marker: Marker = MARKER,
+) -> tuple[str, str]:
+    """Create a key pair as the function would; return its id and name. A text as mark is the tag's value."""
+    name = name or fresh_name()
+    text = mark if isinstance(mark, str) else marker.write(mark, name, expires)
+    made = {"keypair-function:order": text, "keypair-function:caller": "demo"}
+    return create(emulator, made if expires is None else {**made, "keypair-function:expires": expires}, name)
+
+
+def describe(emulator: EmulatorProcess, key_id: str, description: str) -> None:
+    """Set a key pair's description, as anybody may who manages key pairs."""
+    account(emulator).call_json("ModifyKeyPairAttribute", {"KeyId": key_id, "Description": description})
 
 
 def utc(seconds: float) -> str:
@@ -125,9 +148,10 @@ class Case:
 
     finding: tuple[str, str] | None
     seconds: float = ORPHAN_AGE + 100
-    mark: str = MARK
-    expires: float | str | None = None
+    mark: OrderMark | str = MARK
+    expires: float | None = None
     record: Mapping[str, object] | None = None
+    description: str = ""
     bound: bool = False
 
 
@@ -138,35 +162,59 @@ def claim(state: State, *, lease: float = -1, holder: str = HOLDER, former: tupl
 
 UNFINISHED = [state for state in State if state is not State.SEALED]
 EXPIRED, ORPHAN, MISSING = ("removed", "expired"), ("removed", "orphan"), ("left", "claim-missing")
+NO_MARK = ("left", "mark-unreadable")
 CASES = {
-    "expired": Case(EXPIRED, expires=-1, record=claim(State.SEALED)),
-    "expires now": Case(EXPIRED, expires=0, record=claim(State.SEALED)),
-    "expires later": Case(None, expires=1, record=claim(State.SEALED)),
+    "expired": Case(EXPIRED, expires=-1, record=claim(State.SEALED), description=RELEASED),
+    "expires now": Case(EXPIRED, expires=0, record=claim(State.SEALED), description=RELEASED),
+    "expires later": Case(None, expires=1, record=claim(State.SEALED), description=RELEASED),
     "expired, store knows nothing": Case(EXPIRED, expires=-1, seconds=10),
     "expired, used": Case(("left", "expired-in-use"), expires=-1, bound=True),
-    "expiry unreadable": Case(("left", "expiry-unreadable"), expires="tomorrow", record=claim(State.SEALED)),
-    "mark unreadable": Case(("left", "mark-unreadable"), mark="mine", expires=-1),
-    "mark in capitals": Case(("left", "mark-unreadable"), mark=MARK.upper()),
-    "mark of two parts": Case(("left", "mark-unreadable"), mark=f"{CLAIM}.{ORDER}"),
-    "finished": Case(None, record=claim(State.SEALED)),
-    "finished, lease running": Case(None, record=claim(State.SEALED, lease=60)),
+    "mark of another form": Case(NO_MARK, mark="mine", expires=-1),
+    "mark in capitals": Case(NO_MARK, mark=UNREADABLE.upper()),
+    "mark without its code": Case(NO_MARK, mark=f"{CLAIM}.{ORDER}.{HOLDER}", record=claim(State.UNKNOWN)),
+    "mark with a wrong code": Case(NO_MARK, mark=UNREADABLE, record=claim(State.UNKNOWN)),
+    "mark with a wrong code, expired": Case(NO_MARK, mark=UNREADABLE, expires=-1),
+    "finished": Case(None, record=claim(State.SEALED), description=RELEASED),
+    "finished, lease running": Case(None, record=claim(State.SEALED, lease=60), description=RELEASED),
     "finished by a later try": Case(
         ORPHAN, record=claim(State.SEALED, holder=LATER_HOLDER, former=(HOLDER,))
     ),
     "later try at work": Case(
         ORPHAN, record=claim(State.CREATING, lease=60, holder=LATER_HOLDER, former=(HOLDER,))
     ),
-    "claim missing, young": Case(MISSING),
-    "claim missing, just below a day": Case(MISSING, seconds=ANSWER_TTL - 1),
-    "claim missing, old": Case(None, seconds=ANSWER_TTL),
+    # Its holder set the description and stopped there.
+    "described, and finished by a later try": Case(
+        ORPHAN, record=claim(State.SEALED, holder=LATER_HOLDER, former=(HOLDER,)), description=RELEASED
+    ),
+    # No claim that knows the maker: the description tells.
+    "claim missing, too young": Case(None, seconds=ORPHAN_AGE - 1),
+    "claim missing, just old enough": Case(ORPHAN, seconds=ORPHAN_AGE),
+    "claim missing, just below a day": Case(ORPHAN, seconds=ANSWER_TTL - 1),
+    "claim missing, a day old": Case(MISSING, seconds=ANSWER_TTL),
+    "claim missing, old": Case(MISSING, seconds=30 * DAY),
+    "claim missing, used": Case(("left", "orphan-in-use"), bound=True),
+    **{
+        f"claim missing, released, {seconds} s": Case(None, seconds=seconds, description=RELEASED)
+        for seconds in (ORPHAN_AGE, ANSWER_TTL - 1, ANSWER_TTL, 30 * DAY)
+    },
+    "claim missing, described by somebody": Case(None, description="the build server's"),
     # The idempotency key was used again after its time to live: the first key pair was given to somebody.
     **{
         f"key reused later, {state.value}": Case(
-            None, seconds=2 * DAY, record=claim(state, holder=LATER_HOLDER)
+            None, seconds=2 * DAY, record=claim(state, holder=LATER_HOLDER), description=RELEASED
         )
         for state in State
     },
-    "holder unknown, young": Case(MISSING, record=claim(State.UNDONE, holder=LATER_HOLDER)),
+    "key reused later, description cleared": Case(
+        MISSING, seconds=2 * DAY, record=claim(State.SEALED, holder=LATER_HOLDER)
+    ),
+    "holder unknown, not released": Case(ORPHAN, record=claim(State.UNDONE, holder=LATER_HOLDER)),
+    # A claim that knows the maker counts, whatever became of the description.
+    "finished, description cleared": Case(None, record=claim(State.SEALED)),
+    "finished, description cleared, just below a day": Case(
+        None, seconds=ANSWER_TTL - 1, record=claim(State.SEALED)
+    ),
+    "described, and not finished": Case(ORPHAN, record=claim(State.UNKNOWN), description=RELEASED),
     **{f"orphan, {state.value}": Case(ORPHAN, record=claim(state)) for state in UNFINISHED},
     **{f"at work, {state.value}": Case(None, record=claim(state, lease=60)) for state in UNFINISHED},
     **{
@@ -188,15 +236,17 @@ def test_each_key_pair_is_judged_by_its_tags_its_age_and_its_claim(
     # One second is what CreatedTime is cut to: created within this very one.
     start = time.time()
     function.clock.time = now = float(int(start)) + case.seconds
-    expires = utc(now + case.expires) if isinstance(case.expires, (int, float)) else case.expires
+    expires = None if case.expires is None else utc(now + case.expires)
     # The cloud's clock so that the age is exact, whatever second it is by now.
     emulator.control("POST", "/clock", {"offset": int(start) + 0.5 - time.time()})
     try:
-        pair = create(emulator, tags(mark=case.mark, expires=expires))
+        pair = make(emulator, mark=case.mark, expires=expires)
     finally:
         emulator.control("POST", "/clock", {"offset": 0})
     created = next(p["CreatedTime"] for p in emulator.key_pairs() if p["KeyId"] == pair[0])
     assert created == utc(start)
+    if case.description:
+        describe(emulator, pair[0], case.description)
     if case.bound:
         emulator.control("POST", f"/key-pairs/{pair[0]}/bind")
     if case.record is not None:
@@ -264,7 +314,7 @@ def test_a_holder_that_wakes_up_after_the_sweep_cannot_finish(function: Function
     claims = function.application.issuer.claims
     held = claims.claim("demo", "key:1", ORDER, lease=15)
     held.begin()
-    pair = create(function.emulator, tags(mark=str(held.mark)))
+    pair = make(function.emulator, mark=held.mark)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"removed": 1}
     with pytest.raises(StoreUnavailable) as raised:
@@ -313,7 +363,7 @@ def test_a_claim_finished_between_the_look_and_the_delete_is_left(function: Func
     claims = function.application.issuer.claims
     held = claims.claim("demo", "key:1", ORDER, lease=15)
     held.begin()
-    pair = create(function.emulator, tags(mark=str(held.mark)))
+    pair = make(function.emulator, mark=held.mark)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     moving = type(claims)(
         MovingStore(claims.store, lambda: held.finish("answer")), claims.clock, claims.new_holder
@@ -326,8 +376,8 @@ def test_a_claim_finished_between_the_look_and_the_delete_is_left(function: Func
 def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -- parts of a sweeper
     """Sweep with other parts; return what the audit log says of the key pairs."""
     own = function.application.sweeper
-    parts = {"regions": [REGION], "claims": own.claims, "connect": own.connect, "clock": own.clock, **changed}
-    sweeper = Sweeper(**parts)
+    parts = {"regions": [REGION], "claims": own.claims, "marker": own.marker, "connect": own.connect}
+    sweeper = Sweeper(**{**parts, "clock": own.clock, **changed})
     invocation = Invocation.begin(None, function.environ, function.clock.clock())
     sweeper.sweep(invocation, lambda: function.application._trail("sweeper", invocation))  # noqa: SLF001 -- as `Application.sweep` does
     found = lines(function.audit.getvalue())[1:-1]
@@ -338,11 +388,12 @@ class OddCloud(Cvm):
     """Lists what the emulator never would."""
 
     def marked_key_pairs(self) -> list[KeyPairSummary]:
+        marked = {"keypair-function:order": MARKER.write(MARK, "b", None)}
         return [
-            KeyPairSummary("skey-notours0", "a", {"team": "core"}, "2020-01-01T00:00:00Z"),
-            KeyPairSummary("skey-noage000", "b", {"keypair-function:order": MARK}, ""),
+            KeyPairSummary("skey-notours0", "a", {"team": "core"}, "2020-01-01T00:00:00Z", ""),
+            KeyPairSummary("skey-noage000", "b", marked, "", ""),
             # Twice, as when something is deleted between two pages.
-            KeyPairSummary("skey-noage000", "b", {"keypair-function:order": MARK}, ""),
+            KeyPairSummary("skey-noage000", "b", marked, "", ""),
         ]
 
 
@@ -356,7 +407,7 @@ def test_what_a_cloud_lists_that_does_not_filter_or_tell_the_age(function: Funct
 def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
     function: FunctionUnderTest,
 ) -> None:
-    pair = create(function.emulator, tags(expires=utc(0)))
+    pair = make(function.emulator, expires=utc(0))
     function.emulator.add_faults({"action": "DescribeKeyPairs", "kind": "error", "code": "InternalError"})
     assert swept(function) == {"failed": 1, "removed": 1}
     found = lines(function.audit.getvalue())
@@ -373,7 +424,7 @@ def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
 
 
 def test_each_key_pair_is_reported_once_whatever_the_number_of_regions(function: FunctionUnderTest) -> None:
-    pairs = [create(function.emulator, tags(mark="?")), create(function.emulator, tags(expires=utc(0)))]
+    pairs = [make(function.emulator, mark="?"), make(function.emulator, expires=utc(0))]
     before = function.emulator.calls("DescribeKeyPairs")
     assert swept(function) == {"left": 1, "removed": 1}
     assert function.emulator.calls("DescribeKeyPairs") == before + 2
@@ -397,8 +448,8 @@ def test_each_key_pair_is_reported_once_whatever_the_number_of_regions(function:
 def test_a_delete_that_fails_is_reported_and_done_by_the_next_sweep(
     function: FunctionUnderTest, fault: dict[str, object], reason: str, *, remains: bool
 ) -> None:
-    pair = create(function.emulator, tags(expires=utc(0)))
-    other = create(function.emulator, tags(expires=utc(0)))
+    pair = make(function.emulator, expires=utc(0))
+    other = make(function.emulator, expires=utc(0))
     function.emulator.add_faults({"action": "DeleteKeyPairs", **fault})
     assert swept(function) == {"failed": 1, "removed": 1}
     found = lines(function.audit.getvalue())
@@ -420,7 +471,7 @@ def test_with_the_store_down_expired_key_pairs_go_and_the_others_stay(
     function = FunctionUnderTest(
         emulator, tmp_path / "policy.json", settings={"KEYPAIR_STORE": f"sqlite:{tmp_path}/missing/store"}
     )
-    expired, other = create(emulator, tags(expires=utc(0))), create(emulator, tags())
+    expired, other = make(emulator, expires=utc(0)), make(emulator)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"failed": 1, "removed": 1}
     assert lines(function.audit.getvalue()) == [
@@ -452,7 +503,7 @@ def test_with_the_audit_log_down_the_sweep_goes_no_further(
     audit.room = room
     function = FunctionUnderTest(emulator, tmp_path / "policy.json", audit=audit)
     function.clock.time = time.time()
-    pairs = [create(emulator, tags(expires=utc(0)))[0] for _ in range(3)]
+    pairs = [make(emulator, expires=utc(0))[0] for _ in range(3)]
     answer = function.call(TIMER)
     assert (answer.status, answer.code) == (503, "audit-unavailable")
     assert left(emulator) == pairs[removed:]
@@ -475,7 +526,7 @@ def test_pages_and_time(large_account: EmulatorProcess, tmp_path: Path) -> None:
         if number % 6 == 0:
             foreign.append(create(large_account, {"team": "core"})[0])
         else:
-            ours.append(create(large_account, tags(expires=utc(0)))[0])
+            ours.append(make(large_account, expires=utc(0))[0])
     before = large_account.calls("DescribeKeyPairs")
 
     # 15 seconds: a delete every PAUSE for as long as MARGIN is left.
@@ -497,7 +548,7 @@ def test_pages_and_time(large_account: EmulatorProcess, tmp_path: Path) -> None:
     assert swept(function, 60_000) == {"removed": 150 - first}
     assert left(large_account) == foreign
     # Less than the margin from the start: nothing is begun.
-    create(large_account, tags(expires=utc(0)))
+    make(large_account, expires=utc(0))
     assert swept(function, int(MARGIN * 1000) - 1) == {"postponed": 1}
 
 
@@ -524,7 +575,7 @@ SMUGGLED: list[dict[str, Any]] = [
 
 
 def test_a_timer_event_cannot_come_over_http(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    pair = create(emulator, tags(expires=utc(0)))
+    pair = make(emulator, expires=utc(0))
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps(POLICY), encoding="utf-8")
     with running_function(environment=environment(emulator, KEYPAIR_POLICY=str(policy))) as process:
@@ -553,7 +604,7 @@ def test_a_timer_event_cannot_come_over_http(emulator: EmulatorProcess, tmp_path
 def test_an_event_with_any_trace_of_http_is_no_timer(
     function: FunctionUnderTest, key: str, value: object
 ) -> None:
-    pair = create(function.emulator, tags(expires=utc(0)))
+    pair = make(function.emulator, expires=utc(0))
     answer = function.call({**TIMER, key: value})
     assert answer.status == 400
     assert left(function.emulator) == [pair[0]]
@@ -567,7 +618,7 @@ def environment(emulator: EmulatorProcess, **changed: str) -> dict[str, str]:
     return {
         "KEYPAIR_REGION": REGION,
         "KEYPAIR_HOSTS": "keys.example.com",
-        "KEYPAIR_MASTER_SECRET": "m" * 43,
+        "KEYPAIR_MASTER_SECRET": base64.urlsafe_b64encode(MASTER).decode().rstrip("="),
         "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,
         "TENCENTCLOUD_SECRETID": emulator.secret_id,
         "TENCENTCLOUD_SECRETKEY": emulator.secret_key,
@@ -607,8 +658,8 @@ def command(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Command]:
 
 def test_the_command_tells_first_and_then_does(command: Command) -> None:
     emulator = command.emulator
-    expired = create(emulator, tags(expires=utc(0)))
-    unsure = create(emulator, tags(mark="?"))
+    expired = make(emulator, expires=utc(0))
+    unsure = make(emulator, mark="?")
     foreign = create(emulator, {"team": "core"})
     deletes = emulator.calls("DeleteKeyPairs")
 
@@ -646,7 +697,7 @@ def test_the_command_has_nothing_to_do(command: Command) -> None:
 
 
 def test_the_command_says_by_its_status_that_something_failed(command: Command) -> None:
-    create(command.emulator, tags(expires=utc(0)))
+    make(command.emulator, expires=utc(0))
     fault = {"action": "DescribeKeyPairs", "kind": "error", "code": "InternalError", "times": 2}
     command.emulator.add_faults(fault)
     done = command.run()
@@ -658,7 +709,7 @@ def test_the_command_says_by_its_status_that_something_failed(command: Command) 
 
 
 def test_the_command_removes_nothing_where_it_cannot_write(command: Command) -> None:
-    pair = create(command.emulator, tags(expires=utc(0)))
+    pair = make(command.emulator, expires=utc(0))
     settings = environment(command.emulator, KEYPAIR_POLICY=str(command.policy))
     with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
         done = subprocess.run(
@@ -696,7 +747,7 @@ def test_the_command_says_what_is_misconfigured(command: Command, changed: dict[
 
 def test_the_pace_stays_below_the_limit_of_the_cloud(command: Command) -> None:
     for _ in range(14):
-        create(command.emulator, tags(expires=utc(0)))
+        make(command.emulator, expires=utc(0))
     before = command.emulator.calls("DeleteKeyPairs")
     command.emulator.control("POST", "/rate", {"perSecond": 10})
     try:
@@ -716,7 +767,7 @@ def test_main_handler_sweeps_at_a_timer_event_with_a_temporary_credential(tmp_pa
         "print(json.dumps(main_handler(json.loads(sys.argv[1]), {'request_id': 'timer-1'})))"
     )
     with running_emulator(token="a temporary credential's token") as emulator:
-        pair = create(emulator, tags(expires=utc(0)))
+        pair = make(emulator, expires=utc(0))
         done = subprocess.run(
             [sys.executable, "-c", program, json.dumps(TIMER)],
             env=clean_environment(environment(emulator, KEYPAIR_POLICY=str(policy))),
@@ -746,7 +797,7 @@ def test_main_handler_sweeps_at_a_timer_event_with_a_temporary_credential(tmp_pa
 
 
 def test_a_preview_removes_and_writes_nothing(function: FunctionUnderTest) -> None:
-    pair = create(function.emulator, tags(expires=utc(0)))
+    pair = make(function.emulator, expires=utc(0))
     findings: list[Finding] = []
     invocation = Invocation.begin(None, function.environ, function.clock.clock())
     counts = function.application.sweep(invocation, preview=findings.append)

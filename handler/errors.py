@@ -60,7 +60,7 @@ class MalformedRequest(RequestRefused):
 
     @property
     def problems(self) -> tuple[FieldProblem, ...]:
-        """The fields at fault."""
+        """The fields at fault; none where the body is no JSON object, or a header is malformed."""
         return self._problems
 
 
@@ -101,7 +101,7 @@ class MethodNotAllowed(RequestRefused):
 
 
 class UnknownAction(RequestRefused):
-    """The Tencent doors answer CreateKeyPair and nothing else."""
+    """The Tencent v3 door answers CreateKeyPair and nothing else."""
 
     code = "unknown-action"
     status = 400
@@ -244,7 +244,7 @@ class InternalFault(ServiceFailed):
 
 
 class CloudRefused(ServiceFailed):
-    """The cloud refuses what this function asks: credentials, CAM policy, an unknown code."""
+    """The cloud refuses what this function asks: its credentials, its CAM policy, a parameter."""
 
     code = "cloud-refused"
     status = 502
@@ -252,7 +252,7 @@ class CloudRefused(ServiceFailed):
 
 
 class CloudAnswerInvalid(ServiceFailed):
-    """What the cloud made fails the checks; it was deleted."""
+    """What the cloud made fails the checks, or cannot be read time and again; it was deleted."""
 
     code = "cloud-answer-invalid"
     status = 502
@@ -300,7 +300,7 @@ class CloudBusy(ServiceFailed):
 
 
 class CloudUnreachable(ServiceFailed):
-    """No connection to the cloud: the request was not sent, so nothing was made."""
+    """No connection to the cloud, or none that holds; nothing of this request is left there."""
 
     code = "cloud-unreachable"
     status = 503

@@ -145,7 +145,9 @@ class Policy(_PolicyPart):
         try:
             data = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError):
-            raise PolicyInvalid(f"{path}: not a readable JSON file; compile the policy again") from None
+            raise PolicyInvalid(
+                f"{path}: not a readable policy in JSON; scripts/build makes one of policy.toml"
+            ) from None
         return cls.parse(data)
 
     def grant(self, caller_id: str, order: KeyPairOrder) -> KeyPairOrder:

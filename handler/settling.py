@@ -1,9 +1,9 @@
 """Finding and removing the key pairs that tries of an order left behind.
 
 SECURITY BOUNDARY: the only deletes of this function are here and in `handler.sweeping`. Both delete
-nothing but key pairs that bear this function's own mark and that nobody was given. That nobody was given
-one is known in two ways: the claim says that its holder did not finish, or the key pair does not bear
-the description that every key pair gets before it is released.
+nothing but key pairs that bear this function's own mark and that nobody was given, or that have expired.
+That nobody was given one is known in two ways: the claim says that its holder did not finish, or the key
+pair does not bear the description that every key pair gets before it is released.
 """
 
 from __future__ import annotations

@@ -75,9 +75,10 @@ class Sweeper:
         removed or written, and each finding goes there. What fails is counted as `failed`; that and what
         was postponed, for want of time, is met again by the next sweep.
 
-        Raises AuditUnavailable, and then goes no further: at most the key pair removed last has no line.
+        Raises SettingsInvalid before it begins. Raises AuditUnavailable, and then goes no further: at
+        most the key pair removed last has no line.
         """
-        invocation.credentials()
+        invocation.credentials()  # without any, nothing is begun, and no line written
         dry_run = preview is not None
         if not dry_run:
             # With the audit log down from the start nothing is removed at all.

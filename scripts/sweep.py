@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.application import build
 from handler.audit import Decision
 from handler.errors import KeyPairFunctionError, Misconfigured
 from handler.invocation import Clock, Deadline, Invocation
+from scripts.policy_file import PolicyUnusable, compile_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,9 +37,14 @@ def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] =
     deadline = Deadline(clock, clock.monotonic() + TIME_LIMIT)
     invocation = Invocation(f"sweep-{uuid.uuid4()}", deadline, environ)
     try:
-        application = build(environ, clock, lambda: sys.stdout)
+        with tempfile.TemporaryDirectory(prefix="keypair-sweep-") as folder:
+            if options.policy is not None:
+                compiled = Path(folder) / "policy.json"
+                compile_policy(options.policy, compiled)
+                environ = {**environ, "KEYPAIR_POLICY": str(compiled)}
+            application = build(environ, clock, lambda: sys.stdout)
         counts = application.sweep(invocation, preview=_preview if options.dry_run else None)
-    except Misconfigured as error:
+    except (Misconfigured, PolicyUnusable) as error:
         print(f"scripts/sweep: {error}", file=sys.stderr)
         return 2
     except KeyPairFunctionError as error:
@@ -61,6 +69,9 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="tell what would be removed or left, and do neither"
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="the policy, TOML or JSON; else what KEYPAIR_POLICY names"
     )
     return parser
 

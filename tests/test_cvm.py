@@ -615,7 +615,7 @@ NO_DESCRIPTION: list[tuple[dict[str, object], type[errors.KeyPairFunctionError],
     ({"kind": "error", "code": "InternalServerError"}, UNREACHABLE, "modify-InternalServerError", False),
     ({"kind": "error", "code": "InvalidKeyPairId.NotFound"}, UNREACHABLE, "modify-InvalidKeyPairId", False),
     ({"kind": "error", "code": "a b"}, UNREACHABLE, "modify-unreadable", False),
-    ({"kind": "throttle", "times": 50}, UNREACHABLE, "modify-RequestLimitExceeded", False),
+    ({"kind": "throttle", "times": 50}, errors.CloudBusy, "modify-RequestLimitExceeded", False),
     ({"kind": "error", "code": "AuthFailure.TokenFailure"}, REFUSED, "modify-AuthFailure", False),
     (
         {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from handler.settling import RELEASED
-from tests.fault_cases import CASES, MATRIX
+from tests.fault_cases import CASES, MATRIX, NEVER_CERTAIN
 from tests.faults import STORES, Case, Matrix, Outcome, shared_matrix
 from tests.function_under_test import ESCROW, RECIPIENT
 
@@ -84,6 +84,8 @@ def verdict(outcome: Outcome) -> str:
         # Its description says that somebody may have it, and the only claim that knew better is gone.
         (pair,) = outcome.key_pairs
         assert pair["Description"] == RELEASED
+        # Until it is certain that nobody is at work on it any more, the same request has to wait.
+        assert outcome.retry.code == ("name-taken" if case.later else "request-in-flight")
         return TAKEN
     assert outcome.key_pairs == []
     # Nor is anybody locked out.
@@ -99,6 +101,8 @@ def _check_each_answer(outcome: Outcome) -> None:
         # It says that nothing was made; that only a cloud that lies makes untrue.
         may_be_left = case.taken or case.bound or case.fault == "a refusal that is a lie"
         assert outcome.left_after_first == 0 or may_be_left
+    if case.fault == NEVER_CERTAIN:
+        assert [answer and answer.status for answer in outcome.answers] == [504, 504]
     answer = outcome.retry
     if answer.status == 201:
         return

@@ -136,7 +136,7 @@ CREDENTIALS = {
 
 @pytest.fixture(scope="module")
 def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionProcess]:
-    environment = {"KEYPAIR_REGION": "ap-beijing", "KEYPAIR_REQUIREMENTS": "dev", "OTHER": "1", **CREDENTIALS}
+    environment = {"KEYPAIR_REGION": "ap-beijing", "OTHER": "1", **CREDENTIALS}
     package = make_package(tmp_path_factory.mktemp("package"))
     with running_function(package=package, environment=environment) as running:
         yield running

@@ -733,7 +733,10 @@ def test_the_command_removes_nothing_where_it_cannot_write(command: Command) -> 
     [
         ({"KEYPAIR_REGION": ""}, "KEYPAIR_REGION is missing; it takes a region, for example ap-guangzhou"),
         ({"KEYPAIR_REGOIN": "x"}, "KEYPAIR_REGOIN is not a setting; remove it or correct its name"),
-        ({"KEYPAIR_POLICY": "/missing"}, "/missing: not a readable JSON file; compile the policy again"),
+        (
+            {"KEYPAIR_POLICY": "/missing"},
+            "/missing: not a readable policy in JSON; scripts/build makes one of policy.toml",
+        ),
         (
             {"TENCENTCLOUD_SECRETID": "", "TENCENTCLOUD_SECRETKEY": ""},
             "no cloud credentials: give the function an execution role",

@@ -25,6 +25,7 @@ from handler.errors import (
     OutOfTime,
     ProjectNotFound,
     QuotaReached,
+    ServiceFailed,
     TagsRefused,
 )
 from handler.order import ORDER_TAG
@@ -253,13 +254,15 @@ class Cvm:
     def set_description(self, key_id: str, description: str) -> None:
         """Give a key pair a description (ModifyKeyPairAttribute, api/213/15696).
 
-        Raises CloudRefused, CloudUnreachable or OutOfTime if it may not have it.
+        Raises CloudBusy, CloudRefused, CloudUnreachable or OutOfTime if it may not have it.
         """
         parameters = {"KeyId": key_id, "Description": description}
         answer = self._until_not_throttled("ModifyKeyPairAttribute", parameters, reserve=UNDO_RESERVE)
         if isinstance(answer, _Failure):
             family = _family(answer.code)
-            error = CloudRefused if family in _NOT_EXECUTED else CloudUnreachable
+            error: type[ServiceFailed] = CloudRefused if family in _NOT_EXECUTED else CloudUnreachable
+            if answer.code.startswith(_THROTTLED):
+                error = CloudBusy
             raise _as_seen(error("modify-" + family), answer)
 
     def _until_not_throttled(

@@ -23,7 +23,6 @@ _CREDENTIALS = (
     "TENCENTCLOUD_SECRET_KEY",
     "TENCENTCLOUD_TOKEN",
 )
-_FOR_SCRIPTS = {"KEYPAIR_REQUIREMENTS"}  # read by scripts/python, unknown to the function
 _TOTAL_LIMIT = 4096  # bytes, https://cloud.tencent.com/document/product/583/11637
 
 
@@ -33,7 +32,7 @@ class NotOnScf(Exception):
 
 def configuration_of(environment: Mapping[str, str]) -> dict[str, str]:
     """Pick the function's own variables from those of this process."""
-    return {k: v for k, v in environment.items() if k.startswith("KEYPAIR_") and k not in _FOR_SCRIPTS}
+    return {k: v for k, v in environment.items() if k.startswith("KEYPAIR_")}
 
 
 def emulator_defaults(emulator: Emulator, port: int) -> dict[str, str]:

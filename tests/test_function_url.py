@@ -488,7 +488,7 @@ def test_emulator_credentials_and_demo_policy_reach_the_function(tmp_path: Path)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address).close()
     port = urlsplit(info["url"]).port
-    assert seen["KEYPAIR_HOSTS"] == f"127.0.0.1:{port},localhost:{port}"
+    assert seen["KEYPAIR_HOSTS"] == f"127.0.0.1:{port},localhost:{port},http://127.0.0.1:{port}"
     assert seen["KEYPAIR_REGION"] == "ap-beijing"  # what is set already wins
     assert seen["KEYPAIR_STORE"] == "memory:"
     assert seen["KEYPAIR_CVM_ENDPOINT"] == info["cvmEndpoint"]

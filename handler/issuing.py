@@ -184,9 +184,11 @@ class _Work:
                 last = CloudAnswerInvalid("create-never-certain")
             except NameTaken as error:
                 # By a call whose effect came late or whose maker died; `clear` raises if by somebody else.
-                # Nothing found: whoever had the name has given it up since.
-                self.doubt = None if self._clear() else self.doubt
-                last = error
+                if self._clear():
+                    self.doubt = None
+                    last = CloudAnswerInvalid("create-never-certain")
+                else:
+                    last = error  # whoever had the name has given it up since
             else:
                 self.doubt = None
                 self.trail.note(key_id=created.key_id, upstream_request_id=created.request_id)

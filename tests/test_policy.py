@@ -250,4 +250,6 @@ def test_files_that_are_no_policy(content: bytes | None, tmp_path: Path) -> None
         file.write_bytes(content)
     with pytest.raises(PolicyInvalid) as refused:
         Policy.load(file)
-    assert str(refused.value) == f"{file}: not a readable JSON file; compile the policy again"
+    assert (
+        str(refused.value) == f"{file}: not a readable policy in JSON; scripts/build makes one of policy.toml"
+    )

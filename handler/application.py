@@ -133,7 +133,11 @@ class Application:
             invocation=invocation,
             trail=trail,
         )
-        return door.answer(issued)
+        try:
+            return door.answer(issued)
+        except Exception as defect:
+            # The key pair is there and its answer is stored: nobody may be told that nothing is left.
+            raise OutcomeUnknown("answer-not-dressed") from defect
 
 
 def _recorded(error: KeyPairFunctionError, trail: AuditTrail) -> KeyPairFunctionError:

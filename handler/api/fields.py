@@ -36,6 +36,7 @@ _RULES = {
 }
 _PROBLEMS_LIMIT = 20
 _DEPTH_LIMIT = 6
+_NAME_LIMIT = 32
 
 
 class WireModel(BaseModel):
@@ -74,4 +75,4 @@ def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:
 def _path(location: tuple[int | str, ...]) -> str:
     """Write a location with dots; of the caller's own words, only what could be the name of a field."""
     known = [str(part) if isinstance(part, int) or part.isidentifier() else "*" for part in location]
-    return ".".join(part if len(part) <= 32 else "*" for part in known[:_DEPTH_LIMIT])  # noqa: PLR2004
+    return ".".join(part if len(part) <= _NAME_LIMIT else "*" for part in known[:_DEPTH_LIMIT])

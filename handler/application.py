@@ -150,9 +150,13 @@ def _recorded(error: KeyPairFunctionError, trail: AuditTrail) -> KeyPairFunction
         decision = Decision.UNKNOWN
     try:
         trail.write(decision, error.reason)
-    except AuditUnavailable as unavailable:
+    except Exception as failure:
         # That a key pair may be left matters more to the caller than that nobody could write it down.
-        return error if isinstance(error, OutcomeUnknown) else unavailable
+        if isinstance(error, OutcomeUnknown):
+            return error
+        if isinstance(failure, AuditUnavailable):
+            return failure
+        raise
     return error
 
 

@@ -259,13 +259,18 @@ def test_an_audit_log_that_takes_nothing(error: Exception, function: FunctionUnd
     assert function.create_calls() == before
 
 
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    # Before a claim is held nothing can have been made; after that nothing is certain.
+    [("nobody", (500, "internal-fault")), ("demo", (504, "outcome-unknown"))],
+)
 def test_a_defect_anywhere_is_an_answer(
-    function: FunctionUnderTest, caplog: pytest.LogCaptureFixture
+    function: FunctionUnderTest, caplog: pytest.LogCaptureFixture, caller: str, expected: tuple[int, str]
 ) -> None:
     """The text of an unforeseen exception goes nowhere."""
     torn = with_audit(function, Torn(RuntimeError(SECRET)))
-    answer = torn.call(torn.signed(REST))
-    assert (answer.status, answer.json["code"]) == (500, "internal-fault")
+    answer = torn.call(torn.signed(REST, caller=caller))
+    assert (answer.status, answer.json["code"]) == expected
     assert {record.getMessage().partition(",")[0] for record in caplog.records} == {"RuntimeError in write"}
     assert SECRET not in caplog.text + answer.body
 

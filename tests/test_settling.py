@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from handler.application import Application
     from handler.cloud.cvm import CreatedKeyPair
     from handler.invocation import Credentials, Deadline
     from tests.emulator_process import EmulatorProcess
@@ -426,17 +427,42 @@ class LateBrokenCvm(BrokenCvm):
     calls_first = True
 
 
+class LazyCvm(Cvm):
+    """A cloud that says a key pair is deleted while it goes on listing it."""
+
+    def delete_key_pair(self, key_id: str) -> bool:
+        return bool(key_id)
+
+
+def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]) -> Application:
+    """Return the function's application with another client of the cloud."""
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        return kind(credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint)
+
+    sound = function.application
+    return replace(sound, issuer=replace(sound.issuer, connect=connect))
+
+
+def test_a_delete_without_effect_is_noticed(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    sound = function.application
+    function.application = connected(instances, function, LazyCvm)
+    instances.emulator.add_faults({"kind": "weak"})
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "delete-without-effect")
+    assert len(left(instances.emulator)) == 1
+    function.application = sound
+    assert [issued(request_.to(function))] == left(instances.emulator)
+
+
 @pytest.mark.parametrize("broken", [BrokenCvm, LateBrokenCvm])
 def test_after_a_defect_nothing_is_certain(
     instances: Instances, request_: Request, broken: type[BrokenCvm]
 ) -> None:
     function = instances.instance()
-
-    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
-        return broken(credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint)
-
     sound = function.application
-    function.application = replace(sound, issuer=replace(sound.issuer, connect=connect))
+    function.application = connected(instances, function, broken)
     assert refused(request_.to(function)) == (504, "outcome-unknown")
     assert last_line(function) == ("unknown", "internal-fault")
     function.application = sound

@@ -96,7 +96,7 @@ class Issuer:
         there; after any other one there is none.
         """
         granted = self.policy.grant(caller_id, order)
-        envelope = _address(granted.recipients, brought=len(order.recipients))
+        envelope = self._address(granted, brought=len(order.recipients))
         trail.note(recipients=envelope.fingerprints)
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         # The digest is of what was asked, not of what the policy made of it: the same request stays the
@@ -123,6 +123,20 @@ class Issuer:
             claim.leave(State.UNKNOWN)
             raise
 
+    def _address(self, order: KeyPairOrder, *, brought: int) -> sealing.Envelope:
+        try:
+            return sealing.address(
+                order.recipients,
+                stated=order.envelope_format,
+                escrow=self.policy.escrow,
+                now=self.clock.now(),
+            )
+        except RecipientRefused as refusal:
+            if refusal.position is None or refusal.position < brought:
+                raise
+            # Not the caller's to mend, and not the caller's to know.
+            raise PolicyInvalid(f"a recipient in the policy is refused: {refusal.reason}") from None
+
 
 @dataclass
 class _Work:
@@ -131,7 +145,7 @@ class _Work:
     order: KeyPairOrder
     caller_id: str
     request_id: str
-    envelope: sealing.AgeEnvelope
+    envelope: sealing.Envelope
     claim: Claim
     marker: Marker
     cvm: Cvm
@@ -201,6 +215,7 @@ class _Work:
             raise CloudAnswerInvalid("answer-other-name")
         checked = key_material.check(created.public_key, created.private_key)
         private_key = key_material.convert(checked.private_key, order.private_key_format)
+        contents = sealing.Contents(created.key_id, order.name, checked.fingerprint)
         return IssuedKeyPair(
             key_id=created.key_id,
             key_name=order.name,
@@ -213,7 +228,7 @@ class _Work:
             sealed_private_key=SealedPrivateKey(
                 format=self.envelope.format,
                 recipients=self.envelope.fingerprints,
-                ciphertext=self.envelope.seal(private_key),
+                ciphertext=self.envelope.seal(private_key, contents),
                 open_with=self.envelope.open_with(order.name),
             ),
             request_id=self.request_id,
@@ -235,16 +250,6 @@ class _Work:
         except RequestRefused:
             self.doubt = None  # the name is somebody else's, so no call of ours can get it any more
             raise
-
-
-def _address(recipients: tuple[str, ...], *, brought: int) -> sealing.AgeEnvelope:
-    try:
-        return sealing.address(recipients)
-    except RecipientRefused as refusal:
-        if refusal.position is None or refusal.position < brought:
-            raise
-        # Not the caller's to mend, and not the caller's to know.
-        raise PolicyInvalid(f"a recipient in the policy is refused: {refusal.reason}") from None
 
 
 def _replay(answer: str, recipients: tuple[str, ...], trail: AuditTrail) -> IssuedKeyPair:

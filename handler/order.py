@@ -40,6 +40,19 @@ class PrivateKeyFormat(str, Enum):
     """`OPENSSH PRIVATE KEY`, PROTOCOL.key of OpenSSH."""
 
 
+class EnvelopeFormat(str, Enum):
+    """What the private key is sealed in."""
+
+    AGE = "age"
+    """https://age-encryption.org/v1, armored; for age and SSH keys."""
+    JWE = "jwe"
+    """RFC 7516: compact for one recipient, JSON for several; for JWK, and X25519 in PEM."""
+    CMS = "cms"
+    """RFC 5083 in PEM; for certificates and public keys in PEM."""
+    OPENPGP = "openpgp"
+    """RFC 9580, armored; for PGP certificates."""
+
+
 def _whole_number(value: object) -> object:
     """JSON Schema calls 3.0 an integer, and some clients write it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -55,8 +68,11 @@ def _tag_key(key: str) -> str:
 KeyName = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=25, pattern=r"^[A-Za-z0-9_]*$")
 ]
-ProjectId = Annotated[int, BeforeValidator(_whole_number), Field(strict=True, ge=0, le=2**63 - 1)]
+ProjectId = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidator(_whole_number)]
 Region = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=r"^[a-z]+(-[a-z0-9]+)+$")]
+
+ClientToken = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")]
+"""The name by which the cloud's own actions know an idempotency key."""
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -76,7 +92,11 @@ TagKey = Annotated[
     str, StringConstraints(strict=True, max_length=127, pattern=_TAG_TEXT), AfterValidator(_tag_key)
 ]
 TagValue = Annotated[str, StringConstraints(strict=True, max_length=255, pattern=_TAG_TEXT)]
-Tags = Annotated[dict[TagKey, TagValue], Field(max_length=TAGS_LIMIT)]
+# pydantic describes keys with a pattern, and forgets to say that there are no others.
+Tags = Annotated[
+    dict[TagKey, TagValue],
+    Field(max_length=TAGS_LIMIT, json_schema_extra={"additionalProperties": False}),
+]
 
 Recipients = Annotated[
     list[Annotated[str, StringConstraints(strict=True)]], Field(min_length=1, max_length=RECIPIENTS_LIMIT)
@@ -97,6 +117,8 @@ class KeyPairOrder:
     recipients: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    envelope_format: EnvelopeFormat | None = None
+    """None where the recipients decide it."""
     expires_in: int | None = None
     """Seconds after which the key pair is to be removed."""
 
@@ -109,6 +131,7 @@ class KeyPairOrder:
             list(self.recipients),
             sorted(self.tags.items()),
             self.private_key_format.value,
+            None if self.envelope_format is None else self.envelope_format.value,
             self.expires_in,
         ]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()

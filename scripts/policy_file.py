@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from handler import sealing
@@ -63,17 +64,27 @@ def check_policy(source: Path) -> dict[str, object]:
         policy = Policy.parse(content)
     except PolicyInvalid as error:
         raise PolicyUnusable("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from error
-    registered = {"escrow": policy.escrow}
-    registered |= {f"callers.{name}.recipients": caller.recipients for name, caller in policy.callers.items()}
-    for path, recipients in registered.items():
-        try:
-            if recipients:
-                sealing.address(recipients)
-        except RecipientRefused as refusal:
-            raise PolicyUnusable(
-                f"{source}: {path}.{refusal.position}: {refusal.problem.advice}"
-            ) from refusal
+    _check_recipients(source, policy)
     return content
+
+
+def _check_recipients(source: Path, policy: Policy) -> None:
+    now = time.time()
+    # Each of escrow alone: they may be of several formats, so that callers may be.
+    groups: list[tuple[str, list[str], tuple[str, ...]]] = [
+        (f"escrow.{position}", [text], ()) for position, text in enumerate(policy.escrow)
+    ]
+    groups += [
+        (f"callers.{name}.recipients", list(caller.recipients), policy.escrow)
+        for name, caller in policy.callers.items()
+        if caller.recipients
+    ]
+    for path, recipients, escrow in groups:
+        try:
+            sealing.address(recipients, now=now, escrow=escrow)
+        except RecipientRefused as refusal:
+            where = path if path.startswith("escrow.") else f"{path}.{refusal.position}"
+            raise PolicyUnusable(f"{source}: {where}: {refusal.problem.advice}") from refusal
 
 
 def compile_policy(source: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import re
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ import pytest
 
 from handler.errors import RecipientProblem
 from handler.http import BODY_LIMIT
+from tests.bad_jwks import BAD_JWKS
+from tests.bad_pems import BAD_PEMS
+from tests.bad_pgp import bad_pgp
 from tests.bad_recipients import BAD_RECIPIENTS, PRIVATE
 from tests.function_under_test import (
     ESCROW,
@@ -40,6 +44,7 @@ from tests.function_under_test import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.bad_recipients import BadRecipient
     from tests.emulator_process import EmulatorProcess
 
     Build = Callable[[FunctionUnderTest], object]
@@ -193,7 +198,7 @@ NOWHERE = [
     "/./",
     "/v1/../v1/key-pairs", "/v1%2Fkey-pairs", "/%2e", "/v1/key-pairs\x00", "/v1/key-pairs\n",
     "/\uff561/key-pairs",
-    "/\ud800", "/healthz/", "/v2/index.php", "/index.php", "/release/v1/key-pairs", "/" + "a" * 2047,
+    "/\ud800", "/healthz/", "/v2/index.php/", "/v2", "/index.php", "/release/v1/key-pairs", "/" + "a" * 2047,
 ]  # fmt: skip
 
 
@@ -261,7 +266,7 @@ FORM = put(
 )
 """A v1 signature."""
 NO_AUTHORIZATIONS = [
-    None, "", "TC3-HMAC-SHA256", "TC3-HMAC-SHA256 ", "Bearer eyJhbGciOiJub25lIn0.e30.", "Basic ZGVtbzpkZW1v",
+    None, "", "TC3-HMAC-SHA256", "TC3-HMAC-SHA256 ", "Bearer", "Basic ZGVtbzpkZW1v",
     "x" * 16384,
     "TC3-HMAC-SHA256 Credential=demo/2026-11-24/cvm/tc3_request", "TC3-HMAC-SHA256 Signature=" + "0" * 64,
 ]  # fmt: skip
@@ -716,10 +721,15 @@ def sealed_to(path: str, recipients: list[str] | None) -> Build:
 
 
 def bad_recipients() -> Iterator[Bad]:
-    whole = [([bad.text], bad, 0) for bad in BAD_RECIPIENTS]
+    whole = [([bad.text], bad, 0) for bad in (*BAD_RECIPIENTS, *BAD_JWKS, *BAD_PEMS)]
     # Its place is told, wherever it is: what is told is the first one at fault.
     placed = [([WHOM] * 19 + [bad.text], bad, 19) for bad in BAD_RECIPIENTS[::9]]
-    for texts, bad, position in whole + placed:
+    return refused_recipients(whole + placed)
+
+
+def refused_recipients(rows: list[tuple[list[str], BadRecipient, int]]) -> Iterator[Bad]:
+    """Return each row for each door: its recipients, the bad one, and where that stands."""
+    for texts, bad, position in rows:
         title = f"{bad.title}, at {position}"
         # Private keys are looked for in the whole body first; where they stand is not told then.
         place = (
@@ -854,6 +864,14 @@ def test_bad_request(bad: Bad, quiet: FunctionUnderTest) -> None:
     assert reasons == ([] if bad.reason is None else [("refused", bad.reason)])
 
 
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not here; scripts/test installs it")
+def test_bad_pgp_keys(quiet: FunctionUnderTest) -> None:
+    """Made with gpg, and so not before they are needed."""
+    for bad in refused_recipients([([row.text], row, 0) for row in bad_pgp()]):
+        test_bad_request(bad, quiet)
+        quiet.forget_audit()
+
+
 def assert_deliberate(answer: Answer) -> None:
     """Require the form of every refusal, at either door."""
     assert answer.event["isBase64Encoded"] is False
@@ -887,8 +905,19 @@ def problems(answer: Answer) -> set[str]:
 
 
 def test_the_table_is_whole() -> None:
-    assert len(ROWS) > 900
-    assert {bad.problem for bad in BAD_RECIPIENTS} == set(RecipientProblem) - {RecipientProblem.MISSING}
+    assert len(ROWS) > 1500
+    elsewhere = {  # test_detection.py, test_openpgp.py
+        RecipientProblem.MISSING,
+        RecipientProblem.MIXED_FORMATS,
+        RecipientProblem.OTHER_FORMAT,
+        RecipientProblem.OPENPGP_NOT_INSTALLED,
+        RecipientProblem.PGP_EXPIRED,
+        RecipientProblem.PGP_MALFORMED,
+        RecipientProblem.PGP_REVOKED,
+        RecipientProblem.PGP_USE,
+    }
+    rows = (*BAD_RECIPIENTS, *BAD_JWKS, *BAD_PEMS)
+    assert {bad.problem for bad in rows} == set(RecipientProblem) - elsewhere
 
 
 @pytest.mark.parametrize("path", [REST, V3])
@@ -948,7 +977,9 @@ def test_unknown_callers_and_wrong_secrets_get_one_answer(path: str, quiet: Func
     ]
     answers = {json.dumps(quiet.call(event, {"request_id": "request-1"}).event) for event in events}
     assert len(answers) == 1
-    assert len({line["reason"] for line in quiet.audit_lines()}) == 4
+    reasons = {"tc3-signature", "tc3-caller", "tc3-window", "tc3-authorization"}
+    reasons |= {"bearer-malformed"} if path == REST else set()
+    assert {line["reason"] for line in quiet.audit_lines()} == reasons
 
 
 def test_nobody_is_named_in_the_line_of_an_unproven_request(quiet: FunctionUnderTest) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import cryptography
 import pytest
+from pysequoia import Tsk, decrypt
 
 from scripts.packaging.__main__ import main
 from scripts.packaging.dependencies import EXCLUDED, KEPT_SUFFIXES, is_needed, requirements_for_target
@@ -152,6 +153,8 @@ def test_the_zip_holds_the_handler_its_dependencies_and_nothing_else(package: zi
         "handler",
         "idna",
         "index.py",
+        "joserfc",
+        "jwt",
         "pydantic",
         "pydantic_core",
         "pyrage",
@@ -163,8 +166,7 @@ def test_the_zip_holds_the_handler_its_dependencies_and_nothing_else(package: zi
         "urllib3",
     }
     suffixes = {Path(name).suffix for name in names}
-    assert suffixes <= KEPT_SUFFIXES | HANDLER_SUFFIXES | {".json", ".pyc"}
-    assert [name for name in names if name.endswith(".json")] == ["handler/policy.json"]
+    assert suffixes <= KEPT_SUFFIXES | HANDLER_SUFFIXES | {".pyc"}
     assert not [name for name in names for pattern in EXCLUDED if fnmatchcase(name, pattern)]
 
 
@@ -233,6 +235,47 @@ print(rsa.__cached__, Model.__module__)
 def test_the_handler_imports_on_python_310(python310: Path, unpacked: Path) -> None:
     done = run_on_scf_python(python310, unpacked, "import index; print(callable(index.main_handler))")
     assert (done.stderr, done.stdout, done.returncode) == ("", "True\n", 0)
+
+
+def seal_to(public: str) -> str:
+    """Return a program that seals to a PGP key and prints the envelope, or why not."""
+    return f"""
+from pydantic import SecretBytes
+from handler.errors import RecipientRefused
+from handler.sealing import Contents, address
+try:
+    envelope = address([{public!r}], now=0.0)
+except RecipientRefused as refusal:
+    print(refusal.problem.name)
+else:
+    print(envelope.seal(SecretBytes(b"the private key"), Contents("", "", "")))
+"""
+
+
+def test_only_a_package_with_openpgp_seals_to_a_pgp_key(
+    python310: Path, unpacked: Path, policy: Path, tmp_path: Path
+) -> None:
+    owner = Tsk.generate("owner")
+    program = seal_to(str(owner.extract_certificate()))
+    without = run_on_scf_python(python310, unpacked, program)
+    assert (without.stderr, without.stdout) == ("", "OPENPGP_NOT_INSTALLED\n")
+
+    output = ["--output", str(tmp_path / "function.zip"), "--policy", str(policy)]
+    done = build(*output, "--with", "openpgp", "--without-bytecode")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "function.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    more = {path.name for path in (tmp_path / "unpacked").iterdir()} - {p.name for p in unpacked.iterdir()}
+    assert more == {"pysequoia"}
+    sealed = run_on_scf_python(python310, tmp_path / "unpacked", program)
+    assert sealed.stderr == ""
+    assert decrypt(sealed.stdout.encode(), decryptor=owner.decryptor()).bytes == b"the private key"
+
+
+def test_the_help_tells_what_may_be_packed_too() -> None:
+    assert "--with {openpgp}" in build("--help").stdout
+    refused = build("--with", "nothing")
+    assert (refused.returncode, refused.stdout) == (2, "")
 
 
 def test_bytecode_does_not_depend_on_the_order_of_a_set_that_holds_none(python310: Path) -> None:

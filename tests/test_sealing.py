@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import os
 import re
@@ -20,11 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretBytes
 
-from handler import key_material
+from handler import key_material, sealing
 from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
 from handler.order import PrivateKeyFormat
-from handler.sealing import RECIPIENT_LIMIT, AgeEnvelope, address, bech32
-from handler.sealing.age import Recipient, _accepted
+from handler.sealing import RECIPIENT_LIMIT, Contents, bech32
+from handler.sealing.age import AgeEnvelope, Recipient, _accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, P) % P
 ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 PROBLEM = RecipientProblem
+CONTENTS = Contents("skey-12345678", "name", "SHA256:fingerprint")
+address = functools.partial(sealing.address, now=0.0)
 
 quick = settings(
     max_examples=300,
@@ -542,7 +545,7 @@ def test_the_position_of_the_first_at_fault_is_told(owners: dict[str, Owner]) ->
 def test_nobody_is_no_recipient() -> None:
     with pytest.raises(RecipientRefused) as caught:
         address([])
-    assert (caught.value.problem, caught.value.position) == (PROBLEM.UNUSABLE, None)
+    assert (caught.value.problem, caught.value.position) == (PROBLEM.MISSING, None)
 
 
 # ---------------------------------------------------------------- sealing, and the real age
@@ -555,7 +558,7 @@ def test_fresh_recipients_open_what_is_sealed_to_them(kind: str, times: int, tmp
     for i in range(times):
         owner = make_owner(kind, tmp_path / str(i))
         secret = os.urandom(1675)
-        opened = owner.open(address([owner.public]).seal(SecretBytes(secret)))
+        opened = owner.open(address([owner.public]).seal(SecretBytes(secret), CONTENTS))
         assert (opened.returncode, opened.stdout) == (0, secret), opened.stderr
 
 
@@ -566,7 +569,7 @@ def test_each_of_several_recipients_opens_alone(owners: dict[str, Owner], tmp_pa
     envelope = address([reader.public for reader in readers])
     assert envelope.format == "age"
     assert envelope.fingerprints[1] == second.public
-    sealed = envelope.seal(SecretBytes(b"for five"))
+    sealed = envelope.seal(SecretBytes(b"for five"), CONTENTS)
     assert sealed.startswith("-----BEGIN AGE ENCRYPTED FILE-----\n")
     assert sealed.endswith("\n-----END AGE ENCRYPTED FILE-----\n")
     for reader in readers:
@@ -578,17 +581,17 @@ def test_each_of_several_recipients_opens_alone(owners: dict[str, Owner], tmp_pa
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537])
 def test_any_size_comes_back(size: int, owners: dict[str, Owner]) -> None:
     secret = os.urandom(size)
-    opened = owners["age"].open(address([owners["age"].public]).seal(SecretBytes(secret)))
+    opened = owners["age"].open(address([owners["age"].public]).seal(SecretBytes(secret), CONTENTS))
     assert (opened.returncode, opened.stdout) == (0, secret)
 
 
 def test_no_two_envelopes_are_alike(owners: dict[str, Owner]) -> None:
     envelope = address([owners["age"].public])
-    assert len({envelope.seal(SecretBytes(b"same")) for _ in range(50)}) == 50
+    assert len({envelope.seal(SecretBytes(b"same"), CONTENTS) for _ in range(50)}) == 50
 
 
 def test_a_change_anywhere_is_noticed(owners: dict[str, Owner]) -> None:
-    sealed = address([owners["age"].public]).seal(SecretBytes(b"some secret text"))
+    sealed = address([owners["age"].public]).seal(SecretBytes(b"some secret text"), CONTENTS)
     assert owners["age"].open(sealed).stdout == b"some secret text"
     # Every character but the last newline, which age lets go.
     for i, character in enumerate(sealed[:-1]):
@@ -631,7 +634,7 @@ def test_the_command_opens_a_key_that_ssh_takes(
     private_key = key_material.convert(SecretBytes(pem.rstrip()), form)
     settle(owners[kind], kind, tmp_path)
     envelope = address([owners[kind].public, age_recipient(9)])
-    (tmp_path / "ci_key.age").write_text(envelope.seal(private_key))
+    (tmp_path / "ci_key.age").write_text(envelope.seal(private_key, CONTENTS))
 
     done = run_in_home(envelope.open_with("ci_key"), tmp_path)
 
@@ -646,7 +649,7 @@ def test_the_command_opens_a_key_that_ssh_takes(
 def test_the_command_leaves_nothing_where_it_fails(owners: dict[str, Owner], tmp_path: Path) -> None:
     settle(owners["age"], "age", tmp_path)
     envelope = address([age_recipient(9)])
-    (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret")))
+    (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
     assert run_in_home(envelope.open_with("ci_key"), tmp_path).returncode == 1
     assert not (tmp_path / "ci_key.pem").exists()
 
@@ -661,7 +664,7 @@ def unvetted() -> Recipient:
 
 def test_a_panic_while_sealing_is_an_error_without_the_key() -> None:
     with pytest.raises(SealingFailed) as caught:
-        AgeEnvelope((unvetted(),)).seal(SecretBytes(b"the private key"))
+        AgeEnvelope((unvetted(),)).seal(SecretBytes(b"the private key"), CONTENTS)
     assert list(chain(caught.value)) == [caught.value]
     frames = [frame.frame.f_locals for frame in caught.traceback[1:]]  # the first is this test
     assert frames
@@ -716,7 +719,7 @@ PREFIXES = [
 @given(st.sampled_from(PREFIXES), st.text() | st.text("".join(map(chr, range(128)))))
 def test_any_text_is_refused_and_never_echoed(prefix: str, text: str) -> None:
     envelope = envelope_to(prefix + text)
-    assert envelope is None or envelope.seal(SecretBytes(b"x"))
+    assert envelope is None or envelope.seal(SecretBytes(b"x"), CONTENTS)
 
 
 @quick
@@ -724,7 +727,7 @@ def test_any_text_is_refused_and_never_echoed(prefix: str, text: str) -> None:
 def test_any_point_and_blob_is_refused_or_sealed_to(data: bytes) -> None:
     for text in (bech32_encode("age", data), ed25519_line(data), ssh_line(string(b"ssh-rsa"), data)):
         envelope = envelope_to(text)
-        assert envelope is None or envelope.seal(SecretBytes(b"x"))
+        assert envelope is None or envelope.seal(SecretBytes(b"x"), CONTENTS)
 
 
 @st.composite
@@ -755,7 +758,7 @@ def test_a_mistyped_age_recipient_is_refused_or_still_opens(changes: list[Callab
         text = change(text)
     envelope = envelope_to(text)
     if envelope is not None:
-        assert pyrage.decrypt(envelope.seal(SecretBytes(b"mine")).encode(), [owner]) == b"mine"
+        assert pyrage.decrypt(envelope.seal(SecretBytes(b"mine"), CONTENTS).encode(), [owner]) == b"mine"
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa-2048"])
@@ -771,4 +774,4 @@ def test_a_mistyped_ssh_recipient_is_refused_or_opens_or_has_another_fingerprint
     envelope = envelope_to(text)
     # Base64 has no checksum: a changed key may be a key, but it is shown as another one.
     if envelope is not None and envelope.fingerprints == address([owners[kind].public]).fingerprints:
-        assert pyrage.decrypt(envelope.seal(SecretBytes(b"mine")).encode(), [owner]) == b"mine"
+        assert pyrage.decrypt(envelope.seal(SecretBytes(b"mine"), CONTENTS).encode(), [owner]) == b"mine"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from handler.api.fields import WireModel, json_body, read
@@ -16,6 +17,7 @@ from handler.errors import KeyPairFunctionError, MalformedRequest, MethodNotAllo
 from handler.http import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     Duration,
+    EnvelopeFormat,
     KeyName,
     KeyPairOrder,
     PrivateKeyFormat,
@@ -25,6 +27,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Tags,
     seconds,
 )
+from handler.sealing import RECIPIENT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +40,7 @@ PATH = "/v1/key-pairs"
 
 # draft-ietf-httpapi-idempotency-key-header-07 section 2.1: an sf-string (RFC 8941 section 3.3.3). Many
 # clients send the text without its quotes; it is the same key.
-_IDEMPOTENCY_KEY = re.compile(
+IDEMPOTENCY_KEY = re.compile(
     r'"(?P<quoted>[\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|(?P<bare>[A-Za-z0-9_.:-]{1,255})'
 )
 
@@ -47,13 +50,95 @@ class KeyPairRequest(WireModel):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    key_name: KeyName
-    recipients: Recipients | None = None
-    project_id: ProjectId = 0
-    region: Region | None = None
-    tags: Tags = Field(default_factory=dict)
-    private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
-    expires_in: Duration | None = None
+    key_name: KeyName = Field(description="The name of the key pair; it is unique in the account.")
+    recipients: Recipients | None = Field(
+        default=None,
+        description="Public keys that the private key is sealed to, all of one kind: age recipients and SSH "
+        "public key lines, or JWKs, or certificates and public keys in PEM, or PGP public key blocks. Each "
+        f"text is one key of {RECIPIENT_LIMIT} characters at most. Null: those registered for the caller.",
+    )
+    project_id: ProjectId = Field(default=0, description="The project that the key pair belongs to.")
+    region: Region | None = Field(default=None, description="Null: the region that the function serves.")
+    tags: Tags = Field(
+        default_factory=dict,
+        description="Tags of the key pair. A key does not begin with qcs:, project: or keypair-function:, in "
+        "any case.",
+    )
+    private_key_format: PrivateKeyFormat = Field(
+        default=PrivateKeyFormat.PKCS1,
+        description="RSA PRIVATE KEY as the cloud wrote it, PRIVATE KEY (RFC 5958), or OPENSSH PRIVATE KEY.",
+    )
+    envelope_format: EnvelopeFormat | None = Field(
+        default=None, description="What the recipients have to be for. Null: they decide it."
+    )
+    expires_in: Duration | None = Field(
+        default=None,
+        description="How long the key pair stays: 90m, 12h, 30d. Null: as long as the policy has it.",
+    )
+
+    def order(self, default_region: str) -> KeyPairOrder:
+        """Return the order that this is."""
+        return KeyPairOrder(
+            name=self.key_name,
+            region=self.region or default_region,
+            project_id=self.project_id,
+            recipients=tuple(self.recipients or ()),
+            tags=self.tags,
+            private_key_format=self.private_key_format,
+            envelope_format=self.envelope_format,
+            expires_in=None if self.expires_in is None else seconds(self.expires_in),
+        )
+
+
+class _Answer(BaseModel):
+    """A body that goes out, or a part of one, its fields in camelCase."""
+
+    model_config = ConfigDict(
+        frozen=True, from_attributes=True, alias_generator=AliasGenerator(serialization_alias=to_camel)
+    )
+
+
+class SealedPrivateKey(_Answer):
+    """The private key as its recipients can open it, and nobody else."""
+
+    format: EnvelopeFormat
+    recipients: tuple[str, ...] = Field(description="Fingerprints of the public keys that it is sealed to.")
+    ciphertext: str = Field(description="The envelope: text in ASCII.")
+    open_with: str = Field(description="A command that opens it.")
+
+
+class KeyPairAnswer(_Answer):
+    """A key pair."""
+
+    key_id: str
+    key_name: str
+    project_id: int
+    region: str
+    public_key: str = Field(description="In the format of OpenSSH.")
+    fingerprint: str = Field(description="SHA256:..., as ssh-keygen -l prints it.")
+    created_at: str = Field(description="RFC 3339, in UTC.")
+    expires_at: str | None = Field(description="When the key pair is removed: RFC 3339, in UTC. Null: never.")
+    sealed_private_key: SealedPrivateKey
+    request_id: str = Field(description="Of the request that made the key pair.")
+
+
+class FieldAtFault(_Answer):
+    """A field of the request, the rule that it breaks, and what to send instead."""
+
+    field: str = Field(description="Its path, with dots.")
+    rule: str
+    advice: str = Field(default="", exclude_if=operator.not_)
+
+
+class Problem(_Answer):
+    """Problem details (RFC 9457)."""
+
+    type: str = Field(description="urn:keypair-function: and the code.")
+    title: str
+    status: int
+    code: str
+    request_id: str
+    errors: tuple[FieldAtFault, ...] = Field(default=(), exclude_if=operator.not_)
 
 
 @dataclass(frozen=True)
@@ -73,39 +158,13 @@ class RestDoor:
         """Read the body."""
         idempotency_key = _idempotency_key(request, proof)
         body = read(KeyPairRequest, json_body(request))
-        order = KeyPairOrder(
-            name=body.key_name,
-            region=body.region or self.default_region,
-            project_id=body.project_id,
-            recipients=tuple(body.recipients or ()),
-            tags=body.tags,
-            private_key_format=body.private_key_format,
-            expires_in=None if body.expires_in is None else seconds(body.expires_in),
-        )
-        return Wish(order, idempotency_key)
+        return Wish(body.order(self.default_region), idempotency_key)
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""
-        sealed = issued.sealed_private_key
         return json_response(
             201,
-            {
-                "keyId": issued.key_id,
-                "keyName": issued.key_name,
-                "projectId": issued.project_id,
-                "region": issued.region,
-                "publicKey": issued.public_key,
-                "fingerprint": issued.fingerprint,
-                "createdAt": issued.created_at,
-                "expiresAt": issued.expires_at,
-                "sealedPrivateKey": {
-                    "format": sealed.format,
-                    "recipients": list(sealed.recipients),
-                    "ciphertext": sealed.ciphertext,
-                    "openWith": sealed.open_with,
-                },
-                "requestId": issued.request_id,
-            },
+            KeyPairAnswer.model_validate(issued).model_dump(mode="json", by_alias=True),
             headers={"Idempotency-Key-TTL": str(ANSWER_TTL)},
         )
 
@@ -118,7 +177,7 @@ def _idempotency_key(request: Request, proof: Proof) -> str:
     header = request.headers.get("idempotency-key")
     if header is None:
         return f"request:{proof.request_key}"
-    parsed = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    parsed = IDEMPOTENCY_KEY.fullmatch(header.strip())
     if parsed is None:
         raise MalformedRequest("idempotency-key")
     # SECURITY BOUNDARY: a header that the signature does not cover could be exchanged, and a captured
@@ -135,19 +194,20 @@ def problem(error: KeyPairFunctionError, request_id: str) -> Response:
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)  # RFC 9110 section 10.2.1
     if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "TC3-HMAC-SHA256"  # RFC 9110 section 11.6.1
+        headers["WWW-Authenticate"] = "Bearer, TC3-HMAC-SHA256"  # RFC 9110 section 11.6.1
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    body: dict[str, object] = {
-        "type": f"urn:keypair-function:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-        "requestId": request_id,
-    }
-    if error.problems:
-        body["errors"] = [
-            {"field": field.field, "rule": field.rule} | ({"advice": field.advice} if field.advice else {})
-            for field in error.problems
-        ]
-    return json_response(error.status, body, content_type="application/problem+json", headers=headers)
+    body = Problem(
+        type=f"urn:keypair-function:{error.code}",
+        title=error.title,
+        status=error.status,
+        code=error.code,
+        request_id=request_id,
+        errors=tuple(FieldAtFault.model_validate(field) for field in error.problems),
+    )
+    return json_response(
+        error.status,
+        body.model_dump(mode="json", by_alias=True),
+        content_type="application/problem+json",
+        headers=headers,
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 from handler import errors
@@ -19,7 +19,9 @@ from handler.errors import FieldProblem
 from handler.http import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     TAGS_LIMIT,
+    ClientToken,
     Duration,
+    EnvelopeFormat,
     KeyName,
     KeyPairOrder,
     PrivateKeyFormat,
@@ -57,6 +59,7 @@ _CODES: dict[type[errors.KeyPairFunctionError], str] = {
     errors.RecipientRefused: "InvalidParameterValue.Recipients",
     errors.QuotaReached: "InvalidKeyPair.LimitExceeded",
     errors.CloudBusy: "RequestLimitExceeded",
+    errors.RateLimited: "RequestLimitExceeded",
 }
 """CVM's own codes where there is one for it, the common codes otherwise (api/213/30435)."""
 
@@ -85,8 +88,8 @@ class _TagSpecification(_Part):
 class CreateKeyPairRequest(_Part):
     """The body of a request, its fields in PascalCase.
 
-    CVM's parameters, and five of this function: Recipients, PrivateKeyFormat, Region, ExpiresIn, and
-    ClientToken, the name by which other actions of the cloud know an idempotency key.
+    CVM's parameters, and six of this function: Recipients, PrivateKeyFormat, EnvelopeFormat, Region,
+    ExpiresIn and ClientToken.
     """
 
     key_name: KeyName
@@ -94,11 +97,10 @@ class CreateKeyPairRequest(_Part):
     tag_specification: Annotated[list[_TagSpecification], Field(max_length=1)] = Field(default_factory=list)
     recipients: Recipients | None = None
     private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    envelope_format: EnvelopeFormat | None = None
     region: Region | None = None
     expires_in: Duration | None = None
-    client_token: Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")] | None = (
-        None
-    )
+    client_token: ClientToken | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class TencentV3Door:
             recipients=tuple(body.recipients or ()),
             tags={tag.key: tag.value for tag in tags},
             private_key_format=body.private_key_format,
+            envelope_format=body.envelope_format,
             expires_in=None if body.expires_in is None else seconds(body.expires_in),
         )
         token = body.client_token

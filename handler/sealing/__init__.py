@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from handler.errors import RecipientProblem, RecipientRefused
-from handler.sealing.age import AgeEnvelope, parse_recipient
+from handler.order import EnvelopeFormat
+from handler.sealing.detection import detect
+from handler.sealing.envelope import Contents, Envelope, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["AgeEnvelope", "address"]
+__all__ = ["Contents", "Envelope", "address"]
 
 RECIPIENT_LIMIT = 16 * 1024
 """Characters of one recipient."""
@@ -36,20 +38,62 @@ def refuse_private_keys(body: str) -> None:
         raise RecipientRefused(RecipientProblem.PRIVATE)
 
 
-def address(recipients: Sequence[str]) -> AgeEnvelope:
-    """Return an envelope for exactly these recipients, proven by sealing a trial text to them.
+def address(
+    recipients: Sequence[str],
+    *,
+    now: float,
+    stated: EnvelopeFormat | None = None,
+    escrow: Sequence[str] = (),
+) -> Envelope:
+    """Return an envelope for these recipients and escrow, proven by sealing a trial text to them.
 
-    Raises RecipientRefused with the position of the first recipient that is at fault.
+    One envelope has one format: that of the recipients, which has to be the `stated` one if there is one.
+    Escrow recipients of other formats are left out, but not all of them. `now` is in seconds since 1970.
+
+    Raises RecipientRefused with the position of the first recipient that is at fault; those of escrow are
+    counted on from the last recipient.
     """
-    parsed = []
-    for position, recipient in enumerate(recipients):
-        try:
-            parsed.append(parse_recipient(_plain(recipient)))
-        except RecipientRefused as refusal:
-            raise RecipientRefused(refusal.problem, position) from None
-    envelope = AgeEnvelope(tuple(parsed))
+    if not recipients:
+        raise RecipientRefused(RecipientProblem.MISSING)
+    texts = parse_each([*recipients, *escrow], _plain)
+    formats = parse_each(texts, detect)
+    chosen, count = formats[0], len(recipients)
+    if stated not in (None, chosen):
+        raise RecipientRefused(RecipientProblem.OTHER_FORMAT, 0)
+    for position, found in enumerate(formats[:count]):
+        if found is not chosen:
+            raise RecipientRefused(RecipientProblem.MIXED_FORMATS, position)
+    extra = [
+        text
+        for text, found in zip(texts[count:], formats[count:], strict=True)
+        if found is chosen and text not in texts[:count]
+    ]
+    envelope = _kind(chosen).to([*texts[:count], *extra], now)
+    if escrow and chosen not in formats[count:]:
+        raise RecipientRefused(RecipientProblem.WITHOUT_ESCROW, 0)
     envelope.try_seal()
     return envelope
+
+
+def _kind(chosen: EnvelopeFormat) -> type[Envelope]:
+    # Imported here: some of them take longer than all the rest of a cold start.
+    if chosen is EnvelopeFormat.AGE:
+        from handler.sealing.age import AgeEnvelope
+
+        return AgeEnvelope
+    if chosen is EnvelopeFormat.JWE:
+        from handler.sealing.jwe import JweEnvelope
+
+        return JweEnvelope
+    if chosen is EnvelopeFormat.CMS:
+        from handler.sealing.cms import CmsEnvelope
+
+        return CmsEnvelope
+    try:
+        from handler.sealing.openpgp import OpenPgpEnvelope
+    except ModuleNotFoundError:
+        raise RecipientRefused(RecipientProblem.OPENPGP_NOT_INSTALLED, 0) from None
+    return OpenPgpEnvelope
 
 
 def _plain(recipient: str) -> str:
@@ -59,7 +103,4 @@ def _plain(recipient: str) -> str:
         raise RecipientRefused(RecipientProblem.TOO_LONG)
     if _CONTROL.search(recipient):
         raise RecipientRefused(RecipientProblem.CONTROL_CHARACTERS)
-    text = recipient.strip()
-    if "\n" in text or "\r" in text:
-        raise RecipientRefused(RecipientProblem.SEVERAL)
-    return text
+    return recipient.strip()

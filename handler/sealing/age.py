@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyrage
 
-from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
+from handler.errors import RecipientProblem, RecipientRefused
+from handler.order import EnvelopeFormat
 from handler.sealing import bech32
+from handler.sealing.envelope import Contents, Envelope, parse_each
+from handler.sealing.public_keys import X25519_LENGTH, P, require_full_order, vet_rsa, vet_x25519
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pydantic import SecretBytes
+    from collections.abc import Callable, Sequence
 
 PyrageRecipient: TypeAlias = "pyrage.x25519.Recipient | pyrage.ssh.Recipient"
 
-_P = 2**255 - 19
-"""The field of Curve25519, in X25519 and Ed25519 alike."""
-_X25519_LENGTH = 32
 # pyrage takes no longer modulus.
 _RSA_BITS = range(2048, 4096 + 1)
-# age cannot read an RSA key with an exponent of 2^31 or more (Go, crypto/rsa).
-_RSA_EXPONENTS = range(65537, 2**31)
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT, without the options: one type, one blob, one comment.
 _SSH_LINE = re.compile(
@@ -73,13 +67,9 @@ def _x25519(text: str) -> Recipient:
         raise RecipientRefused(RecipientProblem.BECH32) from None
     # `age1NAME1…` names a plugin. A plugin recipient built from a caller's text would let the caller
     # choose a program for age to run (CVE-2024-56327).
-    if human != "age" or len(point) != _X25519_LENGTH:
+    if human != "age" or len(point) != X25519_LENGTH:
         raise RecipientRefused(RecipientProblem.PLUGIN)
-    _require_full_order(point)
-    # RFC 7748 section 5 takes other spellings of a point: the top bit set, or a number of p and more. age
-    # hashes the spelling, so the owner, whose key gives the usual one, could not open the envelope.
-    if int.from_bytes(point, "little") >= _P:
-        raise RecipientRefused(RecipientProblem.UNUSABLE)
+    vet_x25519(point)
     return Recipient(text, "key.txt", _accepted(pyrage.x25519.Recipient.from_str, text))
 
 
@@ -117,29 +107,19 @@ def _ssh_strings(blob: bytes) -> list[bytes]:
 
 
 def _vet_ed25519(fields: list[bytes]) -> None:
-    if len(fields) != 1 or len(fields[0]) != _X25519_LENGTH:
+    if len(fields) != 1 or len(fields[0]) != X25519_LENGTH:
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     # RFC 8032 section 5.1.3. Neither cryptography nor pyrage checks that the point is on the curve.
     y = int.from_bytes(fields[0], "little") & (2**255 - 1)
-    d = -121665 * pow(121666, -1, _P) % _P
-    x_squared = (y * y - 1) * pow(d * y * y + 1, -1, _P) % _P
-    if y >= _P or pow(x_squared, (_P - 1) // 2, _P) == _P - 1:
+    d = -121665 * pow(121666, -1, P) % P
+    x_squared = (y * y - 1) * pow(d * y * y + 1, -1, P) % P
+    if y >= P or pow(x_squared, (P - 1) // 2, P) == P - 1:
         raise RecipientRefused(RecipientProblem.ED25519_POINT)
     # What age does with it (RFC 7748 section 4.1); pyrage accepts points of low order, and such an
     # envelope opens with no private key at all. y = 1 has no counterpart: 0 stands for it. A point of
     # mixed order is harmless: X25519's scalars are multiples of 8, which its small part does not survive.
-    u = (1 + y) * pow(1 - y, -1, _P) % _P if y != 1 else 0
-    _require_full_order(u.to_bytes(_X25519_LENGTH, "little"))
-
-
-def _require_full_order(u: bytes) -> None:
-    """Refuse X25519 points whose shared secret is zero with every key (RFC 7748 section 6.1)."""
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-
-    try:
-        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(u))
-    except ValueError:
-        raise RecipientRefused(RecipientProblem.LOW_ORDER) from None
+    u = (1 + y) * pow(1 - y, -1, P) % P if y != 1 else 0
+    require_full_order(u.to_bytes(X25519_LENGTH, "little"))
 
 
 def _vet_rsa(fields: list[bytes]) -> None:
@@ -150,21 +130,7 @@ def _vet_rsa(fields: list[bytes]) -> None:
         if not number or number[0] & 0x80 or (number[0] == 0 and not number[1:2] > b"\x7f"):
             raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     exponent, modulus = (int.from_bytes(number, "big") for number in fields)
-    if modulus.bit_length() not in _RSA_BITS:
-        raise RecipientRefused(RecipientProblem.RSA_SIZE)
-    if exponent not in _RSA_EXPONENTS or exponent % 2 == 0:
-        raise RecipientRefused(RecipientProblem.RSA_EXPONENT)
-    # A line has no checksum. A damaged one mostly gives a modulus with small factors, which anybody can
-    # open; that nobody made a bad one on purpose is its sender's own business.
-    if math.gcd(modulus, _small_primes()) != 1 or math.isqrt(modulus) ** 2 == modulus:
-        raise RecipientRefused(RecipientProblem.RSA_MODULUS)
-
-
-@functools.cache
-def _small_primes() -> int:
-    """Return the product of all primes below 10,000."""
-    composite = {multiple for n in range(2, 100) for multiple in range(n * n, 10_000, n)}
-    return math.prod(n for n in range(2, 10_000) if n not in composite)
+    vet_rsa(modulus, exponent, _RSA_BITS)
 
 
 def _accepted(parse: Callable[[str], PyrageRecipient], text: str) -> PyrageRecipient:
@@ -178,49 +144,40 @@ def _accepted(parse: Callable[[str], PyrageRecipient], text: str) -> PyrageRecip
 
 
 @dataclass(frozen=True)
-class AgeEnvelope:
-    """Seals to all of its recipients; each of them opens it alone."""
+class AgeEnvelope(Envelope):
+    """The armored form, for any number of recipients; it says nothing of what is in it."""
 
     recipients: tuple[Recipient, ...]
 
-    format = "age"
+    format = EnvelopeFormat.AGE
+
+    @classmethod
+    def to(cls, texts: Sequence[str], now: float) -> AgeEnvelope:
+        """Return an envelope for age and SSH recipients."""
+        del now  # these keys know no dates
+        return cls(parse_each(texts, parse_recipient))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The recipients' fingerprints, in their order."""
+        """The age recipients themselves, and SHA256:… of SSH keys, as `ssh-keygen -l` prints it."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
     def open_with(self, key_name: str) -> str:
-        """Return the command by which the first recipient opens the envelope, saved as `KEYNAME.age`."""
+        """Return a command of age; the suffix is `age`."""
         # umask 077: ssh refuses a private key that others can read. `-o` and not a redirect: a failure
         # leaves no empty file.
         identity = self.recipients[0].identity
         return f"(umask 077 && age -d -i {identity} -o {key_name}.pem {key_name}.age)"
 
-    def seal(self, private_key: SecretBytes) -> str:
-        """Return the armored envelope; raise SealingFailed."""
-        envelope = _encrypt(private_key.get_secret_value(), self.recipients)
-        # Raised here, not there: no error may hold the frame with the plain text, or pyrage's error with it.
-        if envelope is None:
-            raise SealingFailed
-        return envelope
-
-    def try_seal(self) -> None:
-        """Seal a harmless text, so that a key which cannot be used is found before a key pair exists.
-
-        Raises RecipientRefused.
-        """
-        if _encrypt(b"trial", self.recipients) is None:
-            raise RecipientRefused(RecipientProblem.UNUSABLE)
-
-
-def _encrypt(plaintext: bytes, recipients: tuple[Recipient, ...]) -> str | None:
-    try:
-        return pyrage.encrypt(plaintext, [recipient.key for recipient in recipients], armored=True).decode()
-    except BaseException as refusal:
-        if not _is_of_pyrage(refusal):
-            raise
-    return None
+    def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
+        del contents  # age has no room for it
+        keys = [recipient.key for recipient in self.recipients]
+        try:
+            return pyrage.encrypt(plaintext, keys, armored=True).decode()
+        except BaseException as refusal:
+            if not _is_of_pyrage(refusal):
+                raise
+        return None
 
 
 def _is_of_pyrage(error: BaseException) -> bool:

@@ -39,10 +39,11 @@ def main(
         print(f"NOTE: there is no policy.toml. Packing {policy.name}: FOR A TRIAL ONLY.", file=sys.stderr)
     if not policy.is_file():
         return _refuse(f"There is no policy at {policy}")
+    requirements = root / "requirements" / f"{options.extra or 'function'}.txt"
     try:
         with tempfile.TemporaryDirectory() as temporary:
             tree = Path(temporary)
-            lay_out(root, tree, policy=policy, python310=python310)
+            lay_out(root, tree, policy=policy, requirements=requirements, python310=python310)
             write_zip(tree, options.output)
     except (PackagingError, PolicyUnusable) as error:
         print(f"scripts/build: {error}", file=sys.stderr)
@@ -85,6 +86,12 @@ def _options(root: Path) -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="who may have what (default: policy.toml, else policy.example.toml)",
+    )
+    parser.add_argument(
+        "--with",
+        dest="extra",
+        choices=["openpgp"],
+        help="pack what is needed to seal to PGP keys too; it takes 3 MB more",
     )
     parser.add_argument(
         "--without-bytecode",

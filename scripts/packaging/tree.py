@@ -11,18 +11,19 @@ from scripts.packaging.errors import PackagingError
 from scripts.policy_file import compile_policy
 
 # A file of another kind in handler/ stops the build: it is a stray, or this list must learn of it.
-HANDLER_SUFFIXES = frozenset({".css", ".html", ".ico", ".js", ".png", ".py", ".svg"})
+HANDLER_SUFFIXES = frozenset({".css", ".html", ".ico", ".js", ".json", ".png", ".py", ".svg"})
 
 
-def lay_out(root: Path, tree: Path, *, policy: Path, python310: Path | None) -> None:
+def lay_out(root: Path, tree: Path, *, policy: Path, requirements: Path, python310: Path | None) -> None:
     """Fill the empty folder `tree` with all that is deployed of the project at `root`.
 
-    The file `policy` is checked and becomes handler/policy.json. With `python310` None there is no bytecode.
+    The file `policy` is checked and becomes handler/policy.json; `requirements` pins what is installed. With
+    `python310` None there is no bytecode.
     Raises PackagingError, PolicyUnusable.
     """
     _copy_handler(root / "handler", tree)
     compile_policy(policy, tree / "handler" / "policy.json")
-    install_dependencies(root / "requirements" / "function.txt", tree)
+    install_dependencies(requirements, tree)
     if python310:
         compile_modules(tree, python310)
 

@@ -1,0 +1,309 @@
+"""Envelopes in JWE (RFC 7516), to a JWK (RFC 7517) or to an X25519 key in PEM.
+
+The key agreement or encryption is RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW, the content encryption A256GCM.
+Nothing that a JWK points to (jku, x5u, x5c) is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from joserfc import jwe
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from handler.errors import RecipientProblem, RecipientRefused
+from handler.order import EnvelopeFormat
+from handler.sealing.envelope import Contents, Envelope, parse_each
+from handler.sealing.public_keys import X25519_LENGTH, vet_rsa, vet_x25519
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_Key: TypeAlias = RSAKey | ECKey | OKPKey
+_Members: TypeAlias = dict[str, object]
+
+_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+
+# RFC 7517 section 4.3, of public keys. WebCrypto writes an empty list for those that it derives keys with.
+_SEALING_OPERATIONS = frozenset({"encrypt", "wrapKey", "deriveKey", "deriveBits"})
+_KID = re.compile(r"[\x20-\x7e]{0,256}")
+
+# A member's name may be escaped, letter by letter (RFC 8259 section 7).
+_ESCAPED_LETTER = re.compile(r"\\u00(6[0-9a-f]|7[0-9a])", re.IGNORECASE)
+_PRIVATE = re.compile(r"\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE)
+
+# RFC 8410 section 4: 44 bytes of DER. detection.py has seen that they are those of X25519.
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/]{59}=)\s+-----END PUBLIC KEY-----")
+
+# joserfc takes the header parameters below only unchecked: three of them are the envelope's own.
+_REGISTRY = jwe.JWERegistry(
+    algorithms=("RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW", "A256GCM"), strict_check_header=False
+)
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A vetted public key, and the algorithm (`alg`, RFC 7518 section 4.1) to use it with.
+
+    `thumbprint` is what its owner can compare (RFC 7638, SHA-256), `kid` the owner's own name for the key.
+    `identity` is where its private half usually lies.
+    """
+
+    thumbprint: str
+    algorithm: str
+    kid: str | None
+    identity: str
+    key: _Key = field(repr=False)
+
+    def header(self) -> dict[str, str]:
+        """Return the header parameters by which its owner finds the key and how to use it."""
+        return {"alg": self.algorithm} if self.kid is None else {"alg": self.algorithm, "kid": self.kid}
+
+
+def parse_recipient(text: str, *, alone: bool) -> Recipient:
+    """Return the recipient in `text`, a JWK, a JWK set or a PEM block, without outer space.
+
+    `alone` tells whether the envelope has no other. Raises RecipientRefused.
+    """
+    if not text.startswith("{"):
+        key = _x25519(_pem_point(text))
+        return Recipient(key.thumbprint(), _algorithms("OKP", alone=alone)[0], None, "key.pem", key)
+    # Before the text is parsed: no private key gets further, wherever in it and however it is written.
+    if _PRIVATE.search(_ESCAPED_LETTER.sub(lambda escape: chr(int(escape[1], 16)), text)):
+        raise RecipientRefused(RecipientProblem.PRIVATE)
+    members = _object(text)
+    if "keys" not in members:
+        return _recipient(members, alone=alone)
+    if "kty" in members:
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    return _recipient(_only_usable(members["keys"], alone=alone), alone=alone)
+
+
+def _pem_point(text: str) -> bytes:
+    block = _PEM.fullmatch(text)
+    if block is None:
+        raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
+    der = base64.b64decode(block[1])
+    # Unused bits of the last character would be a second spelling.
+    if base64.b64encode(der).decode() != block[1]:
+        raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
+    return der[-X25519_LENGTH:]
+
+
+def _object(text: str) -> _Members:
+    with suppress(ValueError, RecursionError):
+        members: _Members = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
+        return members
+    # Raised out here, without the parser's error as its context: that holds the whole text.
+    raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> _Members:
+    # RFC 7517 section 4. Of two values, another parser may take the one that was not vetted.
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate")
+    return members
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    # NaN and Infinity, which are not JSON (RFC 8259 section 6).
+    raise ValueError(constant)
+
+
+def _only_usable(keys: object, *, alone: bool) -> _Members:
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    # RFC 7517 section 5: a set may hold keys for other purposes, and of types to come.
+    usable = [key for key in keys if _unfit(key, alone=alone) is None]
+    if not usable:
+        raise RecipientRefused(RecipientProblem.JWK_USE)
+    if len(usable) > 1:
+        raise RecipientRefused(RecipientProblem.SEVERAL)
+    only: _Members = usable[0]
+    return only
+
+
+def _algorithms(key_type: str, *, alone: bool) -> tuple[str, ...]:
+    """Return the algorithms for keys of a type, the usual one first; none for types that cannot be used.
+
+    One that a JWK names is binding: npm jose and latchset's jose open nothing with that key by another.
+    """
+    if key_type == "RSA":
+        return ("RSA-OAEP-256",)
+    if key_type not in ("EC", "OKP"):
+        return ()
+    # RFC 7516 section 5.1: what ECDH-ES alone agrees on is the content's key, and no two agree on the same.
+    return ("ECDH-ES", "ECDH-ES+A256KW") if alone else ("ECDH-ES+A256KW",)
+
+
+def _unfit(jwk: _Members, *, alone: bool) -> RecipientProblem | None:
+    """Return what keeps a JWK from being sealed to, by what it says of itself."""
+    key_type = _string(jwk, "kty")
+    algorithms = _algorithms(key_type, alone=alone)
+    if not algorithms:
+        return RecipientProblem.JWK_TYPE
+    curves = {"EC": _CURVES.keys(), "OKP": {"X25519"}}.get(key_type)
+    if curves is not None and _string(jwk, "crv") not in curves:
+        return RecipientProblem.CURVE
+    if "use" in jwk and _string(jwk, "use") != "enc":
+        return RecipientProblem.JWK_USE
+    if "alg" in jwk and _string(jwk, "alg") not in algorithms:
+        return RecipientProblem.JWK_USE
+    operations = _operations(jwk)
+    if operations and not operations & _SEALING_OPERATIONS:
+        return RecipientProblem.JWK_USE
+    return None
+
+
+def _operations(jwk: _Members) -> set[str]:
+    operations = jwk.get("key_ops", [])
+    if not isinstance(operations, list) or not all(isinstance(name, str) for name in operations):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    if len(set(operations)) != len(operations):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    return set(operations)
+
+
+def _recipient(jwk: _Members, *, alone: bool) -> Recipient:
+    problem = _unfit(jwk, alone=alone)
+    if problem is not None:
+        raise RecipientRefused(problem)
+    kid = _string(jwk, "kid") if "kid" in jwk else None
+    if kid is not None and not _KID.fullmatch(kid):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    key_type = _string(jwk, "kty")
+    algorithm = _string(jwk, "alg") if "alg" in jwk else _algorithms(key_type, alone=alone)[0]
+    key = _key(jwk, key_type)
+    return Recipient(key.thumbprint(), algorithm, kid, "key.jwk", key)
+
+
+def _key(jwk: _Members, key_type: str) -> _Key:
+    # Built from the numbers alone: joserfc would follow what else a JWK says.
+    if key_type == "RSA":
+        modulus, exponent = _number(jwk, "n"), _number(jwk, "e")
+        vet_rsa(modulus, exponent)
+        return RSAKey.import_key(RSAPublicNumbers(exponent, modulus).public_key())
+    if key_type == "OKP":
+        return _x25519(_octets(jwk, "x", X25519_LENGTH))
+    curve = _CURVES[_string(jwk, "crv")]
+    length = (curve.key_size + 7) // 8
+    x, y = (int.from_bytes(_octets(jwk, name, length), "big") for name in ("x", "y"))
+    numbers = ec.EllipticCurvePublicNumbers(x, y, curve)
+    try:
+        public = numbers.public_key()
+    except ValueError:
+        raise RecipientRefused(RecipientProblem.EC_POINT) from None
+    # OpenSSL takes coordinates of p and more, and reduces them: other spellings of a point.
+    if public.public_numbers() != numbers:
+        raise RecipientRefused(RecipientProblem.EC_POINT)
+    return ECKey.import_key(public)
+
+
+def _x25519(point: bytes) -> OKPKey:
+    vet_x25519(point)
+    return OKPKey.import_key(X25519PublicKey.from_public_bytes(point))
+
+
+def _number(jwk: _Members, name: str) -> int:
+    octets = _octets(jwk, name)
+    # RFC 7518 section 2, Base64urlUInt: as few octets as it takes.
+    if octets[:1] in (b"", b"\x00"):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    return int.from_bytes(octets, "big")
+
+
+def _octets(jwk: _Members, name: str, length: int | None = None) -> bytes:
+    text = _string(jwk, name)
+    try:
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED) from None
+    # Python's decoder passes over much; RFC 7515 section 2 has one spelling, without padding.
+    spelling = base64.urlsafe_b64encode(octets).decode().rstrip("=")
+    if spelling != text or length not in (None, len(octets)):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    return octets
+
+
+def _string(jwk: _Members, name: str) -> str:
+    value = jwk.get(name)
+    if not isinstance(value, str):
+        raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+    return value
+
+
+@dataclass(frozen=True)
+class JweEnvelope(Envelope):
+    """The compact serialization for one recipient, the general JSON serialization for several.
+
+    The protected header says what is in it: `keyId`, `keyName` and `fingerprint`, private header parameters
+    (RFC 7516 section 4.3).
+    """
+
+    recipients: tuple[Recipient, ...]
+
+    format = EnvelopeFormat.JWE
+
+    @classmethod
+    def to(cls, texts: Sequence[str], now: float) -> JweEnvelope:
+        """Return an envelope for JWKs, JWK sets and X25519 keys in PEM."""
+        del now  # these keys know no dates
+        alone = len(texts) == 1
+        return cls(parse_each(texts, lambda text: parse_recipient(text, alone=alone)))
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The SHA-256 thumbprints of RFC 7638, in base64url."""
+        return tuple(recipient.thumbprint for recipient in self.recipients)
+
+    def open_with(self, key_name: str) -> str:
+        """Return a command of latchset's jose or of Python with jwcrypto; the suffix is `jwe`."""
+        first = self.recipients[0]
+        if isinstance(first.key, ECKey):
+            # `$(cat …)` takes off a last newline, which jose would count in. It writes as it decrypts, before
+            # it has checked the tag.
+            opened = f"{key_name}.pem"
+            decrypt = f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {opened}'
+            return f"(umask 077 && [ ! -e {opened} ] && {{ {decrypt} || {{ rm -f {opened}; false; }}; }})"
+        # jose knows no X25519, and no RSA-OAEP-256 where it is built with OpenSSL 3. "xb" takes no file that
+        # is there, as `! -e` does not: a key pair may have the name of the identity.
+        load = (
+            'from_pem(P("key.pem").read_bytes())'
+            if first.identity == "key.pem"
+            else 'from_json(P("key.jwk").read_text())'
+        )
+        return (
+            "(umask 077 && python3 -c 'from pathlib import Path as P; from jwcrypto import jwe, jwk; "
+            f'e = jwe.JWE(); e.deserialize(P("{key_name}.jwe").read_text().strip(), jwk.JWK.{load}); '
+            f'P("{key_name}.pem").open("xb").write(e.payload)\')'
+        )
+
+    def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
+        protected = {
+            "enc": "A256GCM",
+            "cty": "x-pem-file",
+            "keyId": contents.key_id,
+            "keyName": contents.key_name,
+            "fingerprint": contents.fingerprint,
+        }
+        # joserfc adds to the headers that it is given, and promises no family of errors.
+        with suppress(Exception):
+            if len(self.recipients) == 1:
+                (only,) = self.recipients
+                return jwe.encrypt_compact(only.header() | protected, plaintext, only.key, registry=_REGISTRY)
+            message = jwe.GeneralJSONEncryption(protected, plaintext)
+            for recipient in self.recipients:
+                message.add_recipient(recipient.header(), recipient.key)
+            return json.dumps(jwe.encrypt_json(message, None, registry=_REGISTRY), separators=(",", ":"))
+        return None

@@ -1,0 +1,59 @@
+"""What a public key must be, whatever it is wrapped in, before anything is sealed to it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+from handler.errors import RecipientProblem, RecipientRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+P = 2**255 - 19
+"""The field of Curve25519, in X25519 and Ed25519 alike."""
+X25519_LENGTH = 32
+"""Bytes of a key."""
+RSA_BITS = range(2048, 8192 + 1)
+
+# age cannot read an RSA key with an exponent of 2^31 or more (Go, crypto/rsa), nor can others.
+_RSA_EXPONENTS = range(65537, 2**31)
+
+
+def vet_x25519(point: bytes) -> None:
+    """Raise RecipientRefused for a key that is no usable public key of X25519."""
+    require_full_order(point)
+    # RFC 7748 section 5 takes other spellings of a point: the top bit set, or a number of p and more. age
+    # hashes the spelling, so the owner, whose key gives the usual one, could not open the envelope.
+    if int.from_bytes(point, "little") >= P:
+        raise RecipientRefused(RecipientProblem.UNUSABLE)
+
+
+def require_full_order(u: bytes) -> None:
+    """Refuse X25519 points whose shared secret is zero with every key (RFC 7748 section 6.1)."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(u))
+    except ValueError:
+        raise RecipientRefused(RecipientProblem.LOW_ORDER) from None
+
+
+def vet_rsa(modulus: int, exponent: int, bits: Container[int] = RSA_BITS) -> None:
+    """Raise RecipientRefused for a key that is too short or too long, or that anybody can break."""
+    if modulus.bit_length() not in bits:
+        raise RecipientRefused(RecipientProblem.RSA_SIZE)
+    if exponent not in _RSA_EXPONENTS or exponent % 2 == 0:
+        raise RecipientRefused(RecipientProblem.RSA_EXPONENT)
+    # Most texts have no checksum. A damaged one mostly gives a modulus with small factors, which anybody can
+    # open; that nobody made a bad one on purpose is its sender's own business.
+    if math.gcd(modulus, _small_primes()) != 1 or math.isqrt(modulus) ** 2 == modulus:
+        raise RecipientRefused(RecipientProblem.RSA_MODULUS)
+
+
+@functools.cache
+def _small_primes() -> int:
+    """Return the product of all primes below 10,000."""
+    composite = {multiple for n in range(2, 100) for multiple in range(n * n, 10_000, n)}
+    return math.prod(n for n in range(2, 10_000) if n not in composite)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import pyrage
 
 from handler.application import build
-from handler.auth.tc3 import derive_secret, sign
+from handler.auth.caller_secrets import derive_secret
+from handler.auth.tc3 import sign
 from handler.invocation import Clock, Invocation
 from scripts.function_url.emulator import running_emulator
 from scripts.policy_file import compile_policy
@@ -107,7 +108,7 @@ def _timed(call: Callable[[], int], expected: int) -> float:
 def _signed(body: str) -> dict[str, object]:
     timestamp = int(time.time())
     signature = sign(
-        derive_secret(bytes(32), "bench"),
+        derive_secret(bytes(32), "tc3", "bench"),
         path=_PATH,
         canonical_headers=f"content-type:application/json\nhost:{_HOST}\n",
         signed_headers="content-type;host",

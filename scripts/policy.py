@@ -1,4 +1,4 @@
-"""Checks a policy file, and tells a caller's secret.
+"""Checks and explains a policy file, and tells a caller's secret.
 
 The secret of a caller is derived from KEYPAIR_MASTER_SECRET, which is read from the environment.
 """
@@ -8,14 +8,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from handler.auth.tc3 import derive_secret
-from handler.policy import CallerId
+from handler import sealing
+from handler.api.rest import KeyPairRequest
+from handler.auth.caller_secrets import derive_secret
+from handler.errors import NotGranted, RecipientRefused
+from handler.policy import CallerId, Policy
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
+
+if TYPE_CHECKING:
+    from handler.auth.caller_secrets import Scheme
+    from handler.order import KeyPairOrder
+    from handler.policy import Caller
 
 _UNUSABLE = 2
 """Exit status where what was given cannot be used, as argparse has it."""
@@ -27,13 +37,31 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="tell whether a policy file can be used, and what to mend")
     check.add_argument("file", type=Path)
+    explain = commands.add_parser("explain", help="tell why a request is allowed or refused")
+    explain.add_argument("file", type=Path)
+    explain.add_argument("--caller", required=True)
+    explain.add_argument("--name", required=True, help="of the key pair")
+    explain.add_argument("--region", help="default: the first one that the caller is granted")
+    explain.add_argument("--project", type=int, default=0)
+    explain.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
+    explain.add_argument("--expires-in", metavar="DURATION", help="such as 12h or 30d")
+    explain.add_argument(
+        "--recipient",
+        action="append",
+        default=[],
+        help="that the request brings; default: the registered ones",
+    )
     secret = commands.add_parser("secret", help="print the secret of a caller, to be handed over")
     secret.add_argument("caller")
+    secret.add_argument("--v2", action="store_true", help="that for the legacy API v2, which is another one")
     secret.add_argument("--print", action="store_true", help="also where the output is not a terminal")
     options = parser.parse_args(arguments)
     if options.command == "check":
         return _check(options.file)
-    return _secret(options.caller, may_print=options.print or sys.stdout.isatty())
+    if options.command == "explain":
+        return _explain(options)
+    scheme: Scheme = "v2" if options.v2 else "tc3"
+    return _secret(options.caller, scheme, may_print=options.print or sys.stdout.isatty())
 
 
 def _check(file: Path) -> int:
@@ -46,22 +74,82 @@ def _check(file: Path) -> int:
     return 0
 
 
-def _secret(caller: str, *, may_print: bool) -> int:
+_REFUSALS = {
+    "name": "the name matches none of names",
+    "project": "the project is not in projects",
+    "region": "the region is not in regions",
+    "required-tag": "a tag of required_tags is missing or has another value",
+    "tag": "a tag is in neither required_tags nor optional_tags, or its value does not match",
+    "own-recipients": "the request brings recipients, and own_recipients is false",
+    "expiry": "it would live longer than longest_expiry",
+}
+
+
+def _explain(options: argparse.Namespace) -> int:
+    try:
+        policy = Policy.parse(check_policy(options.file))
+        caller = policy.callers[options.caller]
+        order = _order(options, caller)
+    except PolicyUnusable as error:
+        return _unusable(str(error))
+    except KeyError:
+        return _unusable(f"{options.file}: no caller {options.caller}: every request is refused")
+    except ValidationError as error:
+        return _unusable(f"{error.errors()[0]['loc'][0]}: not what a request may hold")
+    print(f"{options.caller} asks for {order.name} in {order.region}, project {order.project_id}")
+    for position, grant in enumerate(caller.grants):
+        refusal = grant.refuses(options.caller, order)
+        print(f"grant {position}: {'allows it' if refusal is None else _REFUSALS[refusal]}")
+        if refusal is None:
+            break
+    try:
+        granted = policy.grant(options.caller, order)
+        envelope = sealing.address(granted.recipients, now=time.time(), escrow=policy.escrow)
+    except NotGranted:
+        print("refused")
+        return 1
+    except RecipientRefused as error:
+        print(f"refused: {error.problem.advice}")
+        return 1
+    print(f"sealed as {envelope.format.value} to: {', '.join(envelope.fingerprints)}")
+    print(f"tags: {', '.join(f'{key}={value}' for key, value in granted.tags.items()) or 'none'}")
+    print(f"removed after: {'never' if granted.expires_in is None else f'{granted.expires_in} seconds'}")
+    print(f"rate: {caller.rate or 'unlimited'}")
+    print("allowed")
+    return 0
+
+
+def _order(options: argparse.Namespace, caller: Caller) -> KeyPairOrder:
+    """Return the order that a request of these options would be; raise ValidationError."""
+    request = KeyPairRequest.model_validate(
+        {
+            "keyName": options.name,
+            "recipients": options.recipient or None,
+            "projectId": options.project,
+            "region": options.region or caller.grants[0].regions[0],
+            "tags": dict(tag.partition("=")[::2] for tag in options.tag),
+            "expiresIn": options.expires_in,
+        }
+    )
+    return request.order(default_region="")
+
+
+def _unusable(told: str) -> int:
+    print(told, file=sys.stderr)
+    return _UNUSABLE
+
+
+def _secret(caller: str, scheme: Scheme, *, may_print: bool) -> int:
     name = PREFIX + "MASTER_SECRET"
     try:
         TypeAdapter(CallerId).validate_python(caller)
         master = decode_secret(os.environ.get(name))
     except (ValidationError, ValueError):
-        print(
-            f"{name} has to be set as for the function, and the caller to be one of the policy",
-            file=sys.stderr,
-        )
-        return _UNUSABLE
+        return _unusable(f"{name} has to be set as for the function, and the caller to be one of the policy")
     if not may_print:
         # A pipe often ends in a log or a chat.
-        print("This prints a secret; for anything but a terminal say --print", file=sys.stderr)
-        return _UNUSABLE
-    print(derive_secret(master, caller))
+        return _unusable("This prints a secret; for anything but a terminal say --print")
+    print(derive_secret(master, scheme, caller))
     return 0
 
 

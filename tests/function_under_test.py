@@ -53,6 +53,8 @@ _FREE: dict[str, Any] = {
     "own_recipients": True,
 }
 POLICY: dict[str, Any] = {
+    # Tables of bad requests come from one address, at one moment.
+    "failed_rate": "999999/minute",
     "escrow": [str(ESCROW.to_public())],
     "callers": {
         "demo": {"tc3": True, "grants": [_FREE]},
@@ -168,6 +170,7 @@ class FunctionUnderTest:
     settings: Mapping[str, str] = field(default_factory=dict)
     clock: TestClock = field(default_factory=TestClock)
     audit: io.StringIO = field(default_factory=io.StringIO)
+    chat: application.ChatNetwork | None = None
 
     def __post_init__(self) -> None:
         self.policy_file.write_text(json.dumps(self.policy), encoding="utf-8")
@@ -182,7 +185,7 @@ class FunctionUnderTest:
             "TENCENTCLOUD_SECRETKEY": self.emulator.secret_key,
             **self.settings,
         }
-        self.application = application.build(self.environ, self.clock.clock(), lambda: self.audit)
+        self.application = application.build(self.environ, self.clock.clock(), lambda: self.audit, self.chat)
 
     def call(self, event: object, context: object = None) -> Answer:
         """Answer one event, as `handler.index.main_handler` does."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import os
 import pty
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from handler.errors import RecipientProblem
 from handler.order import KeyPairOrder
 from handler.policy import Policy
 from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
@@ -81,7 +84,7 @@ def test_the_example_can_be_used() -> None:
                 "FILE: callers.a.tc3: malformed; write true where the caller signs with TC3-HMAC-SHA256, "
                 "else false\n"
                 "FILE: callers.a.grants: malformed; write one or more [[callers.NAME.grants]] tables\n"
-                "FILE: rate: there is no such key; write one of escrow, callers"
+                "FILE: rate: there is no such key; write one of escrow, failed_rate, issuers, web, keys_from, callers"
             ),
         ),
         (b"# \xff", "FILE: not UTF-8 text, at byte 2"),
@@ -136,7 +139,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         ("ssh-ed25519 AAAA", "send one line as it stands in the .pub file"),
         (
             "somebody",
-            "send an age recipient (age1…, from age-keygen) or an ssh-ed25519 or ssh-rsa public key line",
+            RecipientProblem.UNKNOWN.advice,
         ),
     ],
 )
@@ -183,8 +186,135 @@ def test_check(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         f"{faulty}: callers.a.grants: missing; write one or more [[callers.NAME.grants]] tables",
-        f"{faulty}: x: there is no such key; write one of escrow, callers",
+        f"{faulty}: x: there is no such key; write one of escrow, failed_rate, issuers, web, keys_from, callers",
     ]
+
+
+EXPLAINED = """
+escrow = ['{escrow}']
+[callers.team-a]
+rate = '20/hour'
+recipients = ['{registered}']
+[[callers.team-a.grants]]
+names = ['{{caller}}_*']
+regions = ['ap-shanghai', 'ap-guangzhou']
+forced_tags = {{ env = 'prod' }}
+required_tags = {{ team = 'core-?' }}
+optional_tags = {{ note = '*' }}
+longest_expiry = '12h'
+[[callers.team-a.grants]]
+names = ['x_*']
+projects = [7]
+regions = ['ap-guangzhou']
+own_recipients = true
+[callers.free]
+[[callers.free.grants]]
+names = ['*']
+regions = ['ap-guangzhou']
+own_recipients = true
+"""
+A = ["--caller", "team-a"]
+TEAM = ["--tag", "team=core-1"]
+X = ["--name", "x_1", "--region", "ap-guangzhou", "--project", "7"]
+OTHER_TAG = "a tag is in neither required_tags nor optional_tags, or its value does not match"
+NAME_0 = "grant 0: the name matches none of names"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([*A, "--name", "team_a_1"], ["grant 0: a tag of required_tags is missing or has another value"]),
+        ([*A, "--name", "b_1", *TEAM], [NAME_0]),
+        ([*A, "--name", "team_a_1", *TEAM, "--project", "7"], ["grant 0: the project is not in projects"]),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--region", "ap-beijing"],
+            ["grant 0: the region is not in regions"],
+        ),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--tag", "x=y"],
+            [f"grant 0: {OTHER_TAG}"],
+        ),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--recipient", str(RECIPIENT.to_public())],
+            ["grant 0: the request brings recipients, and own_recipients is false"],
+        ),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--expires-in", "1d"],
+            ["grant 0: it would live longer than longest_expiry"],
+        ),
+        ([*A, *X, *TEAM], [NAME_0, f"grant 1: {OTHER_TAG}"]),
+    ],
+)
+def test_why_a_request_is_refused(options: list[str], told: list[str], tmp_path: Path) -> None:
+    done = policy("explain", str(explained(tmp_path)), *options)
+    asks, *lines = done.stdout.splitlines()
+    assert asks.startswith("team-a asks for ")
+    second = [] if len(told) > 1 else ["grant 1: the name matches none of names"]
+    assert (done.returncode, lines, done.stderr) == (1, [*told, *second, "refused"], "")
+
+
+def test_why_a_request_is_allowed(tmp_path: Path) -> None:
+    file = str(explained(tmp_path))
+    registered, own, escrow = (str(key.to_public()) for key in (REGISTERED, RECIPIENT, ESCROW))
+    done = policy("explain", file, *A, "--name", "team_a_1", *TEAM, "--tag", "note=x")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "team-a asks for team_a_1 in ap-shanghai, project 0",
+        "grant 0: allows it",
+        f"sealed as age to: {registered}, {escrow}",
+        "tags: team=core-1, note=x, env=prod",
+        "removed after: 43200 seconds",
+        "rate: 20/hour",
+        "allowed",
+    ]
+    done = policy("explain", file, *A, *X, "--recipient", own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "team-a asks for x_1 in ap-guangzhou, project 7",
+        NAME_0,
+        "grant 1: allows it",
+        f"sealed as age to: {own}, {escrow}",
+        "tags: none",
+        "removed after: never",
+        "rate: 20/hour",
+        "allowed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "told"),
+    [
+        ([], RecipientProblem.MISSING.advice),
+        (["--recipient", "age1x"], RecipientProblem.BECH32.advice),
+        (["--recipient", str(RECIPIENT)], RecipientProblem.PRIVATE.advice),
+    ],
+)
+def test_recipients_of_a_request_are_vetted(recipients: list[str], told: str, tmp_path: Path) -> None:
+    done = policy("explain", str(explained(tmp_path)), "--caller", "free", "--name", "a", *recipients)
+    assert (done.returncode, done.stdout.splitlines()[-1], done.stderr) == (1, f"refused: {told}", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--caller", "nobody", "--name", "a"], "FILE: no caller nobody: every request is refused"),
+        ([*A, "--name", "a-b"], "keyName: not what a request may hold"),
+        ([*A, "--name", "a", "--tag", "team"], "tags: not what a request may hold"),
+        ([*A, "--name", "a", "--project", "-1"], "projectId: not what a request may hold"),
+        ([*A, "--name", "a", "--expires-in", "soon"], "expiresIn: not what a request may hold"),
+    ],
+)
+def test_what_cannot_be_explained(options: list[str], told: str, tmp_path: Path) -> None:
+    file = explained(tmp_path)
+    done = policy("explain", str(file), *options)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told.replace("FILE", str(file)) + "\n")
+    done = policy("explain", str(toml(tmp_path, "x = 1")), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def explained(folder: Path) -> Path:
+    keys = {"escrow": ESCROW.to_public(), "registered": REGISTERED.to_public()}
+    return toml(folder, EXPLAINED.format(**keys))
 
 
 def test_a_secret_goes_to_no_pipe_unasked() -> None:
@@ -193,6 +323,9 @@ def test_a_secret_goes_to_no_pipe_unasked() -> None:
     assert done.stderr == "This prints a secret; for anything but a terminal say --print\n"
     done = policy("secret", "demo", "--print", master=MASTER_TEXT)
     assert (done.returncode, done.stdout, done.stderr) == (0, caller_secret("demo", MASTER) + "\n", "")
+    done = policy("secret", "demo", "--v2", "--print", master=MASTER_TEXT)
+    expected = base64.urlsafe_b64encode(hmac.digest(MASTER, b"v2:demo", "sha256")).decode().rstrip("=")
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected + "\n", "")
 
 
 def test_a_secret_is_shown_on_a_terminal() -> None:

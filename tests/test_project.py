@@ -26,10 +26,12 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS: dict[str, list[str]] = PROJECT["dependency-groups"]
 DEPLOYED: list[str] = PROJECT["project"]["dependencies"]
+OPENPGP: list[str] = PROJECT["project"]["optional-dependencies"]["openpgp"]
 REQUIREMENTS = {
     "function": DEPLOYED,
     "local": DEPLOYED + GROUPS["local"],
-    "dev": DEPLOYED + GROUPS["dev"],
+    "openpgp": DEPLOYED + OPENPGP,
+    "dev": DEPLOYED + OPENPGP + GROUPS["dev"],
     "tccli": GROUPS["tccli"],
 }
 """The files in `requirements/` that `scripts/lock` makes, and what each is made from."""
@@ -68,7 +70,7 @@ def test_what_the_project_depends_on_is_pinned(name: str) -> None:
         assert all(requirement.specifier.contains(version) for version in versions), text
 
 
-@pytest.mark.parametrize("name", ["local", "dev"])
+@pytest.mark.parametrize("name", ["local", "openpgp", "dev"])
 def test_what_is_tested_is_what_is_deployed(name: str) -> None:
     function, other = pins("function"), pins(name)
     assert {package: other.get(package) for package in function} == function
@@ -175,11 +177,12 @@ def test_a_cold_start_loads_no_more_than_it_needs() -> None:
         timeout=60,
     )
     loaded = json.loads(done.stdout)
-    allowed = ["_cffi_backend", "annotated_types", "cryptography", "pydantic", "pydantic_core", "pyrage"]
+    allowed = ["_cffi_backend", "annotated_types", "cryptography", "pydantic", "pydantic_core"]
     assert loaded["packages"] == [*allowed, "typing_extensions", "typing_inspection"]
     heavy = {
         "tencentcloud", "requests", "urllib3", "certifi", "redis", "sqlite3", "tomllib", "tomli",
-        "asyncio", "http.client", "ssl", "yaml",
+        "asyncio", "http.client", "ssl", "yaml", "cryptography.x509", "cryptography.hazmat.asn1",
+        "pyrage", "joserfc", "pysequoia", "jwt",
         "handler.store.memory", "handler.store.sqlite", "handler.store.redis",
     }  # fmt: skip
     assert heavy & set(loaded["modules"]) == set()
@@ -198,14 +201,19 @@ def imports(path: Path) -> set[str]:
 
 
 def test_what_is_deployed_imports_only_what_is_deployed() -> None:
-    """Nothing of `scripts` or `tests`, under TYPE_CHECKING neither; the SDK brings two of them."""
+    """Nothing of `scripts` or `tests`, under TYPE_CHECKING neither; the SDK and pydantic bring some of them."""
     named = set[str]().union(*(imports(path) for path in (ROOT / "handler").rglob("*.py")))
     others = named - sys.stdlib_module_names
     assert others == {
         "handler",
+        "certifi",
         "cryptography",
+        "joserfc",
+        "jwt",
         "pydantic",
+        "pydantic_core",
         "pyrage",
+        "pysequoia",
         "redis",
         "requests",
         "tencentcloud",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.auth.tc3 import Tc3Proof, Tc3Verifier, derive_secret, sign
+from handler.auth.caller_secrets import derive_secret
+from handler.auth.tc3 import Tc3Proof, Tc3Verifier, sign
 from handler.errors import Unauthenticated
 from handler.http import Request
 from tests.function_under_test import (
@@ -121,10 +122,16 @@ def test_the_published_request_verifies(names: str, action: str) -> None:
 
 def test_derived_secrets() -> None:
     """A change here would lock every caller out."""
-    assert derive_secret(b"\x00" * 32, "demo") == "gmfnDdFx5Spuk0ifrNsye8N3w-tjxnZKh8IcrF-zb0E"
-    assert derive_secret(MASTER, "demo") == caller_secret("demo", MASTER)
+    assert derive_secret(b"\x00" * 32, "tc3", "demo") == "gmfnDdFx5Spuk0ifrNsye8N3w-tjxnZKh8IcrF-zb0E"
+    assert derive_secret(MASTER, "tc3", "demo") == caller_secret("demo", MASTER)
     assert (
-        len({derive_secret(master, name) for master in (MASTER, OTHER_MASTER) for name in ("a", "b", "A")})
+        len(
+            {
+                derive_secret(master, "tc3", name)
+                for master in (MASTER, OTHER_MASTER)
+                for name in ("a", "b", "A")
+            }
+        )
         == 6
     )
 

@@ -6,7 +6,6 @@ official SDKs, with an id and a secret of this function's own, never with their 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from handler.auth.caller_secrets import derive_secret
+from handler.auth.hosts import signed_hosts
 from handler.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _AUTHORIZATION = re.compile(
     r", ?SignedHeaders=(?P<signed>[a-z0-9-]{1,64}(?:;[a-z0-9-]{1,64}){0,31})"
     r", ?Signature=(?P<signature>[0-9a-f]{64})"
 )
-_PORT = re.compile(r":[0-9]+$")
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 
 
@@ -44,16 +44,6 @@ class Tc3Proof:
     caller_id: str
     signature: str
     signed_headers: frozenset[str]
-
-
-def derive_secret(master_secret: bytes, caller_id: str) -> str:
-    """Return the secret of a caller, 43 characters of base64url.
-
-    Derived, so that the function holds one secret however many callers there are. `tc3:` keeps this use
-    of the master secret apart from any other.
-    """
-    digest = hmac.new(master_secret, b"tc3:" + caller_id.encode(), hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def sign(
@@ -114,8 +104,8 @@ class Tc3Verifier:
             raise Unauthenticated("tc3-signed-header-missing")
 
         matched = False
-        for secret in [derive_secret(master, parsed["id"]) for master in self.master_secrets]:
-            for host in self._host_values():
+        for secret in [derive_secret(master, "tc3", parsed["id"]) for master in self.master_secrets]:
+            for host in signed_hosts(self.hosts):
                 expected = sign(
                     secret,
                     path=request.path,
@@ -138,15 +128,6 @@ class Tc3Verifier:
         if abs(self.clock.now() - timestamp) > WINDOW:
             raise Unauthenticated("tc3-window")
         return timestamp
-
-    def _host_values(self) -> list[str]:
-        """Return the values that a client may have signed for `host`.
-
-        The Host header itself is never believed: with it, a signature made for another service that
-        shares the secret would verify here. The Python SDK signs `name:port`, the Node SDK the name alone.
-        """
-        names = [name for host in self.hosts for name in (host, _PORT.sub("", host))]
-        return list(dict.fromkeys(names))
 
 
 def _canonical_headers(signed: Sequence[str], headers: dict[str, str]) -> str:

@@ -1,1 +1,1 @@
-"""A local stand-in of the CVM key pair API (version 2017-03-12), for tests and for trying things out."""
+"""A local stand-in of the CVM key pair API, of today and legacy, for tests and for trying things out."""

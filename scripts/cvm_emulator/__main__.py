@@ -16,6 +16,7 @@ from .certificates import tls_context
 from .control import ControlHandler, CreationClock, Emulator
 from .faults import FaultQueue
 from .keys import KeyPool
+from .legacy import LegacyService
 from .server import CvmHandler, LoopbackServer, serving
 from .service import RateLimit, Service
 from .signature import Credential
@@ -45,7 +46,8 @@ def main() -> None:
         actions = Actions(state, keys, project_ids=project_ids, creation_time=clock.now)
         service = Service(actions, faults, rate_limit, credential, stopping.wait)
         emulator = Emulator(service, state, keys, faults, rate_limit, clock)
-        cvm = LoopbackServer(options.port, partial(CvmHandler, service, stopping), context)
+        legacy = LegacyService(service, credential)
+        cvm = LoopbackServer(options.port, partial(CvmHandler, service, legacy, stopping), context)
         control = LoopbackServer(0, partial(ControlHandler, emulator))
         stack.enter_context(serving(cvm))
         stack.enter_context(serving(control))

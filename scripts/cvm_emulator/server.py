@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .answer import Answer
+from .legacy import LegacyService
 from .service import Service
+from .signature_v2 import PATH as LEGACY_PATH
 
 _LARGEST_BODY = 10 * 1024 * 1024
 
@@ -78,21 +80,42 @@ class QuietHandler(BaseHTTPRequestHandler):
 class CvmHandler(QuietHandler):
     """Answers on the API's endpoint."""
 
-    def __init__(self, service: Service, stopping: threading.Event, *connection: Any) -> None:  # noqa: ANN401 -- http.server's own arguments
+    def __init__(
+        self,
+        service: Service,
+        legacy: LegacyService,
+        stopping: threading.Event,
+        *connection: Any,  # noqa: ANN401 -- http.server's own arguments
+    ) -> None:
         # The base class serves the whole connection inside its constructor.
         self._service = service
+        self._legacy = legacy
         self._stopping = stopping
         super().__init__(*connection)
+
+    def do_GET(self) -> None:
+        """Answer one call of the legacy API."""
+        path, _, query = self.path.partition("?")
+        if path != LEGACY_PATH:
+            self.head(404, {"Content-Length": "0"})
+        else:
+            self._send(self._legacy.answer("GET", self._host, query))
 
     def do_POST(self) -> None:
         """Answer one call."""
         body = self.body()
         if body is None:
             self.head(413, {"Content-Length": "0"})
-        elif self.path != "/":
-            self.head(404, {"Content-Length": "0"})
-        else:
+        elif self.path == "/":
             self._send(self._service.answer(self.headers, body))
+        elif self.path == LEGACY_PATH:
+            self._send(self._legacy.answer("POST", self._host, body.decode("utf-8", "replace")))
+        else:
+            self.head(404, {"Content-Length": "0"})
+
+    @property
+    def _host(self) -> str:
+        return self.headers.get("Host", "")
 
     def _send(self, answer: Answer) -> None:
         if answer.cut:

@@ -15,7 +15,7 @@ from .errors import ApiError
 from .faults import Delay, Fault, FaultQueue
 from .signature import Credential, authenticate
 
-_VERSION = "2017-03-12"
+VERSION = "2017-03-12"
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 
 
@@ -75,6 +75,25 @@ class Service:
             action = self._admitted(headers, body)
         except ApiError as refused:
             return error_answer(refused.code, refused.message, request_id)
+        return self.perform(action, lambda: _decoded(headers, body), request_id)
+
+    def count(self, action: str) -> None:
+        """Count a call before anything can refuse it; what is no action is not counted."""
+        if action in self._actions.by_name:
+            with self._lock:
+                self._calls[action] += 1
+
+    def admit(self, action: str) -> None:
+        """Let an authenticated call of an action pass; raise ApiError if it is unknown or one too many."""
+        if action not in self._actions.by_name:
+            raise ApiError("InvalidAction", "The action does not exist in this version.")
+        self._rate_limit.check(action)
+
+    def perform(self, action: str, parameters: Callable[[], object], request_id: str) -> Answer:
+        """Perform an admitted call, with the fault that waits for it.
+
+        `parameters` gives those of the action in the form of API v3, or raises ApiError.
+        """
         fault = self._faults.take(action)
         if fault is not None and fault.after == "before":
             if not isinstance(fault, Delay):
@@ -82,34 +101,30 @@ class Service:
             if self._wait(fault.seconds):
                 # What comes after the end must not change an account that is kept.
                 return Answer(request_id, cut=True)
-        answer = self._performed(action, headers, body, fault, request_id)
+        answer = self._performed(action, parameters, fault, request_id)
         if isinstance(fault, Delay) and fault.after == "effect":
             self._wait(fault.seconds)
         return answer if fault is None else fault.spoiled(answer)
 
     def _admitted(self, headers: Message, body: bytes) -> str:
         action = headers.get("X-TC-Action", "")
-        if action in self._actions.by_name:
-            with self._lock:
-                self._calls[action] += 1
+        self.count(action)
         authenticate(headers, body, self._credential, time.time())
         for name in ("X-TC-Action", "X-TC-Version", "X-TC-Region"):
             if not headers.get(name):
                 raise ApiError("MissingParameter", f"The request is missing the header `{name}`.")
-        if headers["X-TC-Version"] != _VERSION:
+        if headers["X-TC-Version"] != VERSION:
             raise ApiError("NoSuchVersion", "The version does not exist.")
-        if action not in self._actions.by_name:
-            raise ApiError("InvalidAction", "The action does not exist in this version.")
         if _REGION.fullmatch(headers["X-TC-Region"]) is None:
             raise ApiError("UnsupportedRegion", "The region does not exist.")
-        self._rate_limit.check(action)
+        self.admit(action)
         return action
 
     def _performed(
-        self, action: str, headers: Message, body: bytes, fault: Fault | None, request_id: str
+        self, action: str, parameters: Callable[[], object], fault: Fault | None, request_id: str
     ) -> Answer:
         try:
-            result = self._actions.by_name[action](_decoded(headers, body), fault)
+            result = self._actions.by_name[action](parameters(), fault)
         except ApiError as refused:
             return error_answer(refused.code, refused.message, request_id)
         return json_answer(result, request_id)

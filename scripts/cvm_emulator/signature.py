@@ -23,7 +23,6 @@ _AUTHORIZATION = re.compile(
     r"SignedHeaders=(?P<signed_headers>[a-z0-9-]+(?:;[a-z0-9-]+)*), ?"
     r"Signature=(?P<signature>[0-9a-f]{64})"
 )
-_SERVICE = "cvm"
 _WINDOW_SECONDS = 300
 _MUST_BE_SIGNED = {"content-type", "host"}
 
@@ -37,8 +36,10 @@ class Credential:
     token: str = field(default="", repr=False)
 
 
-def authenticate(headers: Message, body: bytes, credential: Credential, now: float) -> None:
-    """Check a `POST /` against the credential.
+def authenticate(
+    headers: Message, body: bytes, credential: Credential, now: float, service: str = "cvm"
+) -> None:
+    """Check a `POST /` to a service against the credential.
 
     Raises ApiError with one of the AuthFailure codes, or MissingParameter.
     """
@@ -55,10 +56,10 @@ def authenticate(headers: Message, body: bytes, credential: Credential, now: flo
     timestamp = _timestamp(headers, now)
     if not hmac.compare_digest(authorization["secret_id"].encode(), credential.secret_id.encode()):
         raise ApiError("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
-    expected = _signature(headers, signed_headers, body, timestamp, credential)
+    expected = _signature(headers, signed_headers, body, timestamp, credential, service=service)
     date_and_service = f"{authorization['date']}/{authorization['service']}"
     if not (
-        date_and_service == f"{_utc_date(timestamp)}/{_SERVICE}"
+        date_and_service == f"{_utc_date(timestamp)}/{service}"
         and hmac.compare_digest(authorization["signature"], expected)
     ):
         raise ApiError("AuthFailure.SignatureFailure", "The provided credentials could not be validated.")
@@ -78,7 +79,13 @@ def _timestamp(headers: Message, now: float) -> int:
 
 
 def _signature(
-    headers: Message, signed_headers: list[str], body: bytes, timestamp: int, credential: Credential
+    headers: Message,
+    signed_headers: list[str],
+    body: bytes,
+    timestamp: int,
+    credential: Credential,
+    *,
+    service: str,
 ) -> str:
     canonical_headers = "".join(
         f"{name}:{_signed_value(name, headers.get(name, ''))}\n" for name in signed_headers
@@ -91,11 +98,11 @@ def _signature(
         [
             _ALGORITHM,
             str(timestamp),
-            f"{date}/{_SERVICE}/tc3_request",
+            f"{date}/{service}/tc3_request",
             hashlib.sha256(canonical_request.encode()).hexdigest(),
         ]
     )
-    return str(Sign.sign_tc3(credential.secret_key, date, _SERVICE, string_to_sign))
+    return str(Sign.sign_tc3(credential.secret_key, date, service, string_to_sign))
 
 
 def _signed_value(name: str, value: str) -> str:

@@ -1,0 +1,205 @@
+"""`/v2/index.php`: CreateKeyPair as CVM's legacy API v2 has it, so that its clients can stay as they are.
+
+The answer is exactly that of the legacy documentation, with the sealed key in `secretkey`. Tags are not
+offered, for that API had none. With GET, which the clients use unless told otherwise, everything a request
+says stands in its URL, and so perhaps in the logs of whoever relays it: no secret is part of that, for the
+signature is good for this one request only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from handler import errors
+from handler.api.fields import WireModel, read
+from handler.auth.signature_v2 import parameters_of
+from handler.door import Wish
+from handler.http import Response, json_response
+from handler.order import (  # pydantic reads the annotations at run time
+    ClientToken,
+    Duration,
+    EnvelopeFormat,
+    KeyName,
+    KeyPairOrder,
+    PrivateKeyFormat,
+    ProjectId,
+    Recipients,
+    Region,
+    seconds,
+)
+from handler.sealing import refuse_private_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from handler.door import Proof
+    from handler.http import Request
+    from handler.issuing import IssuedKeyPair
+
+PATH = "/v2/index.php"
+ACTION = "CreateKeyPair"
+
+# What the signature needs, and what a client says of itself.
+_AROUND = {"Action", "Nonce", "RequestClient", "SecretId", "Signature", "SignatureMethod", "Timestamp"}
+
+# https://cloud.tencent.com/document/product/214/11594
+_REGIONS = {
+    "bj": "ap-beijing",
+    "ca": "na-toronto",
+    "cd": "ap-chengdu",
+    "cq": "ap-chongqing",
+    "de": "eu-frankfurt",
+    "gz": "ap-guangzhou",
+    "hk": "ap-hongkong",
+    "in": "ap-mumbai",
+    "jp": "ap-tokyo",
+    "kr": "ap-seoul",
+    "sg": "ap-singapore",
+    "sh": "ap-shanghai",
+    "th": "ap-bangkok",
+    "use": "na-ashburn",
+    "usw": "na-siliconvalley",
+}
+"""The short names of regions, which only this version of the API knows."""
+
+# The numbers are the common codes (https://cloud.tencent.com/document/api/309/7025), the words are CVM's.
+# 4104 (no such SecretId) and 4500 (replay, clock) have no place here: every failure to authenticate is 4100,
+# so that nobody learns from an answer which ids exist, or how close a forged request came.
+_CODES: dict[type[errors.KeyPairFunctionError], tuple[int, str]] = {
+    errors.MalformedRequest: (4000, "InvalidParameter"),
+    errors.UnknownAction: (4000, "InvalidAction.NotFound"),
+    errors.IdempotencyKeyReused: (4000, "InvalidParameterValue.ClientTokenReused"),
+    errors.TagsRefused: (4000, "InvalidParameterValue.Tags"),
+    errors.RecipientRefused: (4000, "InvalidParameterValue.Recipients"),
+    errors.Unauthenticated: (4100, "AuthFailure"),
+    errors.NotGranted: (4102, "UnauthorizedOperation"),
+    errors.RateLimited: (4400, "RequestLimitExceeded"),
+    errors.CloudBusy: (4400, "RequestLimitExceeded"),
+    errors.ProjectNotFound: (5000, "InvalidProjectId.NotFound"),
+    errors.NameTaken: (5100, "InvalidKeyPairName.Duplicate"),
+    errors.RequestInFlight: (5100, "ResourceInUse"),
+    errors.QuotaReached: (5100, "InvalidKeyPair.LimitExceeded"),
+    errors.UnknownVersion: (6100, "NoSuchVersion"),
+}
+_REFUSED = (4000, "InvalidRequest")
+"""What only other doors refuse."""
+_INTERNAL = 6000
+
+
+def _number(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,18}", text) else text
+
+
+def _full_name(region: str) -> str:
+    return _REGIONS.get(region, region)
+
+
+class CreateKeyPairParameters(WireModel):
+    """The parameters of a request beside the common ones; those of the cloud are keyName and projectId."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    key_name: KeyName
+    project_id: Annotated[ProjectId, BeforeValidator(_number)] = 0
+    region: Annotated[Region, BeforeValidator(_full_name)] | None = Field(default=None, alias="Region")
+    recipients: Recipients | None = None
+    private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    envelope_format: EnvelopeFormat | None = None
+    expires_in: Duration | None = None
+    client_token: ClientToken | None = None
+
+
+@dataclass(frozen=True)
+class TencentV2Door:
+    """`handler.door.Door` for the clients of the legacy API."""
+
+    authenticate: Callable[[Request], Proof]
+    default_region: str
+
+    name = "tencent-v2"
+
+    def prove(self, request: Request) -> Proof:
+        """Return who sent `request`."""
+        return self.authenticate(request)
+
+    def understand(self, request: Request, proof: Proof) -> Wish:
+        """Read the parameters, all of which are signed."""
+        parameters = parameters_of(request)
+        refuse_private_keys("\n".join(parameters.values()))
+        if parameters.get("Action") != ACTION:
+            raise errors.UnknownAction
+        # With it the legacy host answers as API v3 does; whoever wants that has the door of API v3.
+        if "Version" in parameters:
+            raise errors.UnknownVersion
+        wanted = read(CreateKeyPairParameters, _fields(parameters))
+        order = KeyPairOrder(
+            name=wanted.key_name,
+            region=wanted.region or self.default_region,
+            project_id=wanted.project_id,
+            recipients=tuple(wanted.recipients or ()),
+            private_key_format=wanted.private_key_format,
+            envelope_format=wanted.envelope_format,
+            expires_in=None if wanted.expires_in is None else seconds(wanted.expires_in),
+        )
+        token = wanted.client_token
+        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token}")
+
+    def answer(self, issued: IssuedKeyPair) -> Response:
+        """Return the legacy answer, with the sealed key in the place of the plain one."""
+        return json_response(
+            200,
+            {
+                "code": 0,
+                "codeDesc": "Success",
+                "message": "",
+                "data": {
+                    "keyId": issued.key_id,
+                    "keyName": issued.key_name,
+                    "pubkey": issued.public_key,
+                    "secretkey": issued.sealed_private_key.ciphertext,
+                },
+            },
+            # In a header: the documented body has no place for it.
+            headers={"X-Request-Id": issued.request_id},
+        )
+
+    def refuse(self, error: errors.KeyPairFunctionError, request_id: str) -> Response:
+        """Return the legacy form of an error; the status is 200, as the clients expect it."""
+        code, description = _code(error)
+        rules = "".join(
+            f" {problem.field}: {problem.rule}{problem.advice and '; '}{problem.advice}."
+            for problem in error.problems
+        )
+        headers = {"X-Request-Id": request_id}
+        if error.retry_after is not None:
+            headers["Retry-After"] = str(error.retry_after)
+        body = {"code": code, "codeDesc": description, "message": error.title + rules}
+        return json_response(200, body, headers=headers)
+
+
+def _fields(parameters: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """Return what is asked for, the list of recipients put together."""
+    fields: dict[str, str | list[str]] = {
+        name: value for name, value in parameters.items() if name not in _AROUND
+    }
+    # recipients.0, recipients.1 and so on; one behind a gap stays where it is, and is an unknown field.
+    recipients: list[str] = []
+    while (name := f"recipients.{len(recipients)}") in fields:
+        del fields[name]
+        recipients.append(parameters[name])
+    if recipients:
+        fields.setdefault("recipients", recipients)  # where there is a bare one, that stays, and is no list
+    return fields
+
+
+def _code(error: errors.KeyPairFunctionError) -> tuple[int, str]:
+    if type(error) in _CODES:
+        return _CODES[type(error)]
+    if isinstance(error, errors.RequestRefused):
+        return _REFUSED
+    return _INTERNAL, "InternalError." + "".join(part.capitalize() for part in error.code.split("-"))

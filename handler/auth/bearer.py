@@ -1,0 +1,233 @@
+"""Bearer tokens (RFC 6750) that are signed JWTs (RFC 7519), from the issuers that the policy names."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys
+from handler.door import Proof
+from handler.errors import MalformedRequest, Unauthenticated
+from handler.http import parse_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.auth.jwks import KeySource
+    from handler.http import Json, Request
+    from handler.invocation import Clock
+    from handler.nonces import Nonces
+    from handler.policy import Policy, TokenIssuer
+
+LEEWAY = 30
+"""Seconds by which an issuer's clock may be off, either way."""
+LONGEST_LIFE = 24 * 3600
+"""Seconds from iat to exp, at most: what lives longer is a password (ASVS 5.0, 13.2.1)."""
+
+_TOKEN_LIMIT = 8 * 1024
+# Three parts: what is encrypted (RFC 7516) has five, and what is unsigned (RFC 7519 section 6) ends in a dot.
+_AUTHORIZATION = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
+_JTI = re.compile(r"[\x20-\x7e]{1,255}")
+
+# RFC 8725 section 3.11: a logout token or a DPoP proof of the same issuer is no token for access.
+_TYPES = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}
+# RFC 8725 section 3.10: keys come from the policy. RFC 7515 section 4.1.11: nothing critical is understood,
+# and RFC 7797: a payload that is not base64url is no JWT.
+_REFUSED_PARAMETERS = {"jku", "jwk", "x5u", "x5c", "crit", "b64"}
+
+_Claims: TypeAlias = "Mapping[str, Json]"
+_Value: TypeAlias = "tuple[type, str | int | float | None]"
+"""A scalar with its type, for Python takes true, 1 and 1.0 for equal."""
+
+
+@dataclass(frozen=True)
+class BearerVerifier:
+    """Verifies tokens, and finds the caller that the claims of a token stand for."""
+
+    policy: Policy
+    nonces: Nonces
+    clock: Clock
+
+    def authenticate(self, request: Request) -> Proof:
+        """Return who holds the token of `request`.
+
+        Raises Unauthenticated, IssuerUnavailable where a key cannot be had, and StoreUnavailable where the
+        issuer's tokens are good for one request and that cannot be known.
+        """
+        authorization = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+        if authorization is None or len(authorization["token"]) > _TOKEN_LIMIT:
+            raise Unauthenticated("bearer-malformed")
+        token = authorization["token"]
+        signed, _, _ = token.rpartition(".")
+        header, unverified_claims = (_json(part) for part in signed.split("."))
+
+        # SECURITY BOUNDARY: up to the signature, what the token says of itself only chooses among what the
+        # policy allows anyway.
+        name = self._issuer(unverified_claims)
+        issuer = self.policy.issuers[name]
+        algorithm, kid = _algorithm(header, issuer), header.get("kid")
+        if not (kid is None or isinstance(kid, str)):
+            raise Unauthenticated("bearer-header")
+        claims = _verified(token, self._keys[name].key(kid, algorithm), algorithm, issuer)
+        expires_at = self._lifetime(claims)
+        caller_id = self._caller(name, claims)
+
+        if issuer.once:
+            jti = claims.get("jti")
+            if not isinstance(jti, str) or not _JTI.fullmatch(jti):
+                raise Unauthenticated("bearer-jti")
+            # LEEWAY twice: once for what is accepted, and once more for the store's own clock.
+            ttl = expires_at - self.clock.now() + 2 * LEEWAY
+            self.nonces.burn("jwt", name, jti, use=_digest_of(request), ttl=ttl)
+        # Of the token only what is signed: whoever has an ECDSA signature can make a second one of it, and
+        # the same request with that is not another request.
+        request_key = hashlib.sha256(signed.encode() + b"\n" + request.unverified_body).hexdigest()
+        # A token covers nothing but itself, and its holder may send whatever they like: the header is as good
+        # as the body. That nobody else touches either of them is TLS's part.
+        return Proof(caller_id, request_key, frozenset({"idempotency-key"}))
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str], str]:
+        return {(issuer.issuer, issuer.audience): name for name, issuer in self.policy.issuers.items()}
+
+    @cached_property
+    def _keys(self) -> dict[str, KeySource]:
+        return {name: _source(name, issuer, self.clock) for name, issuer in self.policy.issuers.items()}
+
+    @cached_property
+    def _callers(self) -> dict[str, dict[tuple[str, ...], dict[tuple[_Value, ...], set[str]]]]:
+        """Issuer -> the names of the claims that a caller is known by -> their values -> callers."""
+        index: dict[str, dict[tuple[str, ...], dict[tuple[_Value, ...], set[str]]]] = {}
+        for caller_id, caller in self.policy.callers.items():
+            for proof in caller.jwt:
+                names = tuple(sorted(proof.claims))
+                values = tuple((type(proof.claims[name]), proof.claims[name]) for name in names)
+                callers = index.setdefault(proof.issuer, {}).setdefault(names, {})
+                callers.setdefault(values, set()).add(caller_id)
+        return index
+
+    def _issuer(self, unverified_claims: _Claims) -> str:
+        """Return the policy's name for the issuer of a token that is for this function."""
+        issuer, audience = unverified_claims.get("iss"), unverified_claims.get("aud")
+        if not isinstance(issuer, str) or all(issuer != known for known, _ in self._names):
+            raise Unauthenticated("bearer-issuer")
+        # A list of one is the same as its member (RFC 7519 section 4.1.3). A token that is for somebody else
+        # as well is not taken: they hold it, too.
+        if isinstance(audience, list) and len(audience) == 1:
+            audience = audience[0]
+        name = self._names.get((issuer, audience)) if isinstance(audience, str) else None
+        if name is None:
+            raise Unauthenticated("bearer-audience")
+        return name
+
+    def _lifetime(self, claims: _Claims) -> float:
+        """Return when a token that is valid now expires (RFC 7519 section 4.1.4 to 4.1.6)."""
+        now = self.clock.now()
+        expires_at, issued_at = _time(claims, "exp"), _time(claims, "iat")
+        if now >= expires_at + LEEWAY:
+            raise Unauthenticated("bearer-expired")
+        if now < issued_at - LEEWAY or ("nbf" in claims and now < _time(claims, "nbf") - LEEWAY):
+            raise Unauthenticated("bearer-not-yet-valid")
+        if expires_at - issued_at > LONGEST_LIFE:
+            raise Unauthenticated("bearer-lives-too-long")
+        return expires_at
+
+    def _caller(self, issuer: str, claims: _Claims) -> str:
+        """Return the one caller that these claims stand for."""
+        scalars: dict[str, _Value] = {
+            name: (type(value), value)
+            for name, value in claims.items()
+            if not isinstance(value, (dict, list))
+        }
+        found = set[str]()
+        for names, callers in self._callers.get(issuer, {}).items():
+            if scalars.keys() >= set(names):
+                found |= callers.get(tuple(scalars[name] for name in names), set())
+        if len(found) > 1:
+            raise Unauthenticated("bearer-several-callers")
+        if not found:
+            raise Unauthenticated("bearer-no-caller")
+        return found.pop()
+
+
+def _json(part: str) -> dict[str, Json]:
+    """Return the JSON object in a part of a token, read strictly."""
+    with suppress(ValueError, MalformedRequest):  # ValueError: not a length that base64 has
+        return parse_json_object(base64.urlsafe_b64decode(part + "=="))
+    raise Unauthenticated("bearer-malformed")
+
+
+def _algorithm(header: Mapping[str, Json], issuer: TokenIssuer) -> str:
+    """Return the algorithm of a token, if this issuer uses it."""
+    if not _REFUSED_PARAMETERS.isdisjoint(header):
+        raise Unauthenticated("bearer-header")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise Unauthenticated("bearer-type")
+    algorithm = header.get("alg")
+    # RFC 8725 section 3.1; the policy knows no HS* and no "none".
+    if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
+        raise Unauthenticated("bearer-algorithm")
+    return algorithm
+
+
+def _source(name: str, issuer: TokenIssuer, clock: Clock) -> KeySource:
+    if issuer.jwks_url is not None:
+        return FetchedKeys(name, issuer.jwks_url, clock)
+    return FixedKeys(public_keys(issuer.jwks) or ())
+
+
+def _verified(token: str, jwk: Mapping[str, object], algorithm: str, issuer: TokenIssuer) -> _Claims:
+    """Return the claims of `token`, its signature, issuer and audience verified, and nothing of its times."""
+    # Those who sign with TC3 do not wait for this import.
+    import jwt
+
+    # What PyJWT raises can quote the token or the key, so none of it is the context of what leaves here.
+    try:
+        claims: _Claims = jwt.decode(
+            token,
+            jwt.PyJWK(dict(jwk), algorithm),
+            algorithms=[algorithm],
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            options={
+                "require": ["iss", "sub", "aud", "exp", "iat"],
+                # PyJWT reads the machine's clock, and takes "12" and 12.9 for numbers of seconds.
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "enforce_minimum_key_length": True,
+            },
+        )
+    except jwt.InvalidSignatureError:
+        reason = "bearer-signature"
+    except jwt.InvalidKeyError:
+        reason = "bearer-key-unusable"
+    except jwt.MissingRequiredClaimError:
+        reason = "bearer-claim-missing"
+    except jwt.PyJWTError:
+        reason = "bearer-malformed"
+    else:
+        return claims
+    raise Unauthenticated(reason)
+
+
+def _time(claims: _Claims, name: str) -> float:
+    """Return a NumericDate (RFC 7519 section 2), of which PyJWT has seen no more than that it is there."""
+    value = claims.get(name)
+    # 2**53: 1e999 is read as infinity, and an integer may have any length.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
+        raise Unauthenticated("bearer-time")
+    return float(value)
+
+
+def _digest_of(request: Request) -> str:
+    body = hashlib.sha256(request.unverified_body).hexdigest()
+    parts = [request.method, request.path, request.headers.get("idempotency-key"), body]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

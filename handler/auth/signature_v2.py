@@ -1,0 +1,181 @@
+"""The signature of the legacy API v2, HmacSHA256 or HmacSHA1, from the side that verifies.
+
+https://cloud.tencent.com/document/product/215/1693 describes how a request is signed. What is signed is
+METHOD, host, path and all parameters as `a=1&b=2`, without any escapes. So that each signed text stands for
+one set of parameters, those that could be read in two ways are refused: `&` in a value, anything but letters,
+digits, `_` and `.` in a name, and two names that are signed as one. What no verifier can mend: a client that
+signs `&` in a value has signed the parameters behind it as well. API v3 has nothing of this.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from handler.auth.caller_secrets import derive_secret
+from handler.auth.hosts import signed_hosts
+from handler.errors import Unauthenticated
+from handler.http import BODY_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from handler.http import Request
+    from handler.invocation import Clock
+
+WINDOW = 300
+"""Seconds that a timestamp may be off, either way; the same as the cloud's own."""
+
+NONCE_TTL = 2 * WINDOW + 1
+"""Seconds to remember a nonce: from the first moment at which its request is taken to past the last one."""
+
+PARAMETERS_LIMIT = 64
+
+_DEFAULT_METHOD = "HmacSHA1"
+_DIGESTS = {_DEFAULT_METHOD: hashlib.sha1, "HmacSHA256": hashlib.sha256}
+
+# ASCII: otherwise U+017F is an 's' to IGNORECASE.
+_FORM = re.compile(r"application/x-www-form-urlencoded(?:\s*;\s*charset=utf-8)?", re.ASCII | re.IGNORECASE)
+_FORM_BODY = re.compile(rb"[!-~]+")
+_NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_AMBIGUOUS = re.compile(r"[&\ud800-\udfff]")  # a lone surrogate has no UTF-8
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{27}(?:[A-Za-z0-9+/]{16})?=")  # 20 or 32 bytes
+_SECRET_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NONCE = re.compile(r"[1-9][0-9]{0,19}")  # up to 64 bits; no leading zero, by which one would be many
+_TIMESTAMP = re.compile(r"[0-9]{1,11}")
+
+
+@dataclass(frozen=True)
+class SignatureV2Proof:
+    """A verified signature. It cannot be made again without the secret, so it names this one request.
+
+    `method` is HmacSHA256 or HmacSHA1; whether the caller may use it is not known here, nor whether the
+    nonce was used before.
+    """
+
+    caller_id: str
+    method: str
+    nonce: str
+    signature: str
+
+
+def parameters_of(request: Request) -> dict[str, str]:
+    """Return the parameters of a request by the names under which they are signed; raise Unauthenticated.
+
+    Those of a GET are what the platform made of the query. Which of two equal names it keeps is not
+    documented, and does not matter: what it keeps is what is verified here and read afterwards.
+    """
+    if request.method == "GET":
+        if request.unverified_body:
+            raise Unauthenticated("v2-two-places")
+        pairs = list(request.query.items())
+    elif request.method == "POST":
+        if request.query:
+            raise Unauthenticated("v2-two-places")
+        pairs = _form(request)
+    else:
+        raise Unauthenticated("v2-method")
+    if len(pairs) > PARAMETERS_LIMIT or sum(len(name) + len(value) for name, value in pairs) > BODY_LIMIT:
+        raise Unauthenticated("v2-size")
+    parameters: dict[str, str] = {}
+    for name, value in pairs:
+        # SECURITY BOUNDARY: `a=1&b=2` is signed for the value `1&b=2` of a and for two parameters alike, and
+        # `a_b` as `a.b`. Whoever relays a request could change the one into the other.
+        if not _NAME.fullmatch(name) or _AMBIGUOUS.search(value):
+            raise Unauthenticated("v2-ambiguous")
+        signed_name = name.replace("_", ".")
+        if signed_name in parameters:
+            raise Unauthenticated("v2-twice")
+        parameters[signed_name] = value
+    return parameters
+
+
+def _form(request: Request) -> list[tuple[str, str]]:
+    if not _FORM.fullmatch(request.headers.get("content-type", "").strip()):
+        raise Unauthenticated("v2-content-type")
+    if not _FORM_BODY.fullmatch(request.unverified_body):
+        raise Unauthenticated("v2-form")
+    try:
+        return parse_qsl(
+            request.unverified_body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=PARAMETERS_LIMIT,
+        )
+    except ValueError:  # too many, one without `=`, or escapes that are no UTF-8
+        raise Unauthenticated("v2-form") from None
+
+
+def sign(
+    secret: str, parameters: Mapping[str, str], *, signature_method: str, method: str, host: str, path: str
+) -> str:
+    """Return the signature of these parameters (all but Signature), in base64 with padding."""
+    joined = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()))
+    text = f"{method}{host}{path}?{joined}"
+    digest = hmac.new(secret.encode(), text.encode(), _DIGESTS[signature_method]).digest()
+    return base64.b64encode(digest).decode()
+
+
+@dataclass(frozen=True)
+class SignatureV2Verifier:
+    """Verifies requests that are addressed to one of `hosts`.
+
+    The callers' secrets are derived from `master_secrets`: two of them while they are rotated.
+    """
+
+    master_secrets: Sequence[bytes]
+    hosts: Sequence[str]
+    clock: Clock
+
+    def verify(self, request: Request) -> SignatureV2Proof:
+        """Return who signed `request`; raise Unauthenticated.
+
+        Whether the id is a caller's is not known here: a secret can be derived for any id, so an unknown
+        one costs the same work and gets the same answer as a wrong secret.
+        """
+        parameters = parameters_of(request)
+        signature = parameters.pop("Signature", "")
+        if not _SIGNATURE.fullmatch(signature):
+            raise Unauthenticated("v2-signature-form")
+        caller_id = parameters.get("SecretId", "")
+        if not _SECRET_ID.fullmatch(caller_id):
+            raise Unauthenticated("v2-secret-id")
+        # The cloud takes any other text for HmacSHA1 (213/4772). A caller who misspells the stronger one
+        # would not be told.
+        signature_method = parameters.get("SignatureMethod", _DEFAULT_METHOD)
+        if signature_method not in _DIGESTS:
+            raise Unauthenticated("v2-signature-method")
+        nonce = parameters.get("Nonce", "")
+        if not _NONCE.fullmatch(nonce):
+            raise Unauthenticated("v2-nonce")
+        self._check_timestamp(parameters.get("Timestamp", ""))
+
+        matched = False
+        for secret in [derive_secret(master, "v2", caller_id) for master in self.master_secrets]:
+            for host in signed_hosts(self.hosts):
+                expected = sign(
+                    secret,
+                    parameters,
+                    signature_method=signature_method,
+                    method=request.method,
+                    host=host,
+                    path=request.path,
+                )
+                # No early exit: the time taken must not tell which host or secret came close. As text, not as
+                # bytes: one signature has several spellings in base64, and it names the request.
+                matched |= hmac.compare_digest(expected, signature)
+        if not matched:
+            raise Unauthenticated("v2-signature")
+        return SignatureV2Proof(caller_id, signature_method, nonce, signature)
+
+    def _check_timestamp(self, text: str) -> None:
+        if not _TIMESTAMP.fullmatch(text):
+            raise Unauthenticated("v2-timestamp")
+        if abs(self.clock.now() - int(text)) > WINDOW:
+            raise Unauthenticated("v2-window")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-FOLDER = Path(__file__).with_name("openers")
+FOLDER = Path(__file__).with_name("node")
 
 
 @dataclass

@@ -1,22 +1,19 @@
-"""The composition root: settings in, an application out; requests to their doors."""
+"""From an event to its door, chat platform, page or sweep; and an answer, whatever happens."""
 
 from __future__ import annotations
 
 import logging
-import random
 import traceback
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
+from handler.api.grants import PATH as GRANTS_PATH
+from handler.api.grants import GrantsDoor
 from handler.api.rest import PATH as REST_PATH
-from handler.api.rest import RestDoor, problem
-from handler.api.tencent_v3 import TencentV3Door
+from handler.api.rest import problem
 from handler.audit import AuditTrail, Decision
-from handler.auth.tc3 import Tc3Verifier
-from handler.claims import Claims
-from handler.cloud.cvm import Cvm
-from handler.door import Proof
+from handler.chat import pickup
+from handler.chat.platform import Handshake
 from handler.errors import (
     AuditUnavailable,
     InternalFault,
@@ -28,25 +25,28 @@ from handler.errors import (
     RequestRefused,
     Unauthenticated,
 )
-from handler.http import Response, is_timer, json_response, parse_event
-from handler.issuing import Issuer
-from handler.marks import Marker
-from handler.policy import Policy
-from handler.settings import Settings
-from handler.store import open_store
-from handler.sweeping import Sweeper
+from handler.http import Response, is_deferred, is_timer, json_response, parse_event
+from handler.limits import Allowance, Limiter, source_of
+from handler.web import origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from handler.chat.bot import Bot
+    from handler.chat.platform import Platform
     from handler.door import Door
     from handler.http import Request
-    from handler.invocation import Clock, Credentials, Deadline, Invocation
-    from handler.issuing import Connect
-    from handler.store.base import Store
-    from handler.sweeping import Finding
+    from handler.invocation import Clock, Invocation
+    from handler.issuing import Issuer
+    from handler.policy import Policy
+    from handler.sweeping import Finding, Sweeper
 
 _log = logging.getLogger(__name__)
+
+_Proven = TypeVar("_Proven")
+
+
+_FOR_OTHER_ORIGINS = {REST_PATH, GRANTS_PATH}
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Application:
     sweeper: Sweeper
     doors: Mapping[tuple[str, str], Door]
     """(method, path) -> door."""
+    grants: GrantsDoor
+    pages: Mapping[str, Callable[[], Response]]
+    """What anybody may GET: path -> answer."""
+    policy: Policy
+    limiter: Limiter
+    bot: Bot
     clock: Clock
     audit_stream: Callable[[], TextIO]
 
@@ -65,7 +71,9 @@ class Application:
         try:
             if is_timer(event):
                 return self._swept(invocation)
-            return self._route(parse_event(event), invocation)
+            if is_deferred(event):
+                return self._deferred(event, invocation)
+            return self._answer(parse_event(event), invocation)
         except KeyPairFunctionError as error:
             log_misconfiguration(error)
             return problem(error, invocation.request_id)
@@ -73,18 +81,37 @@ class Application:
             log_fault(error)
             return problem(InternalFault(), invocation.request_id)
 
+    def _answer(self, request: Request, invocation: Invocation) -> Response:
+        """Answer a request, and let pages of the listed origins read that."""
+        web = self.policy.web
+        if web is None or request.path not in _FOR_OTHER_ORIGINS:
+            return self._route(request, invocation)
+        response = origins.preflight(request, web.origins) or self._route(request, invocation)
+        return replace(response, headers={**response.headers, **origins.cors_headers(request, web.origins)})
+
     def _route(self, request: Request, invocation: Invocation) -> Response:
-        if request.path == "/healthz":
-            methods: tuple[str, ...] = ("GET",)
-            if request.method == "GET":
-                return json_response(200, {"status": "ok"})
-        else:
-            methods = tuple(method for method, path in self.doors if path == request.path)
+        platform = self.bot.at(request.path)
+        if platform is not None:
+            _allow(request, platform.methods)
+            return self._hear(platform, request, invocation)
+        pickup_id = pickup.id_in(request.path)
+        if pickup_id is not None:
+            _allow(request, ("GET",))
+            return self._hand_out(pickup_id, request, invocation)
+        if request.path == GRANTS_PATH:
+            _allow(request, ("POST",))
+            return self._tell_grants(request, invocation)
+        page = self.pages.get(request.path)
+        if page is not None and request.method == "GET":
+            return page()
+        methods = [method for method, path in self.doors if path == request.path]
+        if page is not None:
+            methods.append("GET")
         if not methods:
             raise NotFound
         door = self.doors.get((request.method, request.path))
         if door is None:
-            raise MethodNotAllowed(methods)
+            raise MethodNotAllowed(tuple(methods))
         return self._serve(door, request, invocation)
 
     def sweep(
@@ -110,19 +137,138 @@ class Application:
 
     def _serve(self, door: Door, request: Request, invocation: Invocation) -> Response:
         trail = self._trail(door.name, invocation, request.remote_address)
+        limits: dict[str, str] = {}
+        response = self._guarded(
+            trail,
+            lambda: self._issue(door, request, invocation, trail, limits),
+            lambda error: door.refuse(error, invocation.request_id),
+        )
+        return replace(response, headers={**response.headers, **limits})
+
+    def _guarded(
+        self,
+        trail: AuditTrail,
+        work: Callable[[], Response],
+        refuse: Callable[[KeyPairFunctionError], Response],
+    ) -> Response:
+        """Return what `work` returns; where it fails, that is written down, and `refuse` says it."""
         try:
-            return self._issue(door, request, invocation, trail)
+            return work()
         except KeyPairFunctionError as error:
             if isinstance(error.__cause__, Exception):
                 log_fault(error.__cause__)
-            return door.refuse(_recorded(error, trail), invocation.request_id)
+            told = _recorded(error, trail)
         except Exception as error:  # noqa: BLE001  # as in `handle`, with an audit line
             log_fault(error)
-            return door.refuse(_recorded(InternalFault(), trail), invocation.request_id)
+            told = _recorded(InternalFault(), trail)
+        return refuse(told)
 
-    def _issue(self, door: Door, request: Request, invocation: Invocation, trail: AuditTrail) -> Response:
-        proof = door.prove(request)
-        trail.note(caller=proof.caller_id)
+    def _hear(self, platform: Platform, request: Request, invocation: Invocation) -> Response:
+        """Answer a chat platform's request; what it asks for is worked on in a later invocation."""
+        trail = self._trail(platform.name, invocation, request.remote_address)
+
+        def prove() -> Response:
+            heard = self._prove(platform.hear, request)
+            if isinstance(heard, Handshake):
+                return heard.response
+
+            def receive() -> Response:
+                self._admit(self.bot.caller_of(heard), heard.event_id, trail)
+                return self.bot.receive(heard, invocation)
+
+            def refuse(error: KeyPairFunctionError) -> Response:
+                return _told(lambda: self.bot.refuse(heard, error, invocation.deadline), invocation)
+
+            return self._guarded(trail, receive, refuse)
+
+        return self._guarded(trail, prove, lambda error: problem(error, invocation.request_id))
+
+    def _deferred(self, event: object, invocation: Invocation) -> Response:
+        """Do what `_hear` left to do."""
+        trail = self._trail("deferred", invocation)
+
+        def open_event() -> Response:
+            message = self.bot.deferral.open(event)
+            trail.door = message.platform
+
+            def work() -> Response:
+                self.bot.work(message, invocation, trail)
+                return json_response(200, {"answered": True})
+
+            def refuse(error: KeyPairFunctionError) -> Response:
+                def tell() -> Response:
+                    self.bot.work_refused(message, error, invocation.deadline)
+                    return problem(error, invocation.request_id)
+
+                return _told(tell, invocation)
+
+            return self._guarded(trail, work, refuse)
+
+        return self._guarded(trail, open_event, lambda error: problem(error, invocation.request_id))
+
+    def _hand_out(self, pickup_id: str, request: Request, invocation: Invocation) -> Response:
+        """Give the envelope behind a pick-up link to the first who asks."""
+        trail = self._trail("pickup", invocation, request.remote_address)
+        pickups = self.bot.pickups
+
+        def take() -> Response:
+            parcel = pickups.take(pickup_id)
+            trail.note(**parcel.facts())
+            try:
+                trail.write(Decision.REPLAYED)
+            except AuditUnavailable:
+                pickups.put_back(pickup_id, parcel)
+                raise
+            return parcel.response()
+
+        return self._guarded(trail, take, lambda error: problem(error, invocation.request_id))
+
+    def _tell_grants(self, request: Request, invocation: Invocation) -> Response:
+        trail = self._trail(self.grants.name, invocation, request.remote_address)
+
+        def tell() -> Response:
+            proof = self._prove(self.grants.prove, request)
+            trail.note(caller=proof.caller_id)
+            return self.grants.tell(request, proof)
+
+        return self._guarded(trail, tell, lambda error: problem(error, invocation.request_id))
+
+    def _prove(self, prove: Callable[[Request], _Proven], request: Request) -> _Proven:
+        """Return who calls; who failed to prove it often enough is not listened to for a while."""
+        source = source_of(request.remote_address)
+        if source is None:
+            # Nobody knows who it is; a class of all of these would let one of them silence the others.
+            return prove(request)
+        allowance = Allowance.of(self.policy.failed_rate)
+        self.limiter.check("source", source, allowance)
+        try:
+            return prove(request)
+        except Unauthenticated:
+            self.limiter.take("source", source, allowance)
+            raise
+
+    def _admit(self, caller_id: str, request_key: str, trail: AuditTrail) -> dict[str, str]:
+        """Count a proven caller's request; return the headers that tell what is left. Raises RateLimited.
+
+        Whatever comes of the request, so that nobody tries out quickly what the policy grants.
+        """
+        trail.note(caller=caller_id)
+        rate = self.policy.callers[caller_id].rate
+        if rate is None:
+            return {}
+        standing = self.limiter.take_once("caller", caller_id, Allowance.of(rate), request_key)
+        return {} if standing is None else standing.headers()
+
+    def _issue(
+        self,
+        door: Door,
+        request: Request,
+        invocation: Invocation,
+        trail: AuditTrail,
+        limits: dict[str, str],
+    ) -> Response:
+        proof = self._prove(door.prove, request)
+        limits.update(self._admit(proof.caller_id, proof.request_key, trail))
         wish = door.understand(request, proof)
         order = wish.order
         trail.note(key_name=order.name, region=order.region, project_id=order.project_id)
@@ -138,6 +284,22 @@ class Application:
         except Exception as defect:
             # The key pair is there and its answer is stored: nobody may be told that nothing is left.
             raise OutcomeUnknown("answer-not-dressed") from defect
+
+
+def _told(tell: Callable[[], Response], invocation: Invocation) -> Response:
+    """Return what `tell` returns.
+
+    Where a refusal cannot be told there is no further audit line: that of the refusal is written.
+    """
+    try:
+        return tell()
+    except KeyPairFunctionError as error:
+        return problem(error, invocation.request_id)
+
+
+def _allow(request: Request, methods: tuple[str, ...]) -> None:
+    if request.method not in methods:
+        raise MethodNotAllowed(methods)
 
 
 def _recorded(error: KeyPairFunctionError, trail: AuditTrail) -> KeyPairFunctionError:
@@ -164,57 +326,6 @@ def log_fault(error: BaseException) -> None:
     """Log a defect: its type and where it arose. Not its text, which may quote what it stumbled over."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     _log.error("%s in %s, line %s", type(error).__name__, where.name, where.lineno)
-
-
-def build(environ: Mapping[str, str], clock: Clock, audit_stream: Callable[[], TextIO]) -> Application:
-    """Return the application that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
-    settings = Settings.from_environ(environ)
-    jitter = random.SystemRandom().random
-
-    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
-        return Cvm(credentials, region, deadline, jitter=jitter, endpoint=settings.cvm_endpoint)
-
-    return compose(
-        settings,
-        policy=Policy.load(settings.policy),
-        store=open_store(settings.store, clock),
-        connect=connect,
-        clock=clock,
-        audit_stream=audit_stream,
-    )
-
-
-def compose(
-    settings: Settings,
-    *,
-    policy: Policy,
-    store: Store,
-    connect: Connect,
-    clock: Clock,
-    audit_stream: Callable[[], TextIO],
-) -> Application:
-    """Return an application of these parts."""
-    verifier = Tc3Verifier(settings.master_secrets, settings.hosts, clock)
-
-    def authenticate(request: Request) -> Proof:
-        verified = verifier.verify(request)
-        caller = policy.callers.get(verified.caller_id)
-        if caller is None or not caller.tc3:
-            raise Unauthenticated("tc3-caller")
-        return Proof(verified.caller_id, verified.signature, verified.signed_headers)
-
-    marker = Marker(settings.master_secrets)
-    claims = Claims(store, clock, new_holder=lambda: uuid.uuid4().hex)
-    return Application(
-        issuer=Issuer(policy, claims, marker, connect, clock),
-        sweeper=Sweeper(policy.regions | {settings.region}, claims, marker, connect, clock),
-        doors={
-            ("POST", REST_PATH): RestDoor(authenticate, settings.region),
-            ("POST", "/"): TencentV3Door(authenticate, settings.region),
-        },
-        clock=clock,
-        audit_stream=audit_stream,
-    )
 
 
 def log_misconfiguration(error: KeyPairFunctionError) -> None:

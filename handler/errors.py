@@ -8,8 +8,10 @@ caller, so that the causes of one public answer (401 above all) can be told apar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from handler.recipient_problem import RecipientProblem
 
 
 @dataclass(frozen=True)
@@ -203,115 +205,6 @@ class TagsRefused(RequestRefused):
     code = "tags-refused"
     status = 422
     title = "The cloud refuses these tags."
-
-
-_AGE_KEY = "age-keygen -o key.txt"
-_SSH_KEY = "ssh-keygen -t ed25519"
-_EC_KEY = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem"
-_PEM_KEY = f"{_EC_KEY} && openssl pkey -in key.pem -pubout"
-_RSA_KEY = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out key.pem"
-_JWK_KEY = """jose jwk gen -i '{"alg":"ECDH-ES+A256KW"}' -o key.jwk && jose jwk pub -i key.jwk"""
-_CERTIFICATE = "openssl req -x509 -newkey rsa:3072 -nodes -keyout key.pem -subj /CN=me -days 365"
-_PGP_KEY = "gpg --quick-generate-key you@example.com && gpg --armor --export you@example.com"
-
-
-class RecipientProblem(Enum):
-    """Why a recipient is refused: its code, and what to send instead, with a command that makes one."""
-
-    MISSING = ("recipient-missing", "send recipients, or have some registered in the policy")
-    PRIVATE = (
-        "recipient-private-key",
-        "this is private key material: replace that key, and send only its public half",
-    )
-    TOO_LONG = ("recipient-too-long", "a recipient has at most 16384 characters")
-    CONTROL_CHARACTERS = ("recipient-control-characters", "send plain printable text")
-    SEVERAL = ("recipient-several", "send one recipient a string")
-    UNKNOWN = (
-        "recipient-unknown",
-        (
-            "send an age recipient, an ssh-ed25519 or ssh-rsa public key line, a JWK, a certificate or "
-            f"public key in PEM, or a PGP public key block; {_AGE_KEY} makes one"
-        ),
-    )
-    OTHER_FORMAT = (
-        "recipient-other-format",
-        (
-            "the recipient is not of the format that the request names; leave the format out, or send age or "
-            "SSH keys for age, a JWK for jwe, PEM for cms, a PGP public key block for openpgp"
-        ),
-    )
-    MIXED_FORMATS = (
-        "recipient-mixed-formats",
-        "send recipients of one kind: age and SSH keys, or JWKs, or PEM, or PGP",
-    )
-    WITHOUT_ESCROW = (
-        "recipient-without-escrow",
-        "the policy seals every key pair to its own recipients too, and has none of this kind; send another",
-    )
-    BECH32 = ("recipient-checksum", "the age recipient is mistyped or cut; copy it again")
-    PLUGIN = ("recipient-plugin", f"age plugins are not supported; make a key with {_AGE_KEY}")
-    LOW_ORDER = ("recipient-low-order", f"this key protects nothing; make a new one, as with {_AGE_KEY}")
-    SSH_TYPE = ("recipient-ssh-type", f"send an ssh-ed25519 or ssh-rsa public key line; {_SSH_KEY} makes one")
-    SSH_MALFORMED = ("recipient-ssh-malformed", "send one line as it stands in the .pub file")
-    ED25519_POINT = ("recipient-ed25519-point", f"this key is not valid; make one with {_SSH_KEY}")
-    RSA_SIZE = (
-        "recipient-rsa-size",
-        f"send an RSA key of 2048 to 8192 bits, as an SSH key 4096 at most; {_RSA_KEY} makes one",
-    )
-    RSA_EXPONENT = (
-        "recipient-rsa-exponent",
-        f"send an RSA key with the usual exponent, 65537; {_RSA_KEY} makes one",
-    )
-    RSA_MODULUS = ("recipient-rsa-modulus", f"this RSA key is not valid; make a new one with {_RSA_KEY}")
-    EC_POINT = ("recipient-ec-point", f"this key is not valid; make a new one with {_EC_KEY}")
-    CURVE = (
-        "recipient-curve",
-        f"send a key on P-256, P-384 or P-521, or an X25519 key for jwe; {_PEM_KEY} makes one",
-    )
-    JWK_MALFORMED = ("recipient-jwk-malformed", f"send one JWK (RFC 7517); {_JWK_KEY} makes one")
-    JWK_TYPE = ("recipient-jwk-type", f"send a JWK with kty RSA, EC or OKP; {_JWK_KEY} makes one")
-    JWK_USE = (
-        "recipient-jwk-use",
-        f"send a JWK for encryption by RSA-OAEP-256 or ECDH-ES+A256KW; {_JWK_KEY} makes one",
-    )
-    PEM_TYPE = ("recipient-pem-type", f"send a CERTIFICATE or PUBLIC KEY block; {_PEM_KEY} prints one")
-    PEM_MALFORMED = (
-        "recipient-pem-malformed",
-        "send one block with its BEGIN and END lines, and nothing around it",
-    )
-    KEY_TYPE = ("recipient-key-type", f"nothing can be sealed to a key of this type; {_PEM_KEY} makes one")
-    CERTIFICATE_MALFORMED = (
-        "recipient-certificate-malformed",
-        f"this is not a valid certificate; {_CERTIFICATE} makes one",
-    )
-    CERTIFICATE_NOT_YET = ("recipient-certificate-not-yet-valid", "this certificate is not valid yet")
-    CERTIFICATE_EXPIRED = (
-        "recipient-certificate-expired",
-        f"this certificate has expired; {_CERTIFICATE} makes a new one",
-    )
-    CERTIFICATE_USE = (
-        "recipient-certificate-use",
-        (
-            "the certificate's key usage forbids encryption: RSA needs keyEncipherment, EC keyAgreement; "
-            f"{_CERTIFICATE} makes one without limits"
-        ),
-    )
-    PGP_MALFORMED = ("recipient-pgp-malformed", f"send one PGP public key block; {_PGP_KEY} prints one")
-    PGP_REVOKED = ("recipient-pgp-revoked", f"this PGP key is revoked; {_PGP_KEY} makes a new one")
-    PGP_EXPIRED = (
-        "recipient-pgp-expired",
-        "this PGP key has expired; extend it with gpg --quick-set-expire and export it again",
-    )
-    PGP_USE = ("recipient-pgp-use", f"this PGP key cannot encrypt; {_PGP_KEY} makes one that can")
-    OPENPGP_NOT_INSTALLED = (
-        "recipient-openpgp-not-installed",
-        f"this function is built without OpenPGP; send a recipient of another kind: {_AGE_KEY} makes one",
-    )
-    UNUSABLE = ("recipient-unusable", f"nothing can be sealed to this key; make a new one with {_AGE_KEY}")
-
-    def __init__(self, code: str, advice: str) -> None:
-        self.code = code
-        self.advice = advice
 
 
 class RecipientRefused(RequestRefused):

@@ -23,6 +23,9 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 BODY_LIMIT = 64 * 1024
 """Bytes; a request with 20 recipients of 3 KB each fits."""
+DEFERRED = "Deferred"
+"""`Type` of an event in which this function hands work to a later invocation of itself."""
+
 _HEADERS_LIMIT = 100
 _HEADER_LIMIT = 16 * 1024
 _PATH_LIMIT = 2048
@@ -111,12 +114,22 @@ def parse_event(event: object) -> Request:
 
 
 def is_timer(event: object) -> bool:
-    """Tell whether `event` is that of SCF's timer trigger (583/9708).
+    """Tell whether `event` is that of SCF's timer trigger (583/9708). It asks for no proof."""
+    return _is_of(event, "Timer")
 
-    SECURITY BOUNDARY: a timer event asks for no proof. Over HTTP it cannot arrive: the platform wraps
-    every HTTP request, whatever its body, in an event that has `httpMethod`, `path` and `headers`.
+
+def is_deferred(event: object) -> bool:
+    """Tell whether `event` is one that this function sent to itself. Who sent it is still to be proved."""
+    return _is_of(event, DEFERRED)
+
+
+def _is_of(event: object, kind: str) -> bool:
+    """Tell whether `event` is of this kind and came by the platform's own ways.
+
+    SECURITY BOUNDARY: over HTTP such an event cannot arrive. The platform wraps every HTTP request, whatever
+    its body, in an event that has `httpMethod`, `path` and `headers`.
     """
-    if not isinstance(event, dict) or event.get("Type") != "Timer":
+    if not isinstance(event, dict) or event.get("Type") != kind:
         return False
     return not {"httpMethod", "path", "headers", "body", "requestContext"} & event.keys()
 

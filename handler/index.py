@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from handler import application
+from handler import application, composition
 from handler.api.rest import problem
 from handler.errors import InternalFault, KeyPairFunctionError
 from handler.invocation import Clock, Invocation
@@ -30,7 +30,7 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
     invocation = Invocation.begin(context, environ, _CLOCK)
     try:
         if _Container.application is None:
-            _Container.application = application.build(environ, _CLOCK, lambda: sys.stdout)
+            _Container.application = composition.build(environ, _CLOCK, lambda: sys.stdout)
         response = _Container.application.handle(event, invocation)
     except KeyPairFunctionError as error:
         # Settings or policy; the text names variables and key paths, never values.

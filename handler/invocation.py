@@ -19,6 +19,7 @@ LONGEST = 60.0
 """Seconds after which a request is given up, however long the platform would let it run."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_FUNCTION_PART = re.compile(r"[A-Za-z0-9$_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,38 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Function:
+    """How the platform calls this function (583/9210); empty where it does not say."""
+
+    name: str = ""
+    namespace: str = ""
+    version: str = ""
+    region: str = ""
+
+    @classmethod
+    def of(cls, context: Mapping[object, object]) -> Function:
+        """Read it from SCF's `context`."""
+
+        def name(key: str) -> str:
+            value = context.get(key)
+            return value if isinstance(value, str) and _FUNCTION_PART.fullmatch(value) else ""
+
+        return cls(
+            name("function_name"),
+            name("namespace"),
+            name("function_version"),
+            name("tencentcloud_region"),
+        )
+
+
+@dataclass(frozen=True)
 class Invocation:
-    """What one call of `main_handler` has: fresh credentials, a request id, and a deadline."""
+    """What one call of `main_handler` has: fresh credentials, a request id, a deadline, and the function."""
 
     request_id: str
     deadline: Deadline
     environ: Mapping[str, str] = field(repr=False)
+    function: Function = Function()
 
     @classmethod
     def begin(cls, context: object, environ: Mapping[str, str], clock: Clock) -> Invocation:
@@ -90,7 +117,8 @@ class Invocation:
         if isinstance(limit, int) and limit > 1:  # 1: True is an int too
             # The smaller one first: a number without bounds is no float.
             seconds = min(limit, LONGEST * 1000) / 1000
-        return cls(request_id, Deadline(clock, clock.monotonic() + seconds), environ)
+        deadline = Deadline(clock, clock.monotonic() + seconds)
+        return cls(request_id, deadline, environ, Function.of(fields))
 
     def credentials(self) -> Credentials:
         """Return the credentials of this very call: SCF renews them in the environment, call by call."""

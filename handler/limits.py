@@ -6,11 +6,12 @@ three minutes.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from handler.errors import RateLimited, StoreUnavailable
 
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from handler.invocation import Clock
     from handler.store.base import Store
 
+Kind: TypeAlias = Literal["caller", "source"]
+"""Of whom an allowance is: a caller, or whoever sends from an address."""
+
 _PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
+_COUNTED_FOR = 601.0
+"""Seconds: past the last moment at which a signature is taken that was made at the first one."""
+_ROUNDING = 1e-3
+"""Seconds that a row of additions to a time since 1970 may be off: 0.2 millionths each."""
 _ATTEMPTS = 20
 """Of others that may be faster, before the store counts as overrun."""
 
@@ -66,21 +74,22 @@ class Limiter:
     store: Store
     clock: Clock
 
-    def check(self, who: str, allowance: Allowance) -> None:
+    def check(self, kind: Kind, who: str, allowance: Allowance) -> None:
         """Raise RateLimited if `who` has nothing left; take nothing."""
-        _advance(self._read(who)[0], self.clock.now(), allowance)
+        _advance(kind, self._read(f"rate:{kind}:{who}")[0], self.clock.now(), allowance)
 
-    def take(self, who: str, allowance: Allowance) -> Standing:
+    def take(self, kind: Kind, who: str, allowance: Allowance) -> Standing:
         """Take one request of the allowance of `who`.
 
         Raises RateLimited if there is none left, and StoreUnavailable: what cannot be counted is not let
         through.
         """
+        key = f"rate:{kind}:{who}"
         for _ in range(_ATTEMPTS):
             now = self.clock.now()
-            used_until, text = self._read(who)
-            ahead = _advance(used_until, now, allowance)
-            key, value = f"rate:{who}", repr(now + ahead)
+            used_until, text = self._read(key)
+            ahead = _advance(kind, used_until, now, allowance)
+            value = repr(now + ahead)
             if (
                 self.store.add(key, value, ahead)
                 if text is None
@@ -90,27 +99,37 @@ class Limiter:
                 return Standing(allowance, left, math.ceil(ahead))
         raise StoreUnavailable("rate-contended")
 
-    def _read(self, who: str) -> tuple[float, str | None]:
-        text = self.store.get(f"rate:{who}")
+    def take_once(self, kind: Kind, who: str, allowance: Allowance, request_key: str) -> Standing | None:
+        """Do as `take`, but not again for a request that was counted within the last minutes: None then.
+
+        SECURITY BOUNDARY: whoever sees a signed request go by can send it again. It must not cost its sender
+        anything but the answer that is stored.
+        """
+        counted = "counted:" + hashlib.sha256(f"{kind}\n{who}\n{request_key}".encode()).hexdigest()
+        if self.store.get(counted) is not None:
+            return None
+        standing = self.take(kind, who, allowance)
+        self.store.add(counted, "", _COUNTED_FOR)
+        return standing
+
+    def _read(self, key: str) -> tuple[float, str | None]:
+        text = self.store.get(key)
         try:
             return float(text or 0), text
         except ValueError:
             raise StoreUnavailable("rate-unreadable") from None
 
 
-_ROUNDING = 1e-6
-
-
-def _advance(used_until: float, now: float, allowance: Allowance) -> float:
+def _advance(kind: Kind, used_until: float, now: float, allowance: Allowance) -> float:
     """Return how far ahead of `now` one more request leads; raise RateLimited if too far."""
     ahead = max(used_until - now, 0) + allowance.period / allowance.requests
     if ahead > allowance.period + _ROUNDING:
-        raise RateLimited("rate-limited", math.ceil(ahead - allowance.period))
+        raise RateLimited(f"rate-{kind}", math.ceil(ahead - allowance.period))
     return ahead
 
 
-def source_of(remote_address: str) -> str:
-    """Return the class of sources that an address belongs to; one class for all that are none.
+def source_of(remote_address: str) -> str | None:
+    """Return the class of sources that an address belongs to; None for what is no address.
 
     SECURITY BOUNDARY: a client may be able to forge its address (583/96099 does not say). By it, attempts
     are slowed down, and nothing is ever granted.
@@ -119,7 +138,8 @@ def source_of(remote_address: str) -> str:
     try:
         address = ipaddress.ip_address((parsed["v4"] or parsed["v6"]) if parsed else "")
     except ValueError:
-        return "unknown"
+        return None
+    address = getattr(address, "ipv4_mapped", None) or address
     if address.version == 6:  # noqa: PLR2004  # IPv6
         return str(ipaddress.ip_network((address, _V6_NETWORK), strict=False).network_address)
     return str(address)

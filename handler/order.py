@@ -72,7 +72,7 @@ ProjectId = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidat
 Region = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=r"^[a-z]+(-[a-z0-9]+)+$")]
 
 ClientToken = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")]
-"""The name by which the cloud's own actions know an idempotency key."""
+"""The name by which the cloud's own actions know an idempotency key; letter case does not count."""
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 

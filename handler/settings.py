@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -26,9 +26,11 @@ _STORE = re.compile(
     r"memory:|sqlite:/.+|rediss?://([^\s/?#@]*@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])"
     r"(:(?P<port>[0-9]{1,5}))?(/[0-9]{1,4})?"
 )
-# Plain HTTP on this machine only: the answers hold private keys.
-_CVM_ENDPOINT = r"^(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?$"
+# Plain HTTP on this machine only: the answers hold private keys, and links lead to ciphertext.
+_ENDPOINT = r"^(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?$"
 _HIGHEST_PORT = 65535
+# What a chat platform gives out as a secret; ';' and '=' would not survive SCF's bootstrap.
+_PlatformSecret = Annotated[str, StringConstraints(pattern=r"^[\x21-\x3a\x3c\x3e-\x7e]{1,256}$")]
 
 
 def decode_secret(value: object) -> bytes:
@@ -84,9 +86,51 @@ class Settings(BaseModel):
         description="memory: or sqlite:/ABSOLUTE/PATH or redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], "
         "rediss:// for TLS; percent-encode what is not a letter or digit in USER and PASSWORD",
     )
-    cvm_endpoint: Annotated[str, StringConstraints(pattern=_CVM_ENDPOINT)] | None = Field(
+    cvm_endpoint: Annotated[str, StringConstraints(pattern=_ENDPOINT)] | None = Field(
         default=None, description="https://HOST of the CVM API, or http://127.0.0.1:PORT of the emulator"
     )
+
+    scf_endpoint: Annotated[str, StringConstraints(pattern=_ENDPOINT)] | None = Field(
+        default=None, description="https://HOST of the SCF API, or http://127.0.0.1:PORT of scripts/serve"
+    )
+    public_url: Annotated[str, StringConstraints(pattern=_ENDPOINT)] | None = Field(
+        default=None, description="https://HOST of this function in links; else the first of KEYPAIR_HOSTS"
+    )
+    slack_signing_secret: _PlatformSecret | None = Field(
+        default=None, repr=False, description="the Signing Secret of the Slack app, or nothing"
+    )
+    feishu_encrypt_key: _PlatformSecret | None = Field(
+        default=None, repr=False, description="the Encrypt Key of the Feishu app, or nothing"
+    )
+    feishu_verification_token: _PlatformSecret | None = Field(
+        default=None, repr=False, description="the Verification Token of the Feishu app, or nothing"
+    )
+    feishu_app_id: Annotated[str, StringConstraints(pattern=r"^cli_[a-z0-9]{1,64}$")] | None = Field(
+        default=None, description="the App ID of the Feishu app (cli_…), or nothing"
+    )
+    feishu_app_secret: _PlatformSecret | None = Field(
+        default=None, repr=False, description="the App Secret of the Feishu app, or nothing"
+    )
+    feishu_origin: Literal["https://open.feishu.cn", "https://open.larksuite.com"] = Field(
+        default="https://open.feishu.cn",
+        description="https://open.feishu.cn, or https://open.larksuite.com for Lark",
+    )
+    dingtalk_app_secret: _PlatformSecret | None = Field(
+        default=None, repr=False, description="the Client Secret (AppSecret) of the DingTalk app, or nothing"
+    )
+    wecom_token: _PlatformSecret | None = Field(
+        default=None, repr=False, description="the Token of the WeCom AI bot, or nothing"
+    )
+    wecom_aes_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")] | None = Field(
+        default=None,
+        repr=False,
+        description="the EncodingAESKey of the WeCom AI bot (43 characters), or nothing",
+    )
+
+    @property
+    def link_base(self) -> str:
+        """Where links to this function begin, without a slash at the end."""
+        return self.public_url or "https://" + self.hosts[0].removeprefix("http://")
 
     @property
     def master_secrets(self) -> tuple[bytes, ...]:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pyrage
 
-from handler.application import build
 from handler.auth.caller_secrets import derive_secret
 from handler.auth.tc3 import sign
+from handler.composition import build
 from handler.invocation import Clock, Invocation
 from scripts.function_url.emulator import running_emulator
 from scripts.policy_file import compile_policy

@@ -15,8 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from handler import errors
 from handler.api.rest import IDEMPOTENCY_KEY, PATH, KeyPairAnswer, KeyPairRequest, Problem
-from handler.application import OPENAPI
 from handler.claims import ANSWER_TTL
+from handler.composition import OPENAPI
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from handler import sealing
 from handler.errors import PolicyInvalid, RecipientRefused
+from handler.order import EnvelopeFormat
 from handler.policy import Policy
+from handler.recipient_problem import RecipientProblem
+from handler.sealing.detection import detect
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,9 +73,10 @@ def check_policy(source: Path) -> dict[str, object]:
 
 def _check_recipients(source: Path, policy: Policy) -> None:
     now = time.time()
-    # Each of escrow alone: they may be of several formats, so that callers may be.
+    # Each of escrow alone, for they may be of several formats; and twice, for it never is an envelope's only
+    # recipient, and some JWKs can be nothing else.
     groups: list[tuple[str, list[str], tuple[str, ...]]] = [
-        (f"escrow.{position}", [text], ()) for position, text in enumerate(policy.escrow)
+        (f"escrow.{position}", [text, text], ()) for position, text in enumerate(policy.escrow)
     ]
     groups += [
         (f"callers.{name}.recipients", list(caller.recipients), policy.escrow)
@@ -84,10 +88,21 @@ def _check_recipients(source: Path, policy: Policy) -> None:
             sealing.address(recipients, now=now, escrow=escrow)
         except RecipientRefused as refusal:
             where = path if path.startswith("escrow.") else f"{path}.{refusal.position}"
-            raise PolicyUnusable(f"{source}: {where}: {refusal.problem.advice}") from refusal
+            told = refusal.problem.advice
+            if refusal.problem is RecipientProblem.WITHOUT_ESCROW:
+                told = "escrow has no recipient of this kind; add one there"
+            raise PolicyUnusable(f"{source}: {where}: {told}") from refusal
 
 
-def compile_policy(source: Path, target: Path) -> None:
-    """Check the policy file `source` and write it to `target` as JSON; raise PolicyUnusable."""
+def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> None:
+    """Check the policy file `source` and write it to `target` as JSON, for a build with or without OpenPGP.
+
+    Raises PolicyUnusable.
+    """
+    content = check_policy(source)
+    policy = Policy.parse(content)
+    texts = [*policy.escrow, *(text for caller in policy.callers.values() for text in caller.recipients)]
+    if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(str.strip, texts)):
+        raise PolicyUnusable(f"{source}: there are PGP keys among its recipients; build it --with openpgp")
     # TOML's dates have no JSON form; a policy that passed the check has none.
-    target.write_text(json.dumps(check_policy(source)), encoding="utf-8")
+    target.write_text(json.dumps(content), encoding="utf-8")

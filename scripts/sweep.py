@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handler.application import build
 from handler.audit import Decision
+from handler.composition import build
 from handler.errors import KeyPairFunctionError, Misconfigured
 from handler.invocation import Clock, Deadline, Invocation
 from scripts.policy_file import PolicyUnusable, compile_policy

@@ -7,8 +7,7 @@ import json
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from handler.errors import RecipientProblem
-from handler.sealing import RECIPIENT_LIMIT
+from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
 from tests.bad_recipients import BadRecipient, pem
 
 CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
@@ -174,7 +173,6 @@ _MALFORMED = {
     "keys an object": '{"keys": {}}',
     "keys of texts": '{"keys": ["kty"]}',
     "a set that is a key too": key_set(_GOOD, kty="EC"),
-    "a set with a key without kty": '{"keys": [{}]}',
     "a set whose only key is malformed": key_set(p256(x="")),
 }
 _USE = {
@@ -194,6 +192,7 @@ _USE = {
     "RSA for signatures": rsa(use="sig", alg="PS256"),
     "an empty set": key_set(),
     "a set of signing keys": key_set(*_SIGNING, rsa(alg="RS256")),
+    "a set with a key without kty": '{"keys": [{}]}',
     "a set of types to come": key_set('{"kty": "AKP"}'),
 }
 _PEM_MALFORMED = {

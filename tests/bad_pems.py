@@ -7,8 +7,7 @@ import base64
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from handler.errors import RecipientProblem
-from handler.sealing import RECIPIENT_LIMIT
+from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
 from tests.bad_recipients import BadRecipient
 
 
@@ -236,13 +235,15 @@ _NO_CERTIFICATES = {
     "a date without seconds": certificate(GOOD, not_before=tlv(0x17, b"2001010000Z")),
     "a date that is none": certificate(GOOD, not_after=tlv(0x17, b"271301000000Z")),
     "a zone": certificate(GOOD, not_after=tlv(0x17, b"270101000000+0800")),
-    "a number for a name": certificate(GOOD, issuer=name(integer(5))),
     "a name that is no UTF-8": certificate(GOOD, issuer=name(tlv(0x0C, b"\xff"))),
-    "a name of an odd BMPString": certificate(GOOD, issuer=name(tlv(0x1E, b"\x00m\x00"))),
     "a name without attributes": certificate(GOOD, issuer=sequence(tlv(0x31))),
     "an algorithm that is a number": certificate(spki(sequence(integer(1)), POINT)),
     "unused bits in the key": certificate(spki(RSA, sequence(integer(MODULUS), b"\x02\x02\x02\x00"), 7)),
     "an RSA key that is none": certificate(spki(RSA, POINT)),
+}
+_UNSUITABLE_ISSUERS = {
+    "a name of an odd BMPString": certificate(GOOD, issuer=name(tlv(0x1E, b"\x00m\x00"))),
+    "a number for a name": certificate(GOOD, issuer=name(integer(5))),
 }
 _NOT_FOR_ENCRYPTION = {
     "sign-only RSA": certificate(GOOD_RSA, usage(0, 1)),
@@ -275,11 +276,16 @@ BAD_PEMS = (
     *_rows("label", {label: pem(label, GOOD) for label in _OTHER_LABELS}, _R.PEM_TYPE),
     *_rows("label", {"lower case": pem("public key", GOOD)}, _R.SEVERAL),
     *_rows("several", {"keys": public(GOOD) * 2, "a chain": certificate(GOOD) * 2}, _R.SEVERAL),
-    *_rows("text before", {"of x509 -text": "Certificate:\n    Data:\n" + certificate(GOOD)}, _R.PEM_MALFORMED),
+    *_rows(
+        "text before",
+        {"of x509 -text": "Certificate:\n    Data:\n" + certificate(GOOD)},
+        _R.PEM_MALFORMED,
+    ),
     *_rows("length", {"spaces": public(GOOD) + " " * RECIPIENT_LIMIT}, _R.TOO_LONG),
     *_rows("PEM", _NO_BLOCKS, _R.PEM_MALFORMED),
     *_rows("PUBLIC KEY", {title: public(der) for title, der in _NO_KEYS.items()}, _R.PEM_MALFORMED),
     *_rows("CERTIFICATE", _NO_CERTIFICATES, _R.CERTIFICATE_MALFORMED),
+    *_rows("CERTIFICATE", _UNSUITABLE_ISSUERS, _R.CERTIFICATE_UNSUITABLE),
     *_keys("key", _OTHER_KEYS, _R.KEY_TYPE),
     *_rows("certified", {"X25519": certificate(other_spki("1.3.101.110", b"\x09" * 32))}, _R.KEY_TYPE),
     *_keys("curve", _OTHER_CURVES, _R.CURVE),
@@ -294,6 +300,6 @@ BAD_PEMS = (
             "private": certificate(GOOD, extension("1.3.6.1.4.1.99999.1", NULL, critical=True)),
             "a precertificate": certificate(GOOD, extension("1.3.6.1.4.1.11129.2.4.3", NULL, critical=True)),
         },
-        _R.UNUSABLE,
+        _R.CERTIFICATE_UNSUITABLE,
     ),
 )  # fmt: skip

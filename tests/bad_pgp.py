@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from pysequoia import ArmorKind, Cert, Tsk, armor
 
-from handler.errors import RecipientProblem
+from handler.recipient_problem import RecipientProblem
 from tests.bad_recipients import BadRecipient, pem
 from tests.pgp_owners import key_ring, split
 

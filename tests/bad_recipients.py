@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from handler.errors import RecipientProblem
-from handler.sealing import RECIPIENT_LIMIT
+from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
 from tests.function_under_test import RECIPIENT
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -126,7 +125,9 @@ BAD_RECIPIENTS = [
     BadRecipient("a word", "alice", _R.UNKNOWN),
     BadRecipient("an address", "github:alice", _R.UNKNOWN),
     BadRecipient("two age recipients on a line", f"{_GOOD_AGE} {_GOOD_AGE}", _R.BECH32),
-    BadRecipient("a public PEM line", "-----BEGIN PUBLIC KEY----- MIIB -----END PUBLIC KEY-----", _R.PEM_MALFORMED),
+    BadRecipient(
+        "a public PEM line", "-----BEGIN PUBLIC KEY----- MIIB -----END PUBLIC KEY-----", _R.PEM_MALFORMED
+    ),
     BadRecipient(
         "a public JWK, where escrow has none",
         '{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}',

@@ -1,7 +1,7 @@
 """One request, what goes wrong on its way, and what is left of it afterwards.
 
 The function's own side (store, audit log, sealing, answer) fails through what is handed to
-`handler.application.compose`; the cloud's side through the emulator's control port. A process that is
+`handler.composition.compose`; the cloud's side through the emulator's control port. A process that is
 killed is a fork of this one.
 """
 
@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from pydantic import SecretBytes
 
-from handler.application import Application, compose
 from handler.cloud.cvm import CreatedKeyPair, Cvm, KeyPairSummary
+from handler.cloud.sdk import Api, Failure
+from handler.composition import ChatNetwork, compose
 from handler.errors import StoreUnavailable
 from handler.invocation import Credentials, Deadline, Invocation
 from handler.policy import Policy
@@ -39,8 +40,9 @@ from tests.function_under_test import POLICY, REGION, REST, Answer, FunctionUnde
 from tests.store_servers import HAS_VALKEY, StoreServer, running_redis62, running_valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from handler.application import Application
     from handler.door import Door, Proof, Wish
     from handler.errors import KeyPairFunctionError
     from handler.http import Request, Response
@@ -288,11 +290,18 @@ class ScriptedDoor:
         return self.inner.refuse(error, request_id)
 
 
+class ImpatientApi(Api):
+    """Waits for no answer for longer than IMPATIENCE."""
+
+    def call(self, action: str, parameters: Mapping[str, object], seconds: float) -> dict[str, Any] | Failure:
+        del seconds
+        return super().call(action, parameters, IMPATIENCE)
+
+
 class ScriptedCvm(Cvm):
     """The real client of the API, interrupted before and after its calls as the script says."""
 
     script = Script(())
-    impatient = False
     emulator: EmulatorProcess
 
     def create_key_pair(self, name: str, project_id: int, tags: Any) -> CreatedKeyPair:  # noqa: ANN401  # as it is
@@ -317,20 +326,19 @@ class ScriptedCvm(Cvm):
     @contextmanager
     def _step(self, step: str) -> Iterator[None]:
         how = self.script.reach(step)
-        self.impatient = how is How.IMPATIENT
+        patient = self._api
+        if how is How.IMPATIENT:
+            self._api = ImpatientApi(**vars(patient))
         kill_if(how is How.KILL_BEFORE)
         try:
             yield
         finally:
-            self.impatient = False
+            self._api = patient
             if how is How.BIND:
                 pair = self.emulator.key_pairs()[-1]
                 self.emulator.control("POST", f"/key-pairs/{pair['KeyId']}/bind")
         kill_if(how is How.KILL_AFTER)
         raise_unexpected(how)
-
-    def _client(self, seconds: float) -> Any:  # noqa: ANN401  # as the base class
-        return super()._client(IMPATIENCE if self.impatient else seconds)
 
 
 @dataclass
@@ -530,6 +538,7 @@ class _Run:
             policy=world.policy,
             store=self._store,
             connect=connect,
+            chat=ChatNetwork(),
             clock=world.function.clock.clock(),
             audit_stream=lambda: ScriptedStream(self._audit, script),
         )

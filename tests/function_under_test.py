@@ -19,7 +19,7 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.common.sign import Sign
 
-from handler import application
+from handler import composition
 from handler.invocation import Clock, Invocation
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class FunctionUnderTest:
     settings: Mapping[str, str] = field(default_factory=dict)
     clock: TestClock = field(default_factory=TestClock)
     audit: io.StringIO = field(default_factory=io.StringIO)
-    chat: application.ChatNetwork | None = None
+    chat: composition.ChatNetwork | None = None
 
     def __post_init__(self) -> None:
         self.policy_file.write_text(json.dumps(self.policy), encoding="utf-8")
@@ -185,7 +185,7 @@ class FunctionUnderTest:
             "TENCENTCLOUD_SECRETKEY": self.emulator.secret_key,
             **self.settings,
         }
-        self.application = application.build(self.environ, self.clock.clock(), lambda: self.audit, self.chat)
+        self.application = composition.build(self.environ, self.clock.clock(), lambda: self.audit, self.chat)
 
     def call(self, event: object, context: object = None) -> Answer:
         """Answer one event, as `handler.index.main_handler` does."""

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from handler import application
+from handler import composition
 from handler.invocation import Clock, Invocation
 from tests.emulator_process import ROOT
 from tests.function_process import clean_environment
@@ -85,7 +85,7 @@ def main() -> None:
     environ, clock, audit = dict(os.environ), Clock(), io.StringIO()
     # What is logged is a defect of the function, and is shown.
     logging.basicConfig(level=logging.WARNING)
-    function = application.build(environ, clock, lambda: audit)
+    function = composition.build(environ, clock, lambda: audit)
     limit = int(environ.get("TIME_LIMIT_IN_MS", "15000"))
 
     def served(job: Job) -> list[dict[str, Any]]:

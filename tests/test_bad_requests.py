@@ -12,14 +12,15 @@ import json
 import logging
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyrage
 import pytest
 
-from handler.errors import RecipientProblem
 from handler.http import BODY_LIMIT
+from handler.recipient_problem import RecipientProblem
 from tests.bad_jwks import BAD_JWKS
 from tests.bad_pems import BAD_PEMS
 from tests.bad_pgp import bad_pgp
@@ -866,10 +867,12 @@ def test_bad_request(bad: Bad, quiet: FunctionUnderTest) -> None:
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not here; scripts/test installs it")
 def test_bad_pgp_keys(quiet: FunctionUnderTest) -> None:
-    """Made with gpg, and so not before they are needed."""
+    """Made with gpg, and so not before they are needed; by the true clock."""
+    quiet.clock.time = time.time()
     for bad in refused_recipients([([row.text], row, 0) for row in bad_pgp()]):
         test_bad_request(bad, quiet)
         quiet.forget_audit()
+    quiet.clock.time = NOON
 
 
 def assert_deliberate(answer: Answer) -> None:
@@ -1081,7 +1084,8 @@ def test_rest_answer(function: FunctionUnderTest) -> None:
             "format": "age",
             "recipients": recipients,
             "ciphertext": ciphertext,
-            "openWith": f"(umask 077 && age -d -i key.txt -o {name}.pem {name}.age)",
+            "openWith": f"(umask 077; [ ! -e {name}.pem ] || {{ echo {name}.pem exists >&2; exit 1; }}; "
+            f"age -d -i key.txt -o {name}.pem {name}.age || {{ rm -f {name}.pem; exit 1; }})",
         },
         "requestId": "request-1",
     }
@@ -1124,7 +1128,8 @@ def test_v3_answer(function: FunctionUnderTest) -> None:
         "Fingerprint": function.audit_lines()[1]["fingerprint"],
         "SealedWith": "age",
         "SealedTo": [WHOM, str(ESCROW.to_public())],
-        "OpenWith": f"(umask 077 && age -d -i key.txt -o {name}.pem {name}.age)",
+        "OpenWith": f"(umask 077; [ ! -e {name}.pem ] || {{ echo {name}.pem exists >&2; exit 1; }}; "
+        f"age -d -i key.txt -o {name}.pem {name}.age || {{ rm -f {name}.pem; exit 1; }})",
         "ExpiresAt": None,
         "RequestId": "request-1",
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.auth.bearer import BearerVerifier
+from handler.auth.bearer import LEEWAY, LONGEST_LIFE, BearerVerifier
 from handler.errors import Unauthenticated
 from handler.http import parse_event
 from handler.nonces import Nonces
@@ -110,6 +110,19 @@ def test_a_token_that_is_good_once(function: FunctionUnderTest) -> None:
     assert reason(function, ask(function, made, body)) == "bearer-expired"
 
 
+def test_it_makes_no_second_key_pair_however_long_it_lives(function: FunctionUnderTest) -> None:
+    """First sent as early as it is taken and again as late as it is, its key pair removed in between."""
+    body = function.rest_body()
+    made = once_token(iat=NOON + LEEWAY, exp=NOON + LEEWAY + LONGEST_LIFE)
+    first = ask(function, made, body)
+    assert_issued(function, first, "burner")
+    function.delete_key_pairs()
+    function.clock.time = NOON + LEEWAY + LONGEST_LIFE + LEEWAY - 1
+    assert ask(function, made, body).event == first.event
+    function.clock.time += 1
+    assert reason(function, ask(function, made, body)) == "bearer-expired"
+
+
 def test_a_jti_is_kept_until_after_its_token_has_expired() -> None:
     """By a store whose clock is fast, too."""
     clock, fast = TestClock(), TestClock(NOON + 29)
@@ -124,7 +137,7 @@ def test_a_jti_is_kept_until_after_its_token_has_expired() -> None:
     assert refused.value.reason == "nonce-used"
 
 
-@pytest.mark.parametrize("jti", [None, "", "j" * 256, "a\nb", "\ud800", "ä"])
+@pytest.mark.parametrize("jti", [None, "", "j" * 256, "a\nb", "a\x7f", "\ud800", "ä"])
 def test_a_jti_that_cannot_be_burned(function: FunctionUnderTest, jti: str | None) -> None:
     assert reason(function, ask(function, once_token(jti=jti))) == "bearer-jti"
 

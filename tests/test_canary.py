@@ -11,12 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from handler.cloud.sdk import Api
 from tests.fault_cases import MATRIX
 from tests.faults import Case, How, Matrix, Outcome, ScriptedCvm, Strike, Try, World, shared_matrix
 from tests.leaks import leaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from handler.cloud.cvm import CreatedKeyPair
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,8 +58,8 @@ def test_the_log_of_the_matrix_is_on(matrix: Matrix) -> None:
     assert b"RuntimeError in " in matrix.outcome(case, "memory").traces["log"]
 
 
-class Unpinned(ScriptedCvm):
-    """The client without the silencing of the SDK's loggers."""
+class UnpinnedApi(Api):
+    """Without the silencing of the SDK's loggers."""
 
     def _client(self, seconds: float) -> Any:  # noqa: ANN401  # as the base class
         client = super()._client(seconds)
@@ -65,6 +68,14 @@ class Unpinned(ScriptedCvm):
             logger.setLevel(logging.DEBUG)
             logger.propagate = True
         return client
+
+
+class Unpinned(ScriptedCvm):
+    """The client with that."""
+
+    def create_key_pair(self, name: str, project_id: int, tags: Any) -> CreatedKeyPair:  # noqa: ANN401  # as it is
+        self._api = UnpinnedApi(**vars(self._api))
+        return super().create_key_pair(name, project_id, tags)
 
 
 @pytest.fixture

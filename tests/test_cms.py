@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretBytes
 
-from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
+from handler.errors import RecipientRefused, SealingFailed
+from handler.recipient_problem import RecipientProblem
 from handler.sealing import Contents, Envelope
 from handler.sealing.cms import CmsEnvelope, Recipient
 from tests import bad_pems
@@ -44,6 +45,17 @@ def test_bad_recipients_are_refused(bad: BadRecipient) -> None:
         address([public(GOOD), bad.text])
     assert (caught.value.problem, caught.value.position) == (bad.problem, 1)
     assert caught.value.__cause__ is None
+
+
+def test_two_keys_under_one_name(tmp_path: Path) -> None:
+    """Whoever looks for the first one's certificate would find what is for the other key."""
+    first, second = (make_owner("P-256", tmp_path / f"{number}.pem") for number in range(2))
+    texts = [certificate(der_of(owner.text)) for owner in (first, second)]
+    for group in (texts, [texts[0], public(GOOD), texts[1]]):
+        with pytest.raises(RecipientRefused) as caught:
+            address(group)
+        assert (caught.value.problem, caught.value.position) == (RecipientProblem.CERTIFICATE_UNSUITABLE, 0)
+    assert len(address([texts[0], texts[0], first.text]).fingerprints) == 3
 
 
 COMPRESSED = bad_pems.ec_spki(bad_pems.point_of(ec.SECP256R1(), PublicFormat.CompressedPoint), P_256)
@@ -200,8 +212,9 @@ def test_rest_answer(kind: str, function: FunctionUnderTest, escrow: Owner, tmp_
             "format": "cms",
             "recipients": fingerprints,
             "ciphertext": ciphertext,
-            "openWith": f"(umask 077 && [ ! -e {name}.pem ] && {{ openssl cms -decrypt -inform PEM "
-            f"-in {name}.cms -inkey key.pem -out {name}.pem || {{ rm -f {name}.pem; false; }}; }})",
+            "openWith": f"(umask 077; [ ! -e {name}.pem ] || {{ echo {name}.pem exists >&2; exit 1; }}; "
+            f"openssl cms -decrypt -inform PEM -in {name}.cms -inkey key.pem -out {name}.pem "
+            f"|| {{ rm -f {name}.pem; exit 1; }})",
         },
         "requestId": "request-1",
     }

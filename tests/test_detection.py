@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,16 +15,18 @@ from jwcrypto.jwk import JWK
 from pysequoia import Tsk
 
 from handler import sealing
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RecipientProblem
 from handler.sealing.detection import detect
-from tests.function_under_test import ESCROW, NOON, POLICY, RECIPIENT, REST, V3, FunctionUnderTest, fresh_name
+from tests.function_under_test import ESCROW, POLICY, RECIPIENT, REST, V3, FunctionUnderTest, fresh_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.emulator_process import EmulatorProcess
 
+NOW = time.time()  # PGP keys are made by the true clock
 PROBLEM = RecipientProblem
 FORMAT = EnvelopeFormat
 
@@ -50,7 +53,7 @@ KINDS = {
 
 def problem(*recipients: str, **how: Any) -> tuple[RecipientProblem, int | None]:  # noqa: ANN401  # handed through
     with pytest.raises(RecipientRefused) as refused:
-        sealing.address(recipients, now=NOON, **how)
+        sealing.address(recipients, now=NOW, **how)
     return refused.value.problem, refused.value.position
 
 
@@ -60,12 +63,12 @@ def problem(*recipients: str, **how: Any) -> tuple[RecipientProblem, int | None]
 def test_each_kind_has_one_format(text: str, expected: EnvelopeFormat) -> None:
     assert detect(text.strip()) is expected
     for around in ("", "\n", " \r\n\t"):
-        assert sealing.address([around + text + around], now=NOON).format is expected
+        assert sealing.address([around + text + around], now=NOW).format is expected
     for stated in FORMAT:
         if stated is expected:
-            assert sealing.address([text], now=NOON, stated=stated).format is expected
+            assert sealing.address([text], now=NOW, stated=stated).format is expected
         else:
-            assert problem(text, stated=stated) == (PROBLEM.OTHER_FORMAT, 0)
+            assert problem(text, stated=stated) == (PROBLEM.OTHER_FORMAT, None)
 
 
 @pytest.mark.parametrize(
@@ -101,16 +104,16 @@ def test_one_envelope_has_one_format() -> None:
     assert problem(PEM_X25519, PEM_P256) == (PROBLEM.MIXED_FORMATS, 1)
     assert problem(PGP, AGE) == (PROBLEM.MIXED_FORMATS, 1)
     assert problem(AGE, "nonsense") == (PROBLEM.UNKNOWN, 1)
-    assert sealing.address([AGE, SSH], now=NOON).format is FORMAT.AGE
+    assert sealing.address([AGE, SSH], now=NOW).format is FORMAT.AGE
     assert problem() == (PROBLEM.MISSING, None)
 
 
 def test_escrow_of_the_same_format_is_added() -> None:
     spare = str(ESCROW.to_public())
-    envelope = sealing.address([AGE], now=NOON, escrow=[PEM_P256, spare, JWK_P256])
+    envelope = sealing.address([AGE], now=NOW, escrow=[PEM_P256, spare, JWK_P256])
     assert envelope.fingerprints == (AGE, spare)
-    assert sealing.address([AGE], now=NOON, escrow=[AGE]).fingerprints == (AGE,)
-    assert len(sealing.address([JWK_P256], now=NOON, escrow=[spare, PEM_X25519]).fingerprints) == 2
+    assert sealing.address([AGE], now=NOW, escrow=[AGE]).fingerprints == (AGE,)
+    assert len(sealing.address([JWK_P256], now=NOW, escrow=[spare, PEM_X25519]).fingerprints) == 2
     assert problem(AGE, escrow=[PEM_P256]) == (PROBLEM.WITHOUT_ESCROW, 0)
     assert problem(AGE, escrow=["nonsense"]) == (PROBLEM.UNKNOWN, 1)
     assert problem(AGE, escrow=[spare, "age1x"]) == (PROBLEM.BECH32, 2)
@@ -121,6 +124,7 @@ def test_a_request_may_state_the_format(door: str, emulator: EmulatorProcess, tm
     policy = copy.deepcopy(POLICY)
     del policy["escrow"]
     function = FunctionUnderTest(emulator, tmp_path / "policy.json", policy=policy)
+    function.clock.time = NOW
 
     def ask(recipient: str, stated: str) -> tuple[int, str | None]:
         names = (
@@ -128,7 +132,7 @@ def test_a_request_may_state_the_format(door: str, emulator: EmulatorProcess, tm
             if door == REST
             else ("KeyName", "Recipients", "EnvelopeFormat")
         )
-        body = {**dict(zip(names, (fresh_name(), [recipient], stated), strict=True))}
+        body: dict[str, object] = {**dict(zip(names, (fresh_name(), [recipient], stated), strict=True))}
         if door == V3:
             body["ProjectId"] = 0
         answer = function.call(function.signed(door, body))
@@ -144,6 +148,45 @@ def test_a_request_may_state_the_format(door: str, emulator: EmulatorProcess, tm
     for text, expected in KINDS.items():
         assert ask(text, expected.value) == ((201, None) if door == REST else (200, None))
     function.delete_key_pairs()
+
+
+def test_the_format_that_a_request_states_is_its_own_matter(function: FunctionUnderTest) -> None:
+    """Also where the recipients are registered ones: it is no fault of the policy."""
+    body = {"keyName": fresh_name(), "envelopeFormat": "cms"}
+    answer = function.call(function.signed(REST, body, caller="registered"))
+    assert (answer.status, answer.code) == (422, "recipient-refused")
+    assert answer.json["errors"][0]["field"] == "recipients"
+
+
+BLANKS = "\n" * 8_000 + " " * 8_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"-----BEGIN PUBLIC KEY-----{BLANKS}",
+        f"-----BEGIN CERTIFICATE-----{BLANKS}",
+        f"-----BEGIN PGP PUBLIC KEY BLOCK-----{BLANKS}",
+        f"ssh-rsa AAAA{' ' * 16_000}\n-----BEGIN X-----",
+        f"ssh-rsa AAAA{' ' * 16_000}é"[:-1] + "!",
+        "{" + BLANKS,
+    ],
+    ids=["public key", "certificate", "pgp", "ssh and a label", "ssh", "jwk"],
+)
+def test_blanks_take_no_time(text: str) -> None:
+    """Time by the square of their number would be minutes here, and is stopped."""
+    program = """
+import sys
+from handler import sealing
+from handler.errors import RecipientRefused
+text = sys.stdin.read()
+for _ in range(200):
+    try:
+        sealing.address([text], now=0.0)
+    except RecipientRefused as refused:
+        assert refused.problem.code != "recipient-too-long"
+"""
+    subprocess.run([sys.executable, "-c", program], input=text, text=True, check=True, timeout=120)
 
 
 HEAVY = {
@@ -176,7 +219,7 @@ import handler.index
 from handler import sealing
 heavy = {HEAVY!r}
 before = [name for name, module in heavy.items() if module in sys.modules]
-sealing.address([{text!r}], now={NOON})
+sealing.address([{text!r}], now={NOW})
 print(before, sorted(name for name, module in heavy.items() if module in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ import hmac
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -253,6 +254,8 @@ def test_environment_is_set_anew_for_each_call(function: FunctionProcess) -> Non
     }
     for _ in range(2):
         seen, at_load = request(function, "/environ").json()
+        assert seen.pop("KEYPAIR_PUBLIC_URL") == function.url
+        assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", seen.pop("KEYPAIR_SCF_ENDPOINT"))
         assert seen == {"PYTHONPATH": at_load["cwd"], **expected}
     assert not at_load["os.environ"].keys() & CREDENTIALS.keys()
     assert at_load["os.environ"]["KEYPAIR_REGION"] == "ap-beijing"

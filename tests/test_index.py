@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from handler import application, index
+from handler import composition, index
 from handler.invocation import DEFAULT_TIME_LIMIT, LONGEST, Invocation
 from tests.function_process import clean_environment
 from tests.function_under_test import REST, V3, Answer, FunctionUnderTest, TestClock
@@ -240,7 +240,7 @@ class Torn(io.StringIO):
 
 
 def with_audit(function: FunctionUnderTest, stream: TextIO) -> FunctionUnderTest:
-    function.application = application.build(function.environ, function.clock.clock(), lambda: stream)
+    function.application = composition.build(function.environ, function.clock.clock(), lambda: stream)
     return function
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.invocation import DEFAULT_TIME_LIMIT, LONGEST, Clock, Credentials, Deadline, Invocation
+from handler.invocation import DEFAULT_TIME_LIMIT, LONGEST, Clock, Credentials, Deadline, Function, Invocation
 from tests.emulator_process import running_emulator
 from tests.function_under_test import REST, V3, FunctionUnderTest, TestClock
 
@@ -37,10 +37,13 @@ def test_any_context_makes_an_invocation(context: object) -> None:
 
 
 class Context(dict[str, object]):
-    """SCF's context, of which every field but two is none of the function's business (583/9210)."""
+    """SCF's context, of which every other field is none of the function's business (583/9210)."""
 
     def get(self, key: str, default: object = None) -> object:
-        assert key in {"request_id", "time_limit_in_ms"}
+        assert key in {
+            "request_id", "time_limit_in_ms",
+            "function_name", "namespace", "function_version", "tencentcloud_region",
+        }  # fmt: skip
         return super().get(key, default)
 
     def __getitem__(self, key: str) -> object:
@@ -52,6 +55,20 @@ def test_nothing_else_in_the_context_is_touched() -> None:
     invocation = Invocation.begin(context, {}, TestClock().clock())
     assert (invocation.request_id, invocation.deadline.remaining()) == ("id-1", 3.0)
     assert "a secret" not in repr(invocation)
+
+
+def test_the_function_is_known_by_what_the_context_says() -> None:
+    context = {
+        "function_name": "keypair-function-prod",
+        "namespace": "default",
+        "function_version": "$LATEST",
+        "tencentcloud_region": "ap-guangzhou",
+    }
+    clock = TestClock().clock()
+    known = Function("keypair-function-prod", "default", "$LATEST", "ap-guangzhou")
+    assert Invocation.begin(context, {}, clock).function == known
+    nonsense = {"function_name": "a/b", "namespace": 7, "function_version": "x" * 65}
+    assert Invocation.begin(nonsense, {}, clock).function == Function("", "", "", "")
 
 
 def test_the_default_clock_is_the_true_time() -> None:

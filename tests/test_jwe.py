@@ -16,13 +16,14 @@ from joserfc.jwk import ECKey
 from jwcrypto import jwk
 from pydantic import SecretBytes
 
-from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
+from handler.errors import RecipientRefused, SealingFailed
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
 from handler.sealing.jwe import JweEnvelope, Recipient
 from tests.bad_jwks import BAD_JWKS, CURVES, base64url, key_set, p256, rsa
 from tests.jwe_owners import CONTENTS, KINDS, PEM, SAID, Owner, decode, make_owner, protected, sealed_to
-from tests.node_opener import NodeOpener
+from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def owners() -> dict[str, Owner]:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[NodeOpener]:
-    with NodeOpener() as opener:
+    with node_opener() as opener:
         yield opener
 
 
@@ -64,7 +65,7 @@ def test_the_envelope_to_one(kind: str, node: NodeOpener) -> None:
     assert header.pop("alg") == ("RSA-OAEP-256" if kind.startswith("RSA") else "ECDH-ES")
     assert set(header.pop("epk", {"kty", "crv", "x", "y"})) <= {"kty", "crv", "x", "y"}
     assert header == SAID
-    assert make_owner(kind[:4]).with_jwcrypto(envelope) is None
+    assert make_owner(kind).with_jwcrypto(envelope) is None
 
 
 @pytest.mark.parametrize("kinds", [KINDS[:1] * 2, ("P-256", "P-256"), ("RSA", "P-521", "X25519"), KINDS])
@@ -106,7 +107,7 @@ GOOD_JWKS = (
     GoodJwk("of latchset's jose", {"alg": "ECDH-ES", "key_ops": ["wrapKey"]}, {"alg": "ECDH-ES"}),
     GoodJwk("to derive bits", {"use": "enc", "key_ops": ["deriveBits", "deriveKey"]}, {"alg": "ECDH-ES"}),
     GoodJwk("with key wrapping", {"alg": "ECDH-ES+A256KW"}, {"alg": "ECDH-ES+A256KW"}),
-    GoodJwk("with a kid", {"kid": ' ~"\\' * 64}, {"alg": "ECDH-ES", "kid": ' ~"\\' * 64}),
+    GoodJwk("with a kid", {"kid": " ~'!" * 64}, {"alg": "ECDH-ES", "kid": " ~'!" * 64}),
     GoodJwk("with an empty kid", {"kid": ""}, {"alg": "ECDH-ES", "kid": ""}),
     GoodJwk(
         "with what points elsewhere",
@@ -152,7 +153,7 @@ def test_a_bad_jwk_is_refused(bad: BadRecipient, owners: dict[str, Owner]) -> No
 
 
 def test_what_the_library_refuses_is_no_error_of_its_own() -> None:
-    unfit = Recipient("", "RSA-OAEP-256", None, "key.jwk", ECKey.generate_key("P-256", private=False))
+    unfit = Recipient("", "RSA-OAEP-256", None, in_pem=False, key=ECKey.generate_key("P-256", private=False))
     with pytest.raises(RecipientRefused) as refused:
         JweEnvelope((unfit,)).try_seal()
     assert refused.value.problem is RecipientProblem.UNUSABLE
@@ -205,16 +206,16 @@ def test_2000_fresh_points_and_ephemeral_points() -> None:
 
 _OWNER = ec_owner("P-256", 3)
 _MEMBERS = json.loads(_OWNER.public)
-_values = st.recursive(
+_scalars = (
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
     | st.text()
-    | st.sampled_from(list(_MEMBERS.values())),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
+    | st.sampled_from(list(_MEMBERS.values()))
 )
+_lists = st.lists(_scalars, max_size=3)
+_values = _scalars | _lists | st.dictionaries(st.text(max_size=3), _scalars | _lists, max_size=3)
 _names = st.sampled_from(
     ["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "key_ops", "keys", "x5c", "d"]
 )

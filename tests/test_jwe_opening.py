@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretBytes
 
-from handler.errors import RecipientProblem
+from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
 from tests.bad_jwks import base64url
 from tests.function_under_test import ESCROW, POLICY, REST, V3, FunctionUnderTest
 from tests.jwe_owners import CONTENTS, PEM, Owner, decode, make_owner, sealed_to
-from tests.node_opener import NodeOpener
+from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[NodeOpener]:
-    with NodeOpener() as opener:
+    with node_opener() as opener:
         yield opener
 
 
@@ -46,8 +46,9 @@ def test_the_answer_of_rest(function: FunctionUnderTest, node: NodeOpener) -> No
     assert sealed == {
         "format": "jwe",
         "recipients": [owner.key.thumbprint()],
-        "openWith": f'(umask 077 && [ ! -e {name}.pem ] && {{ jose jwe dec -i "$(cat {name}.jwe)" '
-        f"-k key.jwk -O {name}.pem || {{ rm -f {name}.pem; false; }}; }})",
+        "openWith": f"(umask 077; [ ! -e {name}.pem ] || {{ echo {name}.pem exists >&2; exit 1; }}; "
+        f'jose jwe dec -i "$(cat {name}.jwe)" -k key.jwk -O {name}.pem '
+        f"|| {{ rm -f {name}.pem; exit 1; }})",
     }
     header = json.loads(decode(envelope.partition(".")[0]))
     assert header.pop("epk")["crv"] == "P-256"

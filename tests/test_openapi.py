@@ -12,7 +12,7 @@ import pytest
 from handler import errors
 from handler.api.fields import read
 from handler.api.rest import KeyPairRequest, problem
-from handler.application import OPENAPI
+from handler.composition import OPENAPI
 from handler.errors import InternalFault, MalformedRequest
 from handler.http import BODY_LIMIT
 from scripts import openapi
@@ -92,8 +92,8 @@ def test_an_example_is_a_request(name: str) -> None:
 
 
 def too_often(function: FunctionUnderTest) -> object:
-    for _ in range(RATE):
-        assert function.call(function.signed(REST, {})).status == 400
+    for number in range(RATE):
+        assert function.call(function.signed(REST, {"number": number})).status == 400
     return function.signed(REST, {})
 
 

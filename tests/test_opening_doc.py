@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ COMMANDS = re.findall(r"^```sh\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
 
 
 def command(containing: str) -> str:
+    found: str
     [found] = [text for text in COMMANDS if containing in text]
     return found
 
@@ -93,6 +95,7 @@ def test_the_agent_gets_the_key(
     identity, suffix, used = case
     policy = {name: value for name, value in POLICY.items() if name != "escrow"}
     function = FunctionUnderTest(emulator, tmp_path / "policy.json", policy=policy)
+    function.clock.time = time.time()  # PGP keys are made by the true clock
     recipient = identity(tmp_path)
     answer = function.call(function.signed(REST, function.rest_body(recipients=[recipient])))
     assert answer.status == 201, answer.body

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import SecretBytes
 from pysequoia import Cert
 
-from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
+from handler.errors import RecipientRefused, SealingFailed
+from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
 from handler.sealing.openpgp import OpenPgpEnvelope, Recipient, _attempt
 from tests.bad_pgp import bad_pgp, block, packet, rsa_block

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from handler.errors import RecipientProblem
 from handler.order import KeyPairOrder
 from handler.policy import Policy
+from handler.recipient_problem import RecipientProblem
 from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
 from tests.function_process import clean_environment
 from tests.function_under_test import ESCROW, MASTER, POLICY, RECIPIENT, REGISTERED, caller_secret
 
+KEYS = ", ".join(Policy.model_fields)
 EXAMPLE = Path(__file__).parents[1] / "policy.example.toml"
 GRANT = 'names = ["*"]\nregions = ["ap-guangzhou"]\n'
 MASTER_TEXT = "bWFzdGVyIHNlY3JldCBvZiB0b2RheSwgMzIgYnl0ZXM"
@@ -84,7 +85,7 @@ def test_the_example_can_be_used() -> None:
                 "FILE: callers.a.tc3: malformed; write true where the caller signs with TC3-HMAC-SHA256, "
                 "else false\n"
                 "FILE: callers.a.grants: malformed; write one or more [[callers.NAME.grants]] tables\n"
-                "FILE: rate: there is no such key; write one of escrow, failed_rate, issuers, web, keys_from, callers"
+                f"FILE: rate: there is no such key; write one of {KEYS}"
             ),
         ),
         (b"# \xff", "FILE: not UTF-8 text, at byte 2"),
@@ -186,7 +187,7 @@ def test_check(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         f"{faulty}: callers.a.grants: missing; write one or more [[callers.NAME.grants]] tables",
-        f"{faulty}: x: there is no such key; write one of escrow, failed_rate, issuers, web, keys_from, callers",
+        f"{faulty}: x: there is no such key; write one of {KEYS}",
     ]
 
 

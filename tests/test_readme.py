@@ -109,6 +109,12 @@ def test_tccli(home: Home) -> None:
     assert opens(home, json.loads(printed))
 
 
+def test_token(home: Home) -> None:
+    """The policy of these tests knows no issuer: the command runs, and its token is none."""
+    shown = home.run("bash", "-euc", f"TOKEN=e30.e30.e30; {block('Bearer $TOKEN')}").stdout
+    assert json.loads(shown)["code"] == "unauthenticated"
+
+
 def test_serve() -> None:
     [command] = block("scripts/serve --emulator").splitlines()
     with tempfile.TemporaryDirectory() as name:
@@ -155,6 +161,7 @@ def test_all_blocks_are_covered() -> None:
         "> web_1.age",
         "CommonClient(",
         "tccli",
+        "Bearer $TOKEN",
     ]
     assert sorted(text for language, text in BLOCKS if language != "") == sorted(
         block(text) for text in shown

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests import cms_owners, jwe_owners, pgp_owners
 from tests.function_under_test import POLICY, REST, FunctionUnderTest, fresh_name
-from tests.node_opener import NodeOpener
+from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def function(emulator: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[NodeOpener]:
-    with NodeOpener() as opener:
+    with node_opener() as opener:
         yield opener
 
 
@@ -72,7 +72,7 @@ def check(function: FunctionUnderTest, owners: list[Owner]) -> None:
 
 
 def by_age(identity: Path, envelope: str) -> bytes:
-    command = ["age", "--decrypt", "--identity", identity]
+    command: list[str | Path] = ["age", "--decrypt", "--identity", identity]
     return subprocess.run(command, input=envelope.encode(), check=True, capture_output=True).stdout
 
 
@@ -92,11 +92,7 @@ def test_age(function: FunctionUnderTest, node: NodeOpener, tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa"])
 def test_ssh(kind: str, function: FunctionUnderTest, tmp_path: Path) -> None:
     def owner(number: int) -> Owner:
-        key = (
-            ed25519.Ed25519PrivateKey.generate()
-            if kind == "ssh-ed25519"
-            else cms_owners.rsa_key(number)
-        )
+        key = ed25519.Ed25519PrivateKey.generate() if kind == "ssh-ed25519" else cms_owners.rsa_key(number)
         file = tmp_path / str(number)
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
         line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

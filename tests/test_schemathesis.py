@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings, strategies
 from requests.auth import AuthBase
 
-from handler.application import OPENAPI
+from handler.composition import OPENAPI
 from tests.emulator_process import running_emulator
 from tests.function_process import FunctionProcess, running_function
 from tests.function_under_test import (

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from pydantic import SecretBytes
 
 from handler import key_material, sealing
-from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
+from handler.errors import RecipientRefused, SealingFailed
 from handler.order import PrivateKeyFormat
-from handler.sealing import RECIPIENT_LIMIT, Contents, bech32
+from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
+from handler.sealing import Contents, Envelope, bech32
 from handler.sealing.age import AgeEnvelope, Recipient, _accepted
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def assert_silent(refusal: RecipientRefused) -> None:
         assert repr(link) == f"{type(link).__name__}({str(link)!r})"
 
 
-def envelope_to(text: str) -> AgeEnvelope | None:
+def envelope_to(text: str) -> Envelope | None:
     """Return nothing where the text is refused; any other error is a failure."""
     try:
         return address([text])
@@ -652,6 +653,16 @@ def test_the_command_leaves_nothing_where_it_fails(owners: dict[str, Owner], tmp
     (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
     assert run_in_home(envelope.open_with("ci_key"), tmp_path).returncode == 1
     assert not (tmp_path / "ci_key.pem").exists()
+
+
+def test_the_command_leaves_a_file_that_is_there(owners: dict[str, Owner], tmp_path: Path) -> None:
+    settle(owners["age"], "age", tmp_path)
+    envelope = address([owners["age"].public])
+    (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
+    (tmp_path / "ci_key.pem").write_text("another")
+    done = run_in_home(envelope.open_with("ci_key"), tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"ci_key.pem exists\n")
+    assert (tmp_path / "ci_key.pem").read_text() == "another"
 
 
 # ---------------------------------------------------------------- what pyrage may do

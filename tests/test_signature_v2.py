@@ -108,6 +108,7 @@ def refusal(event: Mapping[str, Any], *masters: bytes, now: float = NOON) -> str
         replace(GOOD, nonce="1"),
         replace(GOOD, nonce="9" * 20),
         replace(GOOD, path="/another/path"),
+        replace(GOOD, wanted={"a" * 64: "the longest name"}),
         replace(GOOD, wanted={}),
         replace(GOOD, wanted={"keyName": "=?%+ é\n\U0001f511", "a": ""}),
         replace(GOOD, wanted={f"recipients.{number}": "age1" for number in range(58)}),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handler.auth.caller_secrets import derive_secret
+from handler.auth.hosts import signed_hosts
 from handler.auth.tc3 import Tc3Proof, Tc3Verifier, sign
 from handler.errors import Unauthenticated
 from handler.http import Request
@@ -233,6 +234,11 @@ def test_what_stands_in_the_host_header_does_not_matter() -> None:
             name: value for name, value in {**request.headers, "host": host}.items() if value is not None
         }
         assert refusal(replace(request, headers=headers)) is None
+
+
+def test_only_a_port_at_the_end_is_left_out() -> None:
+    names = ["a.example:1", "a.example", "[2001:db8::1]:443", "[2001:db8::1]"]
+    assert signed_hosts(["a.example:1", "a.example", "[2001:db8::1]:443"]) == names
 
 
 def test_commas_without_a_space() -> None:

@@ -16,6 +16,7 @@ from handler import errors
 from handler.api.tencent_v2 import TencentV2Door
 from handler.door import Proof
 from handler.http import parse_event
+from handler.recipient_problem import RecipientProblem
 from tests.emulator_process import EmulatorProcess, running_emulator
 from tests.function_process import FunctionProcess, running_function
 from tests.function_under_test import (
@@ -204,7 +205,7 @@ def subclasses(of: type[errors.KeyPairFunctionError]) -> Iterator[type[errors.Ke
 ALL_ERRORS = [error for error in subclasses(errors.KeyPairFunctionError) if hasattr(error, "code")]
 ARGUMENTS: dict[type[errors.KeyPairFunctionError], tuple[Any, ...]] = {
     errors.MethodNotAllowed: (("GET",),),
-    errors.RecipientRefused: (errors.RecipientProblem.UNKNOWN,),
+    errors.RecipientRefused: (RecipientProblem.UNKNOWN,),
     errors.RateLimited: ("rate", 7),
     errors.Misconfigured: ("of the operator's only",),
     errors.SettingsInvalid: ("of the operator's only",),

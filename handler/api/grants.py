@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handler.door import Proof
+    from handler.grant import Grant
     from handler.http import Request, Response
-    from handler.policy import Grant, Policy
+    from handler.policy import Policy
 
 PATH = "/v1/grants"
 

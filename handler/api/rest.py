@@ -27,7 +27,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Tags,
     seconds,
 )
-from handler.sealing import RECIPIENT_LIMIT
+from handler.recipient_problem import RECIPIENT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

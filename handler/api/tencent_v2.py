@@ -147,7 +147,7 @@ class TencentV2Door:
             expires_in=None if wanted.expires_in is None else seconds(wanted.expires_in),
         )
         token = wanted.client_token
-        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token}")
+        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token.lower()}")
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return the legacy answer, with the sealed key in the place of the plain one."""

@@ -142,7 +142,7 @@ class TencentV3Door:
             expires_in=None if body.expires_in is None else seconds(body.expires_in),
         )
         token = body.client_token
-        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token}")
+        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token.lower()}")
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return CVM's answer, with the sealed key in the place of the plain one."""

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys
+from handler.claims import ANSWER_TTL
 from handler.door import Proof
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http import parse_json_object
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 
 LEEWAY = 30
 """Seconds by which an issuer's clock may be off, either way."""
-LONGEST_LIFE = 24 * 3600
-"""Seconds from iat to exp, at most: what lives longer is a password (ASVS 5.0, 13.2.1)."""
+LONGEST_LIFE = ANSWER_TTL - 4 * LEEWAY
+"""Seconds from iat to exp, at most: what lives longer is a password (ASVS 5.0, 13.2.1).
+
+Shorter than an answer is kept, the leeway at both ends included: as long as a token is taken, the request
+that it was burned for gets its answer and no second key pair.
+"""
 
 _TOKEN_LIMIT = 8 * 1024
 # Three parts: what is encrypted (RFC 7516) has five, and what is unsigned (RFC 7519 section 6) ends in a dot.

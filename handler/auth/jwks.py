@@ -19,8 +19,9 @@ from handler.errors import IssuerUnavailable, MalformedRequest, Unauthenticated
 from handler.http import parse_json_object
 
 if TYPE_CHECKING:
+    import socket
     import ssl
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from handler.invocation import Clock
 
@@ -158,19 +159,25 @@ class FetchedKeys:
 
 def fetch(url: str) -> tuple[Mapping[str, object], ...]:
     """Return the keys that `url` answers with; raise IssuerUnavailable within TIMEOUT seconds."""
+    import socket
     from http.client import HTTPException
 
     answers: list[tuple[int, bytes]] = []
+    sockets: list[socket.socket] = []
 
     def ask() -> None:
         # ValueError: an address that names no host, such as a..b
         with suppress(OSError, HTTPException, ValueError):
-            answers.append(_get(url))
+            answers.append(_get(url, sockets.append))
 
     # A socket's time-out is for each read, and for the resolution of a name there is none.
-    asking = threading.Thread(target=ask, daemon=True)
+    asking = threading.Thread(target=ask, daemon=True, name=url)
     asking.start()
     asking.join(TIMEOUT)
+    # Whoever answers a byte at a time would keep the thread for days.
+    for opened in sockets if asking.is_alive() else ():
+        with suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
     if not answers:
         raise IssuerUnavailable("issuer-no-answer")
     status, body = answers[0]
@@ -199,7 +206,7 @@ def trusted() -> ssl.SSLContext:
     return context
 
 
-def _get(url: str) -> tuple[int, bytes]:
+def _get(url: str, connected: Callable[[socket.socket], None]) -> tuple[int, bytes]:
     from http.client import HTTPConnection, HTTPSConnection
 
     address = urlsplit(url)
@@ -210,6 +217,8 @@ def _get(url: str) -> tuple[int, bytes]:
         connection = HTTPConnection(address.netloc, timeout=TIMEOUT)
     try:
         target = address._replace(scheme="", netloc="", fragment="").geturl()
+        connection.connect()
+        connected(connection.sock)
         connection.request("GET", target, headers={"Accept": "application/json"})
         answer = connection.getresponse()
         return answer.status, answer.read(_ANSWER_LIMIT + 1)

@@ -7,14 +7,12 @@ once: only an answer that says 'not executed' is followed by another call.
 
 from __future__ import annotations
 
-import json
-import logging
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretBytes, StringConstraints, ValidationError
 
+from handler.cloud.sdk import Api, Failure, request_id_of
 from handler.errors import (
     CloudBusy,
     CloudRefused,
@@ -33,8 +31,6 @@ from handler.order import ORDER_TAG
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import requests
-
     from handler.invocation import Credentials, Deadline
 
 ENDPOINT = "https://cvm.tencentcloudapi.com"
@@ -50,7 +46,6 @@ UNDO_RESERVE = 5.0
 ANSWER_RESERVE = 0.5
 """Seconds kept back from every other call, so that what came of it can be told."""
 
-_ANSWER_LIMIT = 1024 * 1024
 _PAGE = 100
 _BACK_OFF_FIRST = 0.2
 _BACK_OFF_LONGEST = 2.0
@@ -113,11 +108,6 @@ class KeyPairSummary:
     description: str
 
 
-def _request_id(value: object) -> str:
-    """Return a request id for the audit line, empty if it does not look like one."""
-    return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z-]{1,64}", value) else ""
-
-
 class _Wire(BaseModel):
     # A validation error must not quote the answer: it holds the private key.
     model_config = ConfigDict(hide_input_in_errors=True, extra="ignore")
@@ -132,7 +122,7 @@ class _KeyPair(_Wire):
 
 class _Created(_Wire):
     KeyPair: _KeyPair
-    RequestId: Annotated[str, BeforeValidator(_request_id)] = ""
+    RequestId: Annotated[str, BeforeValidator(request_id_of)] = ""
 
 
 class _Tag(_Wire):
@@ -157,24 +147,8 @@ class _KeyPairs(_Wire):
     KeyPairSet: list[_Listed]
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """Why a call gave no answer: the cloud's code, or what happened on the way.
-
-    The SDK's exceptions are not passed on: their text quotes bodies, and a body may hold a private key.
-    """
-
-    code: str
-    sent: bool = True
-    request_id: str = ""
-
-
 class Cvm:
-    """The CVM API in one region, for one invocation.
-
-    Every call has a connection of its own: a pooled one that the other side has closed meanwhile (SCF
-    freezes instances) would turn a create into a question.
-    """
+    """The CVM API in one region, for one invocation."""
 
     def __init__(
         self,
@@ -185,11 +159,9 @@ class Cvm:
         jitter: Callable[[], float],
         endpoint: str | None = None,
     ) -> None:
-        self._credentials = credentials
-        self._region = region
+        self._api = Api("cvm", VERSION, endpoint or ENDPOINT, region, credentials, deadline.clock)
         self._deadline = deadline
         self._jitter = jitter
-        self._protocol, _, self._host = (endpoint or ENDPOINT).partition("://")
 
     def create_key_pair(self, name: str, project_id: int, tags: Mapping[str, str]) -> CreatedKeyPair:
         """Create a key pair.
@@ -207,7 +179,7 @@ class Cvm:
             ],
         }
         answer = self._until_not_throttled("CreateKeyPair", parameters, reserve=UNDO_RESERVE)
-        if isinstance(answer, _Failure):
+        if isinstance(answer, Failure):
             raise _as_seen(_create_error(answer), answer)
         created = _parse(_Created, answer)
         # Without an id there is nothing to delete by: the name and the tags have to settle it.
@@ -229,8 +201,8 @@ class Cvm:
         while True:
             page = {"Filters": filters, "Offset": len(found), "Limit": _PAGE}
             answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=ANSWER_RESERVE)
-            if isinstance(answer, _Failure):
-                raise _as_seen(OutcomeUnknown("describe-" + _family(answer.code)), answer)
+            if isinstance(answer, Failure):
+                raise _as_seen(OutcomeUnknown("describe-" + answer.family), answer)
             listed = _parse(_KeyPairs, answer)
             if listed is None:
                 raise OutcomeUnknown("describe-undecodable")
@@ -245,11 +217,11 @@ class Cvm:
         """
         parameters = {"KeyIds": [key_id]}
         answer = self._until_not_throttled("DeleteKeyPairs", parameters, reserve=ANSWER_RESERVE)
-        if not isinstance(answer, _Failure) or answer.code == "InvalidKeyPairId.NotFound":
+        if not isinstance(answer, Failure) or answer.code == "InvalidKeyPairId.NotFound":
             return True
         if answer.code == "InvalidParameterValue.KeyPairNotSupported":
             return False
-        raise _as_seen(OutcomeUnknown("delete-" + _family(answer.code)), answer)
+        raise _as_seen(OutcomeUnknown("delete-" + answer.family), answer)
 
     def set_description(self, key_id: str, description: str) -> None:
         """Give a key pair a description (ModifyKeyPairAttribute, api/213/15696).
@@ -258,8 +230,8 @@ class Cvm:
         """
         parameters = {"KeyId": key_id, "Description": description}
         answer = self._until_not_throttled("ModifyKeyPairAttribute", parameters, reserve=UNDO_RESERVE)
-        if isinstance(answer, _Failure):
-            family = _family(answer.code)
+        if isinstance(answer, Failure):
+            family = answer.family
             error: type[ServiceFailed] = CloudRefused if family in _NOT_EXECUTED else CloudUnreachable
             if answer.code.startswith(_THROTTLED):
                 error = CloudBusy
@@ -267,11 +239,11 @@ class Cvm:
 
     def _until_not_throttled(
         self, action: str, parameters: Mapping[str, object], *, reserve: float
-    ) -> dict[str, Any] | _Failure:
+    ) -> dict[str, Any] | Failure:
         back_off = _BACK_OFF_FIRST
         while True:
             answer = self._call(action, parameters, reserve)
-            if not isinstance(answer, _Failure) or not answer.code.startswith(_THROTTLED):
+            if not isinstance(answer, Failure) or not answer.code.startswith(_THROTTLED):
                 return answer
             # The one answer that says 'not executed, come again'. Jitter keeps callers apart.
             pause = back_off * (0.5 + self._jitter() / 2)
@@ -282,111 +254,11 @@ class Cvm:
 
     def _call(
         self, action: str, parameters: Mapping[str, object], reserve: float
-    ) -> dict[str, Any] | _Failure:
+    ) -> dict[str, Any] | Failure:
         seconds = min(CALL_TIMEOUT, self._deadline.remaining() - reserve)
         if seconds < CALL_MINIMUM:
             raise OutOfTime
-        client = self._client(seconds)
-        answer = _send(client, action, parameters)
-        return answer if isinstance(answer, _Failure) else _unwrap(answer)
-
-    def _client(self, seconds: float) -> Any:  # noqa: ANN401  # the SDK has no types
-        # Imported here: a request that is refused never pays for it (0.1 s and 20 MB, the larger part of
-        # a cold start).
-        from tencentcloud.common.common_client import CommonClient
-        from tencentcloud.common.credential import Credential
-        from tencentcloud.common.profile.client_profile import ClientProfile
-        from tencentcloud.common.profile.http_profile import HttpProfile
-        from urllib3.util import Timeout
-
-        _silence_loggers()
-        # A number would be the time-out of the connect, and that of the answer's first byte once more.
-        timeout = Timeout(total=seconds)
-        http = HttpProfile(protocol=self._protocol, endpoint=self._host, reqTimeout=timeout)
-        # No retryer: StandardRetryer calls again after a success that followed a failure, and raises the
-        # stale error; either loses a key. No region breaker: it hides network errors.
-        profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)
-        # Built here from what SCF injected: the SDK's own providers do not know those names, and fall
-        # back to a metadata service without a time-out.
-        own = self._credentials
-        credential = Credential(own.secret_id, own.secret_key, own.token)
-        client = CommonClient("cvm", VERSION, credential, self._region, profile)
-        self._harden(client.request.conn._session, seconds)  # noqa: SLF001  # there is no public way
-        return client
-
-    def _harden(self, session: requests.Session, seconds: float) -> None:
-        # A redirect would carry the signed request, and bring the answer from, somewhere else.
-        session.max_redirects = 0
-        # Else a .netrc entry for the host would replace the Authorization header.
-        session.trust_env = False
-        until = self._deadline.clock.monotonic() + seconds
-
-        def read(response: requests.Response, *_: object, **__: object) -> None:
-            """Read the body here: the time-out of requests bounds one read, not all of them."""
-            body = b""
-            while True:
-                remaining = until - self._deadline.clock.monotonic()
-                if len(body) > _ANSWER_LIMIT or remaining <= 0:
-                    raise TimeoutError
-                connection = response.raw.connection
-                if connection is not None and connection.sock is not None:
-                    connection.sock.settimeout(remaining)
-                chunk = response.raw.read1(_ANSWER_LIMIT, decode_content=True)
-                if not chunk:
-                    break
-                body += chunk
-            response._content = body  # noqa: SLF001  # what `Response.content` returns
-
-        session.hooks["response"].append(read)
-
-
-def _silence_loggers() -> None:
-    # SECURITY BOUNDARY. At DEBUG, which is what SCF sets the root logger to, the SDK logs every answer
-    # whole, private key included, and every request with its token. Without these lines the key is in
-    # the function's log.
-    for name in ("tencentcloud_sdk_common", "urllib3"):
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.WARNING)
-        logger.propagate = False
-
-
-def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes | _Failure:  # noqa: ANN401  # as above
-    from tencentcloud.common.exception import TencentCloudSDKException
-
-    try:
-        body: bytes = client.call(action, dict(parameters))
-    except TencentCloudSDKException as error:
-        code, request_id = str(error.get_code()), _request_id(error.get_request_id())
-        return _Failure(code, sent=not _never_connected(error.__context__), request_id=request_id)
-    except Exception:  # noqa: BLE001  # reading the answer raises whatever requests, urllib3 and json raise
-        return _Failure("ClientReadError")
-    return body
-
-
-def _never_connected(cause: BaseException | None) -> bool:
-    """Tell whether the request was certainly not sent: no connection came about."""
-    import requests.exceptions
-    from urllib3.exceptions import MaxRetryError, NewConnectionError
-
-    if isinstance(cause, requests.exceptions.ConnectTimeout):
-        return True
-    reason = cause.args[0] if isinstance(cause, requests.exceptions.ConnectionError) and cause.args else None
-    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
-
-
-def _unwrap(body: bytes) -> dict[str, Any] | _Failure:
-    """Return `Response`, or the error in it.
-
-    The SDK looks for errors only where the Content-Type is exactly the one it expects.
-    """
-    try:
-        response: dict[str, Any] = json.loads(body)["Response"]
-        error = response.get("Error")
-        if error is None:
-            return response
-        return _Failure(str(error["Code"]), request_id=_request_id(response.get("RequestId")))
-    except Exception:  # noqa: BLE001  # whatever the shape: undecodable, and the exception quotes the answer
-        return _Failure("ClientDecodeError")
+        return self._api.call(action, parameters, seconds)
 
 
 _Model = TypeVar("_Model", bound=_Wire)
@@ -399,24 +271,18 @@ def _parse(model: type[_Model], response: Mapping[str, Any]) -> _Model | None:
         return None
 
 
-def _create_error(failure: _Failure) -> KeyPairFunctionError:
+def _create_error(failure: Failure) -> KeyPairFunctionError:
     if not failure.sent:
         return CloudUnreachable()
     if failure.code.startswith(_THROTTLED):
         return CloudBusy()
     if failure.code in _CREATE_REFUSALS:
         return _CREATE_REFUSALS[failure.code]()
-    if _family(failure.code) in _NOT_EXECUTED:
-        return CloudRefused("cloud-" + _family(failure.code))
-    return OutcomeUnknown("create-" + _family(failure.code))
+    if failure.family in _NOT_EXECUTED:
+        return CloudRefused("cloud-" + failure.family)
+    return OutcomeUnknown("create-" + failure.family)
 
 
-def _family(code: str) -> str:
-    family = code.partition(".")[0]
-    # What an endpoint sends as a code ends up in the audit line as a reason.
-    return family if re.fullmatch(r"[A-Za-z]{1,64}", family) else "unreadable"
-
-
-def _as_seen(error: KeyPairFunctionError, failure: _Failure) -> KeyPairFunctionError:
+def _as_seen(error: KeyPairFunctionError, failure: Failure) -> KeyPairFunctionError:
     error.upstream_request_id = failure.request_id
     return error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
 from handler.sealing.detection import detect
 from handler.sealing.envelope import Contents, Envelope, parse_each
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["Contents", "Envelope", "address"]
-
-RECIPIENT_LIMIT = 16 * 1024
-"""Characters of one recipient."""
 
 # Looked for before anything else, so that no parser, error or log ever handles a private key.
 _PRIVATE = re.compile(
@@ -59,7 +57,8 @@ def address(
     formats = parse_each(texts, detect)
     chosen, count = formats[0], len(recipients)
     if stated not in (None, chosen):
-        raise RecipientRefused(RecipientProblem.OTHER_FORMAT, 0)
+        # Without a position: it is the request that is at fault, even if the recipients are registered ones.
+        raise RecipientRefused(RecipientProblem.OTHER_FORMAT)
     for position, found in enumerate(formats[:count]):
         if found is not chosen:
             raise RecipientRefused(RecipientProblem.MIXED_FORMATS, position)

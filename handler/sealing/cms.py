@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ObjectIdentifier
 
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RecipientProblem
 from handler.sealing import cms_asn1 as syntax
 from handler.sealing.envelope import Contents, Envelope, parse_each
 from handler.sealing.public_keys import vet_rsa
@@ -36,7 +37,7 @@ PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 # RFC 7468; \s, as some ways of passing a PEM text turn its line ends into spaces.
 _PEM = re.compile(
-    r"-----BEGIN (?P<label>CERTIFICATE|PUBLIC KEY)-----\s+(?P<base64>[A-Za-z0-9+/=\s]+)"
+    r"-----BEGIN (?P<label>CERTIFICATE|PUBLIC KEY)-----\s(?P<base64>[A-Za-z0-9+/=\s]+)"
     r"-----END (?P=label)-----"
 )
 
@@ -149,12 +150,12 @@ def _key_usage(to_be_signed: syntax.TbsCertificate) -> asn1.BitString | None:
     if len(values) != len(extensions) or to_be_signed.version not in (_V3_ONLY if extensions else _VERSIONS):
         raise ValueError("extensions or version")
     if any(extension.critical and extension.extn_id not in _UNDERSTOOD for extension in extensions):
-        raise RecipientRefused(RecipientProblem.UNUSABLE)
+        raise RecipientRefused(RecipientProblem.CERTIFICATE_UNSUITABLE)
     return asn1.decode_der(asn1.BitString, values[_KEY_USAGE]) if _KEY_USAGE in values else None
 
 
 def _require_openable(issuer: syntax.Name) -> None:
-    """Raise ValueError for a name that OpenSSL may not read.
+    """Raise RecipientRefused for a name that OpenSSL may not read, ValueError for one that is malformed.
 
     A security boundary: the name stands in the envelope, and with one that cannot be read nobody could open
     it, those of escrow neither.
@@ -165,7 +166,8 @@ def _require_openable(issuer: syntax.Name) -> None:
             if tag == _UTF8_STRING:
                 bytes(attribute.value.data).decode("utf-8")
             elif tag not in _BYTE_STRINGS:
-                raise ValueError("not a string, or of a kind that RFC 5280 section 4.1.2.4 gave up")
+                # Not a string, or of a kind that RFC 5280 section 4.1.2.4 gave up.
+                raise RecipientRefused(RecipientProblem.CERTIFICATE_UNSUITABLE)
 
 
 def _public_key(info: syntax.SubjectPublicKeyInfo, malformed: RecipientProblem) -> PublicKey:
@@ -231,21 +233,24 @@ class CmsEnvelope(Envelope):
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> CmsEnvelope:
         """Return an envelope for certificates and public keys in PEM: RSA, P-256, P-384 and P-521."""
-        return cls(parse_each(texts, lambda text: parse_recipient(text, now)))
+        recipients = parse_each(texts, lambda text: parse_recipient(text, now))
+        # Somebody can make a certificate with the issuer and the serial number of another one. Whoever looks
+        # for his own by these would try to open what is sealed to the other key.
+        first: dict[bytes, int] = {}
+        for position, recipient in enumerate(recipients):
+            other = first.setdefault(asn1.encode_der(recipient.identifier), position)
+            if recipients[other].key != recipient.key:
+                raise RecipientRefused(RecipientProblem.CERTIFICATE_UNSUITABLE, other)
+        return cls(recipients)
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """As `Recipient` describes them: AA:BB:… of certificates, SHA256:… of bare keys."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
-    def open_with(self, key_name: str) -> str:
-        """Return a command of OpenSSL 3.0 or later; the suffix is `cms`."""
-        # umask 077: ssh refuses a private key that others can read. rm: openssl writes what it decrypts
-        # before it knows whether somebody has tampered with it. `! -e`: a key pair named `key` has the file
-        # name of the identity.
-        opened = f"{key_name}.pem"
-        decrypt = f"openssl cms -decrypt -inform PEM -in {key_name}.cms -inkey key.pem -out {opened}"
-        return f"(umask 077 && [ ! -e {opened} ] && {{ {decrypt} || {{ rm -f {opened}; false; }}; }})"
+    def _opener(self, key_name: str) -> str:
+        # Of OpenSSL 3.0 or later.
+        return f"openssl cms -decrypt -inform PEM -in {key_name}.cms -inkey key.pem -out {key_name}.pem"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
         del contents  # of an attribute openssl would show nothing

@@ -10,15 +10,17 @@ import base64
 import binascii
 import re
 
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RecipientProblem
 
 # RFC 8410 section 4: the SubjectPublicKeyInfo of X25519 up to the key. OpenSSL's CMS cannot use such a key.
 _X25519_SPKI = bytes.fromhex("302a300506032b656e032100")
 
 # OpenSSH's names of key types end at a space; also those that are refused are SSH keys.
 _SSH = re.compile(r"(?:sk-)?(?:ssh|ecdsa|webauthn-sk-ecdsa)-[a-z0-9@.-]+[ \t]", re.IGNORECASE)
-_PEM = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----\s+(?P<content>[A-Za-z0-9+/=\s]*)-----END ")
+# One `\s` and no `\s+`: two runs of the same characters side by side take time by the square of their length.
+_PEM = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----\s(?P<content>[A-Za-z0-9+/=\s]*)-----END ")
 _PEM_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 
 
@@ -27,10 +29,11 @@ def detect(text: str) -> EnvelopeFormat:
     if text.startswith("{"):
         return EnvelopeFormat.JWE
     labels = _PEM_BEGIN.findall(text)
+    line = text.lower().startswith("age1") or _SSH.match(text)
     # Only PEM and JSON have lines.
-    if len(labels) > 1 or (not labels and ("\n" in text or "\r" in text)):
+    if len(labels) > 1 or ((line or not labels) and ("\n" in text or "\r" in text)):
         raise RecipientRefused(RecipientProblem.SEVERAL)
-    if text.lower().startswith("age1") or _SSH.match(text):
+    if line:
         return EnvelopeFormat.AGE
     if not labels:
         raise RecipientRefused(RecipientProblem.UNKNOWN)

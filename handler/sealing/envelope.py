@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from handler.errors import RecipientProblem, RecipientRefused, SealingFailed
+from handler.errors import RecipientRefused, SealingFailed
+from handler.recipient_problem import RecipientProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,11 +65,23 @@ class Envelope(ABC):
         """What the owner of each recipient can compare, in their order."""
 
     @abstractmethod
+    def _opener(self, key_name: str) -> str:
+        """Return a command that opens `KEYNAME.SUFFIX` for the first recipient and writes `KEYNAME.pem`."""
+
     def open_with(self, key_name: str) -> str:
         """Return the command by which the first recipient opens the envelope, saved as `KEYNAME.SUFFIX`.
 
-        It writes `KEYNAME.pem`, which only its owner can read, and leaves nothing there if it fails.
+        It writes `KEYNAME.pem`, which only its owner can read, and leaves nothing there if it fails. A file
+        that is there already stays as it is: others may be able to read it, and a key pair may have the
+        name of the identity.
         """
+        opened = f"{key_name}.pem"
+        # umask 077: ssh refuses a private key that others can read. rm: most of these programs write what
+        # they decrypt before they know whether somebody has changed it.
+        return (
+            f"(umask 077; [ ! -e {opened} ] || {{ echo {opened} exists >&2; exit 1; }}; "
+            f"{self._opener(key_name)} || {{ rm -f {opened}; exit 1; }})"
+        )
 
     @abstractmethod
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:

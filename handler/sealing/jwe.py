@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwe
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RecipientProblem
 from handler.sealing.envelope import Contents, Envelope, parse_each
 from handler.sealing.public_keys import X25519_LENGTH, vet_rsa, vet_x25519
 
@@ -34,7 +35,8 @@ _CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521
 
 # RFC 7517 section 4.3, of public keys. WebCrypto writes an empty list for those that it derives keys with.
 _SEALING_OPERATIONS = frozenset({"encrypt", "wrapKey", "deriveKey", "deriveBits"})
-_KID = re.compile(r"[\x20-\x7e]{0,256}")
+# Without `"` and `\\`, whose escapes may make a header too long for those who open it.
+_KID = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{0,256}")
 
 # A member's name may be escaped, letter by letter (RFC 8259 section 7).
 _ESCAPED_LETTER = re.compile(r"\\u00(6[0-9a-f]|7[0-9a])", re.IGNORECASE)
@@ -54,13 +56,13 @@ class Recipient:
     """A vetted public key, and the algorithm (`alg`, RFC 7518 section 4.1) to use it with.
 
     `thumbprint` is what its owner can compare (RFC 7638, SHA-256), `kid` the owner's own name for the key.
-    `identity` is where its private half usually lies.
+    `in_pem` tells that the owner has it in PEM, and not as a JWK.
     """
 
     thumbprint: str
     algorithm: str
     kid: str | None
-    identity: str
+    in_pem: bool
     key: _Key = field(repr=False)
 
     def header(self) -> dict[str, str]:
@@ -75,7 +77,7 @@ def parse_recipient(text: str, *, alone: bool) -> Recipient:
     """
     if not text.startswith("{"):
         key = _x25519(_pem_point(text))
-        return Recipient(key.thumbprint(), _algorithms("OKP", alone=alone)[0], None, "key.pem", key)
+        return Recipient(key.thumbprint(), _algorithms("OKP", alone=alone)[0], None, in_pem=True, key=key)
     # Before the text is parsed: no private key gets further, wherever in it and however it is written.
     if _PRIVATE.search(_ESCAPED_LETTER.sub(lambda escape: chr(int(escape[1], 16)), text)):
         raise RecipientRefused(RecipientProblem.PRIVATE)
@@ -125,7 +127,7 @@ def _only_usable(keys: object, *, alone: bool) -> _Members:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
     # RFC 7517 section 5: a set may hold keys for other purposes, and of types to come.
-    usable = [key for key in keys if _unfit(key, alone=alone) is None]
+    usable = [key for key in keys if _is_usable(key, alone=alone)]
     if not usable:
         raise RecipientRefused(RecipientProblem.JWK_USE)
     if len(usable) > 1:
@@ -166,6 +168,13 @@ def _unfit(jwk: _Members, *, alone: bool) -> RecipientProblem | None:
     return None
 
 
+def _is_usable(jwk: _Members, *, alone: bool) -> bool:
+    try:
+        return _unfit(jwk, alone=alone) is None
+    except RecipientRefused:
+        return False
+
+
 def _operations(jwk: _Members) -> set[str]:
     operations = jwk.get("key_ops", [])
     if not isinstance(operations, list) or not all(isinstance(name, str) for name in operations):
@@ -185,7 +194,7 @@ def _recipient(jwk: _Members, *, alone: bool) -> Recipient:
     key_type = _string(jwk, "kty")
     algorithm = _string(jwk, "alg") if "alg" in jwk else _algorithms(key_type, alone=alone)[0]
     key = _key(jwk, key_type)
-    return Recipient(key.thumbprint(), algorithm, kid, "key.jwk", key)
+    return Recipient(key.thumbprint(), algorithm, kid, in_pem=False, key=key)
 
 
 def _key(jwk: _Members, key_type: str) -> _Key:
@@ -267,26 +276,19 @@ class JweEnvelope(Envelope):
         """The SHA-256 thumbprints of RFC 7638, in base64url."""
         return tuple(recipient.thumbprint for recipient in self.recipients)
 
-    def open_with(self, key_name: str) -> str:
-        """Return a command of latchset's jose or of Python with jwcrypto; the suffix is `jwe`."""
+    def _opener(self, key_name: str) -> str:
         first = self.recipients[0]
         if isinstance(first.key, ECKey):
-            # `$(cat …)` takes off a last newline, which jose would count in. It writes as it decrypts, before
-            # it has checked the tag.
-            opened = f"{key_name}.pem"
-            decrypt = f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {opened}'
-            return f"(umask 077 && [ ! -e {opened} ] && {{ {decrypt} || {{ rm -f {opened}; false; }}; }})"
-        # jose knows no X25519, and no RSA-OAEP-256 where it is built with OpenSSL 3. "xb" takes no file that
-        # is there, as `! -e` does not: a key pair may have the name of the identity.
+            # `$(cat …)` takes off a last newline, which latchset's jose would count in.
+            return f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {key_name}.pem'
+        # jose knows no X25519, and no RSA-OAEP-256 where it is built with OpenSSL 3.
         load = (
-            'from_pem(P("key.pem").read_bytes())'
-            if first.identity == "key.pem"
-            else 'from_json(P("key.jwk").read_text())'
+            'from_pem(P("key.pem").read_bytes())' if first.in_pem else 'from_json(P("key.jwk").read_text())'
         )
         return (
-            "(umask 077 && python3 -c 'from pathlib import Path as P; from jwcrypto import jwe, jwk; "
+            "python3 -c 'from pathlib import Path as P; from jwcrypto import jwe, jwk; "
             f'e = jwe.JWE(); e.deserialize(P("{key_name}.jwe").read_text().strip(), jwk.JWK.{load}); '
-            f'P("{key_name}.pem").open("xb").write(e.payload)\')'
+            f'P("{key_name}.pem").write_bytes(e.payload)\''
         )
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:

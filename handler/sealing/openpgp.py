@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 from pysequoia import Cert, encrypt
 from pysequoia.packet import Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
 
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
+from handler.invocation import LONGEST
 from handler.order import EnvelopeFormat
+from handler.recipient_problem import RecipientProblem
 from handler.sealing.envelope import Contents, Envelope, parse_each
-from handler.sealing.public_keys import vet_rsa
+from handler.sealing.public_keys import X25519_LENGTH, require_full_order, vet_rsa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,11 @@ _BLOCK = re.compile(
 # Versions of packets, RFC 9580 sections 5.1.1, 5.13.1, 5.5.2.2 and 5.5.2.3.
 _PKESK_WITH_KEY_ID = 3
 _SEIPD_WITHOUT_AEAD = 1
+_ECDH, _X25519 = 18, 25
+"""RFC 9580 section 9.1."""
+_CURVE25519 = bytes.fromhex("0a 2b060104019755010501")
+"""RFC 9580 section 9.2: the identifier of the curve, after its length."""
+_WHILE_ISSUING = timedelta(seconds=2 * LONGEST)
 _KEY_OF_RFC_4880 = 4
 _KEY_OF_RFC_9580 = 6
 
@@ -74,7 +81,9 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
         if any(_is_named(packet, body) for body in named):
             _vet_expiry(packet, packets[position + 1 :], moment)
             _vet_rsa(packet)
+            _vet_point(packet)
             for_gpg &= packet.body[0] == _KEY_OF_RFC_4880 and packet.key_algorithm in _KNOWN_TO_GPG
+    _vet_signatures(packets, moment)
     return Recipient(certificate.fingerprint.upper(), for_gpg, certificate)
 
 
@@ -124,6 +133,34 @@ def _vet_expiry(subkey: Packet, following: Sequence[Packet], moment: datetime) -
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
 
 
+def _vet_signatures(packets: Sequence[Packet], moment: datetime) -> None:
+    """Refuse a certificate that the library may judge otherwise while a key pair is being made for it.
+
+    It looks at the certificate anew each time, by its own clock: what a signature grants or takes away from
+    some second on would show when it is too late.
+    """
+    for packet in packets:
+        if packet.tag == Tag.Signature:
+            created = _attempt(lambda signature: signature.signature_created, packet)
+            if created and created > moment:
+                raise RecipientRefused(RecipientProblem.PGP_USE)
+            ends = _attempt(lambda signature: signature.signature_expiration_time, packet)
+            if ends and ends <= moment + _WHILE_ISSUING:
+                raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
+
+
+def _vet_point(packet: Packet) -> None:
+    """Refuse points of Curve25519 that the library takes, and with which anybody opens the message."""
+    # RFC 9580 section 5.5.2: as for RSA.
+    material = packet.body[10 if packet.body[0] == _KEY_OF_RFC_9580 else 6 :]
+    algorithm = packet.body[5]
+    if algorithm == _ECDH and material.startswith(_CURVE25519):
+        # RFC 9580 sections 5.5.5.6 and 11.2: the curve, then a number of 263 bits: 0x40 and the point.
+        require_full_order(material[len(_CURVE25519) + 3 :][:X25519_LENGTH])
+    elif algorithm == _X25519:
+        require_full_order(material[:X25519_LENGTH])
+
+
 def _binding(signature: Packet) -> tuple[datetime, timedelta | None] | None:
     """Return when a subkey was bound, and for how long since it was made."""
     if signature.signature_type != SignatureType.SubkeyBinding or signature.signature_created is None:
@@ -169,17 +206,11 @@ class OpenPgpEnvelope(Envelope):
         """The fingerprints as gpg prints them: 40 upper-case hexadecimal digits, 64 of a version 6 key."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
-    def open_with(self, key_name: str) -> str:
-        """Return a command of gpg, or of sq where gpg could not read the envelope; the suffix is `asc`."""
+    def _opener(self, key_name: str) -> str:
+        # gpg knows neither version 6 keys nor SEIPD version 2.
         if not self.recipients[0].for_gpg:
-            return f"(umask 077 && sq decrypt --output {key_name}.pem {key_name}.asc)"
-        # umask 077: ssh refuses a private key that others can read. gpg writes before it finds the message
-        # changed, and a key that is there already must outlive the failure.
-        part = f"{key_name}.pem.part"
-        return (
-            f"(umask 077 && rm -f {part} && gpg --output {part} --decrypt {key_name}.asc"
-            f" && mv {part} {key_name}.pem || (rm -f {part}; exit 1))"
-        )
+            return f"sq decrypt --output {key_name}.pem {key_name}.asc"
+        return f"gpg --output {key_name}.pem --decrypt {key_name}.asc"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
         del contents  # the library writes none of it

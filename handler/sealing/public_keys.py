@@ -6,7 +6,8 @@ import functools
 import math
 from typing import TYPE_CHECKING
 
-from handler.errors import RecipientProblem, RecipientRefused
+from handler.errors import RecipientRefused
+from handler.recipient_problem import RecipientProblem
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.cvm_emulator.signature import Credential
 from scripts.function_url.code_root import CodeUnusable, source_code, unpacked
 from scripts.function_url.emulator import Emulator, running_emulator
 from scripts.function_url.environment import (
@@ -21,6 +23,7 @@ from scripts.function_url.environment import (
 )
 from scripts.function_url.front import FunctionUrl
 from scripts.function_url.instance import Instance, Logs
+from scripts.function_url.invocations import Invocations
 from scripts.info_file import NotStarted, write_info
 from scripts.policy_file import PolicyUnusable, compile_policy
 
@@ -83,11 +86,13 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     url = f"http://127.0.0.1:{front.server_port}"
     configuration = _configuration(options, folder, emulator, front.server_port)
     credentials = emulator.credentials() if emulator else credentials_of(os.environ)
+    invocations = _invocations(configuration, credentials, url)
     logs = Logs(stdout=folder / "function.stdout", stderr=folder / "function.stderr")
     secret_key = _caller_secret(configuration)
     info: dict[str, object] = {
         "url": url,
         "cvmEndpoint": configuration.get("KEYPAIR_CVM_ENDPOINT"),
+        "scfEndpoint": configuration.get("KEYPAIR_SCF_ENDPOINT"),
         "controlUrl": emulator.control_url if emulator else None,
         "secretId": _CALLER if secret_key else None,
         "secretKey": secret_key,
@@ -100,14 +105,21 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
         if options.info:
             write_info(options.info, {**info, "instancePid": instance_pid})
 
-    instance = Instance(
-        code,
-        function_environment(configuration, credentials, code.root),
-        logs,
-        time_limit=options.timeout,
-        on_start=publish,
-    )
+    environment = function_environment(configuration, credentials, code.root)
+
+    def instance_of(on_start: Callable[[int | None], None]) -> Instance:
+        return Instance(code, environment, logs, time_limit=options.timeout, on_start=on_start)
+
+    instance = instance_of(publish)
     cleanup.callback(instance.stop)
+    if invocations:
+        worker = instance
+        if configuration.get("KEYPAIR_STORE", "memory:") != "memory:":
+            # Of its own, as on SCF, where an event does not keep requests waiting. With a store in memory
+            # it would know nothing of what the other one remembers.
+            worker = instance_of(lambda _pid: None)
+            cleanup.callback(worker.stop)
+        cleanup.enter_context(invocations.serving(worker))
     if options.info:
         cleanup.callback(options.info.unlink, missing_ok=True)
     if failed := instance.start():
@@ -119,6 +131,19 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     print(f"function's log {logs.stdout}")
     print("Ctrl-C stops it.", flush=True)
     front.serve(instance)
+
+
+def _invocations(configuration: dict[str, str], credentials: dict[str, str], url: str) -> Invocations | None:
+    """Give the function a place to send events to itself, unless it is told another or cannot sign."""
+    secret_id = credentials.get("TENCENTCLOUD_SECRETID")
+    if "KEYPAIR_SCF_ENDPOINT" in configuration or not secret_id:
+        return None
+    secret_key = credentials.get("TENCENTCLOUD_SECRETKEY", "")
+    token = credentials.get("TENCENTCLOUD_SESSIONTOKEN", "")
+    invocations = Invocations(Credential(secret_id, secret_key, token))
+    configuration["KEYPAIR_SCF_ENDPOINT"] = invocations.url
+    configuration.setdefault("KEYPAIR_PUBLIC_URL", url)
+    return invocations
 
 
 def _configuration(options: _Options, folder: Path, emulator: Emulator | None, port: int) -> dict[str, str]:
@@ -141,10 +166,10 @@ def _caller_secret(configuration: dict[str, str]) -> str | None:
     if master is None:
         return None
     # Here and not above: without callers that sign, nothing of the function's own code is needed.
-    from handler.auth.tc3 import derive_secret
+    from handler.auth.caller_secrets import derive_secret
 
     try:
-        return derive_secret(base64.urlsafe_b64decode(master + "=" * (-len(master) % 4)), _CALLER)
+        return derive_secret(base64.urlsafe_b64decode(master + "=" * (-len(master) % 4)), "tc3", _CALLER)
     except ValueError:
         return None  # to refuse it is for the function itself
 

@@ -22,7 +22,7 @@ def lay_out(root: Path, tree: Path, *, policy: Path, requirements: Path, python3
     Raises PackagingError, PolicyUnusable.
     """
     _copy_handler(root / "handler", tree)
-    compile_policy(policy, tree / "handler" / "policy.json")
+    compile_policy(policy, tree / "handler" / "policy.json", with_openpgp=requirements.stem == "openpgp")
     install_dependencies(requirements, tree)
     if python310:
         compile_modules(tree, python310)

@@ -1,0 +1,1 @@
+"""Doors for chat bots: one module a platform, and what they share."""

@@ -1,0 +1,191 @@
+"""DingTalk: a robot of the company's own, which receives messages over HTTP.
+
+https://open.dingtalk.com/document/orgapp/receive-message and
+https://open.dingtalk.com/document/orgapp/robot-reply-and-send-messages
+
+SECURITY BOUNDARY: DingTalk signs the time, and nothing else: neither the body nor who wrote it. Whoever gets
+hold of the two headers of one request could say anything in anybody's name. What is left of that here:
+
+- one pair of headers is good for one body, for five minutes (DingTalk says an hour);
+- no recipient is taken from the text (`vouched=False`): a key pair is sealed to those whom the policy has
+  registered for its caller, so that a forger gets ciphertext of somebody else's at most;
+- answers go to DingTalk and nowhere else;
+- without KEYPAIR_DINGTALK_APP_SECRET there is no such door.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+from handler.chat import words
+from handler.chat.platform import Locale, Message
+from handler.errors import MalformedRequest, PlatformUnavailable, Unauthenticated
+from handler.http import json_response, parse_json_object, require_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.chat.outgoing import Outgoing
+    from handler.chat.platform import Reply, Tools
+    from handler.http import Request, Response
+    from handler.invocation import Clock, Deadline
+    from handler.nonces import Nonces
+    from handler.settings import Settings
+
+ORIGIN = "https://oapi.dingtalk.com"
+"""The one place that a `sessionWebhook` may lead to."""
+MESSAGE_LIMIT = 20_000
+"""Bytes of a message as it is sent, all of its JSON."""
+WINDOW = 300
+"""Seconds for which a pair of headers is good."""
+ANSWER_TIME = 60
+"""Seconds for which a `sessionWebhook` has to be good still: an answer may take as long."""
+
+_TIMESTAMP = re.compile(r"[0-9]{1,14}")
+
+# A userid is chosen by the company's administrator: https://open.dingtalk.com/document/orgapp/user-information-creation
+_Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
+
+
+class _Text(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+    content: str
+
+
+class _Fields(BaseModel):
+    """The members of a message that count; DingTalk sends more."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", strict=True, hide_input_in_errors=True, alias_generator=to_camel
+    )
+
+    sender_corp_id: _Id
+    sender_staff_id: _Id
+    conversation_type: Literal["1", "2"]
+    """1: with one person, 2: in a group."""
+    msg_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/=_-]{1,128}$")]
+    # SECURITY BOUNDARY: nothing signs this, and what is posted goes wherever it leads.
+    session_webhook: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^https://oapi\.dingtalk\.com/robot/sendBySession\?session=[A-Za-z0-9_-]{1,256}$"
+        ),
+    ]
+    session_webhook_expired_time: Annotated[int, Field(ge=0, lt=10**14)]
+    """Milliseconds since 1970."""
+    text: _Text | None = None
+    """Pictures, files and the like have none."""
+
+
+class _Taken(BaseModel):
+    """The answer to a message that was taken; the status is 200 for the others, too."""
+
+    errcode: Literal[0]
+
+
+def configured(settings: Settings, tools: Tools) -> DingTalk | None:
+    """Return the platform where its secret is set."""
+    secret = settings.dingtalk_app_secret
+    return None if secret is None else DingTalk(secret.encode(), tools.outgoing, tools.nonces, tools.clock)
+
+
+@dataclass(frozen=True)
+class DingTalk:
+    """See `handler.chat.platform.Platform`."""
+
+    secret: bytes
+    outgoing: Outgoing
+    nonces: Nonces
+    clock: Clock
+
+    name = "dingtalk"
+    methods = ("POST",)
+
+    def hear(self, request: Request) -> Message:
+        """Return what the message says, of which nothing but the time is proven."""
+        self._verify(request)
+        require_json(request)
+        fields = _fields(request.unverified_body)
+        if self._milliseconds() > fields.session_webhook_expired_time - ANSWER_TIME * 1000:
+            raise MalformedRequest("dingtalk-session-ended")
+        path = fields.session_webhook.removeprefix(ORIGIN)
+        return Message(
+            platform=self.name,
+            tenant=fields.sender_corp_id,
+            user=fields.sender_staff_id,
+            event_id=fields.msg_id,
+            text=fields.text.content if fields.text else "",
+            # DingTalk does not tell the user's language; those who use it read Chinese.
+            locale=Locale.ZH,
+            reply_to=f"{fields.session_webhook_expired_time} {path}",
+            private=fields.conversation_type == "1",
+            vouched=False,
+        )
+
+    def _verify(self, request: Request) -> None:
+        timestamp = request.headers.get("timestamp", "")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise Unauthenticated("dingtalk-timestamp")
+        if abs(self._milliseconds() - int(timestamp)) > WINDOW * 1000:
+            raise Unauthenticated("dingtalk-time")
+        signed = timestamp.encode() + b"\n" + self.secret
+        own = base64.b64encode(hmac.digest(self.secret, signed, hashlib.sha256))
+        given = request.headers.get("sign", "")
+        if not hmac.compare_digest(given.encode(), own):
+            raise Unauthenticated("dingtalk-sign")
+        # SECURITY BOUNDARY: the headers fit any body; here they are tied to the first that comes with them.
+        body = hashlib.sha256(request.unverified_body).hexdigest()
+        # From WINDOW before its time to WINDOW after it, and past the last moment.
+        self.nonces.burn(self.name, timestamp, given, use=body, ttl=2 * WINDOW + 1)
+
+    def _milliseconds(self) -> float:
+        return self.clock.now() * 1000
+
+    def acknowledge(self, message: Message) -> Response:
+        """Say that the work has begun."""
+        return self.answer(message, words.working(message.locale))
+
+    def answer(self, message: Message, reply: Reply) -> Response:
+        """Say `reply`."""
+        del message
+        return json_response(200, _payload(reply))
+
+    def fits(self, reply: Reply) -> bool:
+        """Tell whether DingTalk takes `reply`."""
+        return len(json.dumps(_payload(reply))) <= MESSAGE_LIMIT
+
+    def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Post `reply` to the message's `sessionWebhook`, while that is good."""
+        ends, path = message.reply_to.split(" ")
+        if self._milliseconds() >= int(ends):
+            raise PlatformUnavailable("dingtalk-session-ended")
+        answer = self.outgoing.post_json(ORIGIN, path, _payload(reply), deadline)
+        if answer.status != 200:  # noqa: PLR2004  # HTTP
+            raise PlatformUnavailable("dingtalk-refused")
+        try:
+            _Taken.model_validate_json(answer.body)
+        except ValidationError:
+            raise PlatformUnavailable("dingtalk-refused") from None
+
+
+def _fields(body: bytes) -> _Fields:
+    try:
+        return _Fields.model_validate(parse_json_object(body))
+    except ValidationError:
+        raise MalformedRequest("dingtalk-fields") from None
+
+
+def _payload(reply: Reply) -> Mapping[str, object]:
+    # Not `markdown`: DingTalk's knows no code blocks, and would run the lines of an envelope together.
+    texts = (part if isinstance(part, str) else part.text for part in reply.parts)
+    return {"msgtype": "text", "text": {"content": "\n\n".join(texts)}}

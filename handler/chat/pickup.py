@@ -1,0 +1,131 @@
+"""Pick-up links: for an envelope that is too long for a chat, `GET /pickup/ID`, good for one reading.
+
+What lies there is ciphertext. That it can be read once only tells its owner whether somebody else was there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from handler.errors import NotFound, PickedUp, StoreUnavailable
+from handler.http import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.invocation import Clock
+    from handler.issuing import IssuedKeyPair
+    from handler.store.base import Store
+
+LIFE = 3600
+"""Seconds for which a link is good."""
+
+_PATH = re.compile(r"/pickup/([A-Za-z0-9_-]{43})")
+_TAKEN = "taken"
+_SUFFIXES = {"age": "age", "jwe": "jwe", "cms": "cms", "openpgp": "asc"}
+
+
+class Parcel(BaseModel):
+    """What lies behind a link, for its audit line and its reader."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    caller: str
+    key_name: str
+    key_id: str
+    fingerprint: str
+    region: str
+    project_id: int
+    recipients: tuple[str, ...]
+    file_name: str
+    ciphertext: str
+    ends_at: float
+    """Seconds since 1970."""
+
+    def facts(self) -> dict[str, str | int | tuple[str, ...]]:
+        """Return what the audit line says of it."""
+        return self.model_dump(exclude={"file_name", "ciphertext", "ends_at"})
+
+    def response(self) -> Response:
+        """Return the envelope as a file."""
+        disposition = f'attachment; filename="{self.file_name}"'
+        return Response(
+            200, self.ciphertext, "text/plain; charset=utf-8", {"Content-Disposition": disposition}
+        )
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class Pickups:
+    """Parcels in the store, under the digests of their ids: who reads the store cannot pick up."""
+
+    store: Store
+    clock: Clock
+    base: str
+    """Of links, without a slash at the end."""
+    new_id: Callable[[], str] = field(default=_new_id)
+
+    def leave(self, caller_id: str, issued: IssuedKeyPair) -> str:
+        """Put down the envelope of `issued`; return its link. Raises StoreUnavailable."""
+        sealed = issued.sealed_private_key
+        parcel = Parcel(
+            caller=caller_id,
+            key_name=issued.key_name,
+            key_id=issued.key_id,
+            fingerprint=issued.fingerprint,
+            region=issued.region,
+            project_id=issued.project_id,
+            recipients=sealed.recipients,
+            file_name=file_name_of(issued),
+            ciphertext=sealed.ciphertext,
+            ends_at=self.clock.now() + LIFE,
+        )
+        pickup_id = self.new_id()
+        if not self.store.add(_key(pickup_id), parcel.model_dump_json(), LIFE):
+            raise StoreUnavailable("pickup-id-taken")
+        return f"{self.base}/pickup/{pickup_id}"
+
+    def take(self, pickup_id: str) -> Parcel:
+        """Return what lies there, to the first who asks; raise NotFound, PickedUp or StoreUnavailable."""
+        text = self.store.get(_key(pickup_id))
+        if text is None:
+            raise NotFound("pickup-unknown")
+        if text == _TAKEN:
+            raise PickedUp
+        try:
+            parcel = Parcel.model_validate_json(text)
+        except ValidationError:
+            raise StoreUnavailable("pickup-unreadable") from None
+        if not self.store.replace(_key(pickup_id), text, _TAKEN, LIFE):
+            raise PickedUp
+        return parcel
+
+    def put_back(self, pickup_id: str, parcel: Parcel) -> None:
+        """Undo `take`, where the parcel did not go out."""
+        left = parcel.ends_at - self.clock.now()
+        if left > 0:
+            self.store.replace(_key(pickup_id), _TAKEN, parcel.model_dump_json(), left)
+
+
+def file_name_of(issued: IssuedKeyPair) -> str:
+    """Return the name of a file for the envelope, as the command that opens it expects it."""
+    return f"{issued.key_name}.{_SUFFIXES[issued.sealed_private_key.format]}"
+
+
+def id_in(path: str) -> str | None:
+    """Return the id in the path of a link; None where the path is another one."""
+    matched = _PATH.fullmatch(path)
+    return matched[1] if matched else None
+
+
+def _key(pickup_id: str) -> str:
+    return "pickup:" + hashlib.sha256(pickup_id.encode()).hexdigest()

@@ -1,0 +1,201 @@
+"""`POST /form`: the page's form where there is no JavaScript, answered with a page.
+
+A plain form cannot sign, so its proof is a bearer token, typed. It cannot make a key pair either: the
+private key is sealed to the recipient that was pasted, and its owner opens it with their own tools.
+"""
+
+# Chinese has punctuation of its own
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_camel
+
+from handler.api.fields import WireModel, read
+from handler.door import Wish
+from handler.errors import MalformedRequest, NotGranted, Unauthenticated
+from handler.order import (  # pydantic reads the annotations at run time
+    Duration,
+    KeyName,
+    KeyPairOrder,
+    PrivateKeyFormat,
+    Region,
+    seconds,
+)
+from handler.web.origins import crosses_origins
+from handler.web.page import html_response, security_policy, stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from handler.door import Proof
+    from handler.errors import KeyPairFunctionError
+    from handler.http import Request, Response
+    from handler.issuing import IssuedKeyPair
+
+PATH = "/form"
+
+_FIELDS_LIMIT = 16
+_MEDIA_TYPE = "application/x-www-form-urlencoded"
+
+
+class FormRequest(WireModel):
+    """The fields of the form besides the token; those that were left empty are not there."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    key_name: KeyName
+    recipient: str | None = None
+    region: Region | None = None
+    private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    expires_in: Duration | None = None
+
+
+@dataclass(frozen=True)
+class FormDoor:
+    """`handler.door.Door` for people without JavaScript. `authenticate` takes bearer tokens."""
+
+    authenticate: Callable[[Request], Proof]
+    default_region: str
+    hosts: Collection[str]
+    origins: Collection[str]
+
+    name = "form"
+
+    def prove(self, request: Request) -> Proof:
+        """Return whose token stands in the form.
+
+        Raises Unauthenticated, NotGranted where another origin's page sent it, or MalformedRequest.
+        """
+        # First of all: what somebody else's page makes a browser send is not looked at.
+        if crosses_origins(request, self.hosts, self.origins):
+            raise NotGranted("cross-origin")
+        token = _fields(request).get("token")
+        if token is None:
+            raise Unauthenticated("form-token")
+        # The same proof as in the header: who holds the token may put it in either place, and the verifier
+        # reads nothing else there. The body, token included, is what the answer is kept under.
+        return self.authenticate(
+            replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})
+        )
+
+    def understand(self, request: Request, proof: Proof) -> Wish:
+        """Read the other fields."""
+        fields = _fields(request)
+        del fields["token"]
+        form = read(FormRequest, fields)
+        order = KeyPairOrder(
+            name=form.key_name,
+            region=form.region or self.default_region,
+            recipients=() if form.recipient is None else (form.recipient,),
+            private_key_format=form.private_key_format,
+            expires_in=None if form.expires_in is None else seconds(form.expires_in),
+        )
+        # The same form with the same token is the same wish, so reloading its answer gives it again.
+        return Wish(order, f"request:{proof.request_key}")
+
+    def answer(self, issued: IssuedKeyPair) -> Response:
+        """Return 201 with the envelope and the command that opens it."""
+        sealed = issued.sealed_private_key
+        rows = [
+            ("Key name · 密钥名称", issued.key_name),
+            ("Key id · 密钥 ID", issued.key_id),
+            ("Region · 地域", issued.region),
+            ("Fingerprint · 指纹", issued.fingerprint),
+            ("Expires · 到期时间", issued.expires_at or "never · 永不"),
+        ]
+        table = "".join(f"<dt>{label}</dt><dd><code>{escape(value)}</code></dd>" for label, value in rows)
+        parts = [
+            f"<dl>{table}</dl>",
+            _block("Public key · 公钥", issued.public_key),
+            _block("Sealed private key · 加密的私钥", sealed.ciphertext),
+            f"<p>Save it as · 另存为 <code>{escape(issued.key_name)}.{_SUFFIXES[sealed.format]}</code></p>",
+            _block("Open it with · 打开命令", sealed.open_with),
+        ]
+        return _page(201, "Key pair created · 密钥对已创建", "".join(parts))
+
+    def refuse(self, error: KeyPairFunctionError, request_id: str) -> Response:
+        """Return `error` as a page that says what to do."""
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+        if error.retry_after is not None:
+            headers["Retry-After"] = str(error.retry_after)
+        english, chinese = _ADVICE.get(error.status, _LATER)
+        problems = "".join(
+            f"<li><code>{escape(problem.field)}</code>: {escape(problem.advice or problem.rule)}</li>"
+            for problem in error.problems
+        )
+        parts = [
+            f'<p class="problem">{escape(error.title)}</p>',
+            f"<ul>{problems}</ul>" if problems else "",
+            f'<p>{english}</p><p lang="zh">{chinese}</p>',
+            f'<p class="hint">{error.status} <code>{error.code}</code> <code>{escape(request_id)}</code></p>',
+            '<p><a href="./">Back · 返回</a></p>',
+        ]
+        return _page(error.status, "No key pair · 未创建密钥对", "".join(parts), headers)
+
+
+_ADVICE = {
+    400: (
+        "Go back, correct the fields above, and send the form again.",
+        "请返回，更正上述字段，然后重新提交。",
+    ),
+    401: ("Get a new token and send the form again.", "请获取新的令牌，然后重新提交。"),
+    403: (
+        "Ask whoever keeps the policy for it, or ask for something else.",
+        "请向策略管理员申请，或改为请求其他内容。",
+    ),
+    409: (
+        "If the form was sent twice, wait and reload this page; otherwise choose another name.",
+        "若重复提交了表单，请稍候并刷新本页；否则请换一个名称。",
+    ),
+    422: ("Go back and give another public key.", "请返回并填写另一个公钥。"),
+    429: ("Wait a moment, then reload this page.", "请稍候，然后刷新本页。"),
+}
+_LATER = (
+    "The form is all right. Wait a moment and reload this page: the same form makes one key pair only.",
+    "表单本身没有问题。请稍候并刷新本页：同一表单只会创建一个密钥对。",
+)
+_SUFFIXES = {"age": "age", "jwe": "jwe", "cms": "cms", "openpgp": "asc"}
+
+
+def _fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form that are not empty, each of which stands once; raise MalformedRequest."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _MEDIA_TYPE:
+        raise MalformedRequest("form-media-type")
+    if not request.unverified_body:
+        raise MalformedRequest("form")  # to some versions of Python it is one, without fields
+    try:
+        pairs = parse_qsl(
+            request.unverified_body.decode("ascii"),
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_FIELDS_LIMIT,
+        )
+    except ValueError:
+        raise MalformedRequest("form") from None
+    fields = {name: value.strip() for name, value in pairs}
+    if len(fields) != len(pairs):
+        raise MalformedRequest("form-field-twice")
+    return {name: value for name, value in fields.items() if value}
+
+
+def _block(label: str, text: str) -> str:
+    # It may scroll, and who has no mouse has to reach it.
+    return f'<h2>{label}</h2><pre tabindex="0" role="region" aria-label="{label}">{escape(text)}</pre>'
+
+
+def _page(status: int, title: str, body: str, headers: dict[str, str] | None = None) -> Response:
+    """Return a page; `body` is HTML."""
+    html = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f'<title>{title}</title><link rel="stylesheet" href="{stylesheet()}"></head>'
+        f'<body><main class="card"><h1>{title}</h1>{body}</main></body></html>'
+    )
+    return html_response(status, html, security=security_policy(), headers=headers)

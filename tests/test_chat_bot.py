@@ -1,0 +1,341 @@
+"""What all platforms share, with a platform that can say nothing in its answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyrage
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from handler.chat.keys_from import KeysFrom
+from handler.chat.platform import Block, Handshake, Message, Reply
+from handler.errors import PlatformUnavailable, Unauthenticated
+from handler.http import Response, parse_json_object
+from handler.order import KeyPairOrder
+from tests.chat_function import ChatFunction, chat_policy, running_chat
+from tests.function_under_test import RECIPIENT, REGION, Answer, fresh_name
+from tests.test_chat_keys_from import running_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from handler.http import Request
+    from handler.invocation import Deadline
+    from tests.emulator_process import EmulatorProcess
+
+USERS = {"free": "free", "pinned": "pinned", "slow": "slow"}
+
+
+@dataclass
+class Quiet:
+    """A platform whose answers say nothing, as Feishu's; its proof is a header."""
+
+    said: list[tuple[str, Reply]] = field(default_factory=list)
+    """User and reply."""
+    deaf: int = 0
+    """How many replies it does not take."""
+    defect: bool = False
+
+    name = "quiet"
+    methods = ("GET", "POST")
+
+    def hear(self, request: Request) -> Message | Handshake:
+        if request.headers.get("x-proof") != "good":
+            raise Unauthenticated("quiet-proof")
+        if request.method == "GET":
+            return Handshake(Response(200, request.query["echo"], "text/plain"))
+        return Message.model_validate(parse_json_object(request.unverified_body))
+
+    def acknowledge(self, message: Message) -> Response:
+        del message
+        return Response(200, "", "text/plain")
+
+    def answer(self, message: Message, reply: Reply) -> Response | None:
+        del message, reply
+        return None
+
+    def fits(self, reply: Reply) -> bool:
+        if self.defect:
+            raise ZeroDivisionError
+        return len(reply.parts) < 20
+
+    def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        assert deadline.remaining() > 0
+        if self.deaf:
+            self.deaf -= 1
+            raise PlatformUnavailable("quiet-deaf")
+        self.said.append((message.user, reply))
+
+
+@dataclass
+class Quietly:
+    chat: ChatFunction
+    platform: Quiet
+
+    def message(self, text: str, user: str = "free", **more: object) -> dict[str, Any]:
+        message = {
+            "platform": "quiet", "tenant": "t", "user": user, "event_id": fresh_name(), "text": text,
+            "locale": "en", "reply_to": user, **more,
+        }  # fmt: skip
+        return {
+            "httpMethod": "POST",
+            "path": "/chat/quiet",
+            "headers": {"x-proof": "good"},
+            "body": json.dumps(message),
+        }
+
+    def send(self, event: dict[str, Any]) -> Answer:
+        answer = self.chat.send(event)
+        self.chat.work()
+        return answer
+
+    def tell(self, text: str, user: str = "free", **more: object) -> str:
+        """Return how the last reply to a message begins."""
+        answer = self.send(self.message(text, user, **more))
+        assert (answer.status, answer.body) == (200, "")
+        told, reply = self.platform.said[-1]
+        assert told == user
+        return str(reply.parts[0])
+
+    def creates(self) -> int:
+        return self.chat.function.create_calls()
+
+
+@contextmanager
+def running_quietly(emulator: EmulatorProcess, folder: Path, **more: Any) -> Iterator[Quietly]:  # noqa: ANN401  # handed through
+    """Give a function with one more platform: a line in the table is all it takes."""
+    platform = Quiet()
+    given = {
+        "policy": chat_policy("quiet", "t", USERS, keys_from={"place": "https://localhost/{user}.keys"}),
+        "settings": {},
+        "platforms": {"quiet": lambda _settings, _tools: platform},
+        **more,
+    }
+    with running_chat(emulator, folder, **given) as chat:
+        yield Quietly(chat, platform)
+
+
+@pytest.fixture
+def quietly(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Quietly]:
+    with running_quietly(emulator, tmp_path) as running:
+        yield running
+
+
+def issued(quietly: Quietly) -> list[str]:
+    return [key_pair["KeyName"] for key_pair in quietly.chat.function.emulator.key_pairs()]
+
+
+def test_a_handshake_is_answered_and_leaves_no_line(quietly: Quietly) -> None:
+    event = {
+        "httpMethod": "GET",
+        "path": "/chat/quiet",
+        "headers": {"x-proof": "good"},
+        "queryString": {"echo": "hi"},
+    }
+    answer = quietly.chat.send(event)
+    assert (answer.status, answer.body) == (200, "hi")
+    assert quietly.chat.decisions() == []
+    assert quietly.chat.send({**event, "headers": {}}).status == 401
+    assert quietly.chat.decisions() == [("quiet", "refused", "quiet-proof")]
+
+
+def test_a_platform_is_no_other_one(quietly: Quietly) -> None:
+    for path in ("/chat/", "/chat/slack", "/chat/quiet/", "/chat", "/quiet"):
+        assert quietly.chat.send({**quietly.message("help"), "path": path}).status == 404
+
+
+def test_an_order_is_acknowledged_and_answered_later(quietly: Quietly) -> None:
+    name = fresh_name()
+    assert quietly.tell(f"/keypair {name} for {RECIPIENT.to_public()}").startswith(
+        f"Here is your key pair: `{name}`"
+    )
+    assert issued(quietly) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "said"),
+    [
+        ("help", "free", "I make an SSH key pair"),
+        ("hello", "free", "I did not understand that."),
+        ("/keypair a", "stranger", "I do not know you yet."),
+        ("/keypair a for x", "pinned", "You may not bring a public key."),
+    ],
+)
+def test_what_cannot_be_said_in_the_answer_is_said_aside(
+    quietly: Quietly, text: str, user: str, said: str
+) -> None:
+    assert quietly.tell(text, user).startswith(said)
+
+
+def test_the_language_of_the_platform_is_spoken(quietly: Quietly) -> None:
+    assert (
+        quietly.tell("help", locale="zh") == "我会在腾讯云创建 SSH 密钥对，并把私钥用你的公钥加密后交给你。"
+    )
+    assert quietly.tell(f"/keypair {fresh_name()}", locale="zh").startswith("密钥对已创建：")
+
+
+def test_what_others_read_gets_no_key_pair(quietly: Quietly) -> None:
+    before = quietly.creates()
+    assert quietly.tell("/keypair a", private=False) == "Others read this chat. Write to me directly."
+    assert quietly.chat.decisions() == [("quiet", "refused", "chat-not-private")]
+    assert quietly.creates() == before
+
+
+def test_a_text_that_is_not_vouched_for_brings_no_recipient(quietly: Quietly) -> None:
+    before = quietly.creates()
+    for recipient in (RECIPIENT.to_public(), "place:alice"):
+        assert quietly.tell(f"/keypair a for {recipient}", vouched=False).startswith(
+            "No public key can be taken"
+        )
+    assert quietly.chat.decisions() == [("quiet", "refused", "chat-own-recipients")] * 2
+    assert quietly.creates() == before
+    assert quietly.tell(f"/keypair {fresh_name()}", vouched=False).startswith("Here is your key pair")
+
+
+def test_what_is_said_aside_and_not_taken_is_left_to_the_platforms_retry(quietly: Quietly) -> None:
+    quietly.platform.deaf = 2
+    event = quietly.message("help")
+    assert quietly.send(event).status == 503
+    assert quietly.chat.decisions() == [("quiet", "failed", "quiet-deaf")]
+    for _ in range(2):
+        assert quietly.send(event).status == 200
+    assert len(quietly.platform.said) == 1
+
+
+def test_a_refusal_that_is_not_taken_leaves_one_line(quietly: Quietly) -> None:
+    quietly.platform.deaf = 2
+    assert quietly.send(quietly.message("hello")).status == 503
+    assert quietly.send(quietly.message("/keypair a for x", "pinned")).status == 200
+    assert quietly.chat.decisions() == [
+        ("quiet", "refused", "command-other"),
+        ("quiet", "refused", "not-granted-own-recipients"),
+    ]
+    assert quietly.platform.said == []
+
+
+def test_where_the_work_cannot_be_handed_on(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    settings = {"KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9"}
+    with running_quietly(emulator, tmp_path, settings=settings) as quietly:
+        before = quietly.creates()
+        assert quietly.tell("/keypair a").startswith("That did not work, and nothing was made.")
+        assert quietly.chat.decisions() == [("quiet", "failed", "invoke-ClientNetworkError")]
+        assert quietly.creates() == before
+
+
+def test_what_passes_is_tried_again(quietly: Quietly) -> None:
+    """By the function itself: the platform does not repeat a message that was acknowledged."""
+    quietly.chat.function.emulator.add_faults({"kind": "throttle", "times": 40})
+    name = fresh_name()
+    quietly.tell(f"/keypair {name}")
+    quietly.chat.function.emulator.control("DELETE", "/faults")
+    assert quietly.chat.decisions()[-1] == ("quiet", "failed", "cloud-busy")
+    quietly.chat.function.forget_audit()
+    quietly.chat.function.emulator.add_faults({"kind": "cut"}, {"action": "DescribeKeyPairs", "kind": "cut"})
+    assert quietly.tell(f"/keypair {name}").startswith("Here is your key pair")
+    assert quietly.chat.decisions() == [
+        ("quiet", "intent", None),
+        ("quiet", "removed", "left-over"),
+        ("quiet", "intent", None),
+        ("quiet", "issued", None),
+    ]  # fmt: skip
+    assert issued(quietly) == [name]
+
+
+def test_an_order_that_another_invocation_works_on(quietly: Quietly) -> None:
+    """It says nothing: the other one will."""
+    name = fresh_name()
+    event = quietly.message(f"/keypair {name}", event_id="e-1")
+    key = "chat:" + hashlib.sha256(b"quiet\nt\nfree\ne-1").hexdigest()
+    claims = quietly.chat.function.application.issuer.claims
+    claims.claim("caller-free", key, KeyPairOrder(name, REGION).digest(), lease=3600)
+    quietly.send(event)
+    assert quietly.platform.said == []
+    assert quietly.chat.decisions() == [("quiet", "refused", "request-in-flight")]
+
+
+def test_a_defect_while_the_reply_is_made(quietly: Quietly) -> None:
+    """Nobody says that nothing was made."""
+    quietly.platform.defect = True
+    event = quietly.message(f"/keypair {fresh_name()}")
+    quietly.send(event)
+    ((_, reply),) = quietly.platform.said
+    assert reply.parts == ("The key pair was made, but I could not give it to you. Ask with another name.",)
+    assert quietly.chat.decisions()[-1] == ("quiet", "unknown", "reply-not-delivered")
+
+
+def test_a_reply_that_is_not_taken_comes_with_a_repetition(quietly: Quietly) -> None:
+    quietly.platform.deaf = 2
+    event = quietly.message(f"/keypair {fresh_name()}")
+    before = quietly.creates()
+    quietly.send(event)
+    assert quietly.platform.said == []
+    quietly.send(event)
+    ((_, reply),) = quietly.platform.said
+    assert str(reply.parts[0]).startswith("Here is your key pair")
+    assert quietly.creates() == before + 1
+
+
+def test_who_has_left_the_policy_meanwhile_gets_nothing(quietly: Quietly) -> None:
+    message = Message.model_validate_json(quietly.message("/keypair a", "gone")["body"])
+    before = quietly.creates()
+    deferral = quietly.chat.function.application.bot.deferral
+    answer = quietly.chat.send(json.loads(deferral.event(message)))
+    assert answer.status == 403
+    assert str(quietly.platform.said[0][1].parts[0]).startswith("I do not know you yet.")
+    assert quietly.creates() == before
+
+
+def test_keys_from_a_place(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    with (
+        running_place(tmp_path / "tls") as place,
+        running_quietly(
+            emulator,
+            tmp_path,
+            keys_from=lambda places: KeysFrom(places, place.resolve, place.dial, str(place.authority)),
+        ) as quietly,
+    ):
+        key = ed25519.Ed25519PrivateKey.generate()
+        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
+        place.publish(line.decode())
+        said = quietly.tell(f"/keypair {fresh_name()} for place:alice")
+        assert f"Sealed to: SHA256:{base64.b64encode(digest).decode().rstrip('=')}" in said
+        _, envelope, _ = [part.text for part in quietly.platform.said[-1][1].parts if isinstance(part, Block)]
+        assert pyrage.decrypt(envelope.encode(), [pyrage.ssh.Identity.from_buffer(private)])
+        assert quietly.tell("/keypair a for place:bob").startswith("I found no ssh-ed25519")
+        place.addresses = ["127.0.0.1"]
+        assert quietly.tell("/keypair a for place:alice").startswith(
+            "The place of the public keys does not answer."
+        )
+        place.asked.clear()
+        assert quietly.tell("/keypair a for place:alice", "pinned").startswith("You may not bring")
+        assert place.asked == []
+
+
+def test_a_key_pair_that_does_not_expire(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    policy = chat_policy("quiet", "t", USERS)
+    for caller in policy["callers"].values():
+        caller["grants"] = [{**caller["grants"][0], "longest_expiry": None}]
+    with running_quietly(emulator, tmp_path, policy=policy) as quietly:
+        assert "Expires" not in quietly.tell(f"/keypair {fresh_name()}")
+        assert "Expires: 2026-11-24T13:00:00Z" in quietly.tell(f"/keypair {fresh_name()} expires 1h")
+
+
+def test_a_rate_counts_what_is_proven(quietly: Quietly) -> None:
+    quietly.tell("help", "slow")
+    assert quietly.tell("help", "slow").startswith("You have asked too often.")
+    assert quietly.tell("help", "free").startswith("I make an SSH key pair")

@@ -1,0 +1,127 @@
+"""The command's grammar."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handler.chat.command import TEXT_LIMIT, Help, Mistake, Wanted, place_of, understand
+
+AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNx6lyOWWaOLlrz6GhGfzR+kSQD41Qtut/5aNpRfeZn"
+DAY = 86400
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("/keypair web_1", Wanted("web_1")),
+        ("  /KeyPair\tweb_1\n", Wanted("web_1")),
+        ("keypair web_1", Wanted("web_1")),
+        ("/密钥对 web_1", Wanted("web_1")),
+        (f"/keypair web_1 for {AGE}", Wanted("web_1", AGE)),
+        (f"/keypair web_1 for {SSH}", Wanted("web_1", SSH)),
+        (f"/keypair a for {SSH} me@laptop in ap-shanghai", Wanted("a", f"{SSH} me@laptop", "ap-shanghai")),
+        ("/keypair web_1 in ap-guangzhou", Wanted("web_1", region="ap-guangzhou")),
+        ("/keypair web_1 expires 30d", Wanted("web_1", expires_in=30 * DAY)),
+        ("/keypair web_1 expires 90m", Wanted("web_1", expires_in=5400)),
+        ("/keypair a expires 12h in ap-bj for x:y", Wanted("a", "x:y", "ap-bj", 43200)),
+        ("/keypair a FOR x:y In ap-bj EXPIRES 1h", Wanted("a", "x:y", "ap-bj", 3600)),
+        ("/密钥对 a 给 x:y 在 ap-bj 有效期 1h", Wanted("a", "x:y", "ap-bj", 3600)),
+        ("/keypair for", Wanted("for")),
+        ("/keypair keypair", Wanted("keypair")),
+        ("/keypair help for x:y", Wanted("help", "x:y")),
+    ],
+)  # fmt: skip
+def test_what_is_understood(text: str, wanted: Wanted) -> None:
+    assert understand(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["help", "HELP", "/help", "?", "帮助", "/帮助", "/keypair", "/keypair help", "/keypair 帮助", "help me"],
+)
+def test_who_asks_for_help_gets_it(text: str) -> None:
+    assert understand(text) is Help.HELP
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("", Mistake.OTHER),
+        ("   ", Mistake.OTHER),
+        ("hello", Mistake.OTHER),
+        ("web_1", Mistake.OTHER),
+        ("/keypairs web_1", Mistake.OTHER),
+        ("please /keypair web_1", Mistake.OTHER),
+        ("/keypair " + "x" * TEXT_LIMIT, Mistake.OTHER),
+        ("/keypair web-1", Mistake.NAME),
+        ("/keypair " + "x" * 26, Mistake.NAME),
+        ("/keypair 名称", Mistake.NAME),
+        ("/keypair ` for x", Mistake.NAME),
+        ("/keypair a for", Mistake.RECIPIENT),
+        ("/keypair a for in ap-guangzhou", Mistake.RECIPIENT),
+        ("/keypair a in", Mistake.REGION),
+        ("/keypair a in Guangzhou", Mistake.REGION),
+        ("/keypair a in ap-guangzhou ap-shanghai", Mistake.REGION),
+        ("/keypair a expires", Mistake.EXPIRY),
+        ("/keypair a expires never", Mistake.EXPIRY),
+        ("/keypair a expires 0d", Mistake.EXPIRY),
+        ("/keypair a expires 30", Mistake.EXPIRY),
+        ("/keypair a expires \uff13d", Mistake.EXPIRY),
+        ("/keypair a for x:y for z:y", Mistake.TWICE),
+        ("/keypair a in ap-guangzhou 在 ap-guangzhou", Mistake.TWICE),
+        ("/keypair a b", Mistake.WORD),
+        ("/keypair a for \ud800", Mistake.OTHER),
+        ("/keypair a region ap-guangzhou", Mistake.WORD),
+    ],
+)
+def test_what_is_not_understood(text: str, mistake: Mistake) -> None:
+    assert understand(text) is mistake
+
+
+words = st.sampled_from(
+    ["/keypair", "help", "for", "in", "expires", "给", "a_1", "30d", "ap-guangzhou", "github:a"]
+)
+
+
+@settings(max_examples=2000, deadline=None, database=None, derandomize=True)
+@given(st.one_of(st.text(), st.lists(st.one_of(words, st.text(max_size=8)), max_size=12).map(" ".join)))
+def test_any_text_is_a_command_help_or_a_mistake(text: str) -> None:
+    command = understand(text)
+    assert isinstance(command, (Wanted, Help, Mistake))
+    if isinstance(command, Wanted):
+        assert text.split()[1] == command.name
+        assert understand(written(command)) == command
+
+
+def written(wanted: Wanted) -> str:
+    text = f"/keypair {wanted.name}"
+    text += "" if wanted.recipient is None else f" for {wanted.recipient}"
+    text += "" if wanted.region is None else f" in {wanted.region}"
+    if wanted.expires_in is None:
+        return text
+    units = ((DAY, "d"), (3600, "h"), (60, "m"))
+    size, unit = next((size, unit) for size, unit in units if not wanted.expires_in % size)
+    return f"{text} expires {wanted.expires_in // size}{unit}"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "place"),
+    [
+        ("github:alice", ("github", "alice")),
+        ("gitlab.example.com:Alice_B.c-9", ("gitlab.example.com", "Alice_B.c-9")),
+        ("github:_x", ("github", "_x")),
+        *(
+            (recipient, None)
+            for recipient in (
+                "", AGE, SSH, "github", "github:", ":alice", "github:a/b", "github:.", "github:..",
+                "github:.a", "github:-a", "github:a b", "github:a?b", "github:a#b", "github:a%2fb",
+                "github:a:b", "github:ä", "github:a\n", "https://x/a", "github:" + "a" * 65,
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_a_place(recipient: str, place: tuple[str, str] | None) -> None:
+    assert place_of(recipient) == place

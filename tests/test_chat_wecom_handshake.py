@@ -1,0 +1,121 @@
+"""WeCom's handshake, the vector that it publishes, and what has to be set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handler.chat import wecom as module
+from handler.errors import SettingsInvalid
+from handler.settings import Settings
+from tests.function_under_test import FunctionUnderTest
+from tests.test_settings import LEAST
+from tests.wecom_bot import AES_KEY, SETTINGS, TOKEN, WeCom, running_wecom, sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from handler.chat.platform import Tools
+    from tests.emulator_process import EmulatorProcess
+
+# https://developer.work.weixin.qq.com/document/path/90930, of an app: another receiver than an AI bot.
+PUBLISHED = {
+    "msg_signature": "5c45ff5e21c57e6ad56bac8758b79b1d9ac89fd3",
+    "timestamp": "1409659589",
+    "nonce": "263014780",
+    "echostr": "P9nAzCzyDtyTWESHep1vC5X9xho/qYX3Zpb4yKa9SKld1DsH3Iyt3tP3zNdtp+4RPcs8TgAE7OaBO+FZXvnaqQ==",
+}
+PUBLISHED_ID = b"wx5823bf96d3bd56c7"
+
+
+@pytest.fixture
+def wecom(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[WeCom]:
+    with running_wecom(emulator, tmp_path) as running:
+        yield running
+
+
+def for_an_app(settings: Settings, tools: Tools) -> module.WeCom | None:
+    """Return the platform with the receiver of the published vector."""
+    platform = module.configured(settings, tools)
+    assert platform is not None
+    return replace(platform, envelopes=replace(platform.envelopes, receive_id=PUBLISHED_ID))
+
+
+@pytest.mark.parametrize("echo", ["1616140317555161061", "中文", ""])
+def test_a_handshake_is_answered_with_the_bare_text(wecom: WeCom, echo: str) -> None:
+    answer = wecom.chat.send(wecom.handshake(sealed(echo)))
+    assert (answer.status, answer.body) == (200, echo)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert wecom.chat.decisions() == []
+
+
+def test_a_handshake_whose_query_is_still_encoded(wecom: WeCom) -> None:
+    encrypted = sealed("1616140317555161061")
+    event = wecom.handshake(encrypted)
+    encoded = encrypted.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    answer = wecom.chat.send({**event, "queryString": {**event["queryString"], "echostr": encoded}})
+    assert answer.body == "1616140317555161061"
+
+
+@pytest.mark.parametrize(
+    ("receive_id", "status"), [(PUBLISHED_ID, 200), (PUBLISHED_ID[::-1], 401), (b"", 401)]
+)
+def test_an_envelope_is_for_one_receiver(
+    emulator: EmulatorProcess, tmp_path: Path, receive_id: bytes, status: int
+) -> None:
+    with running_wecom(emulator, tmp_path, platforms={"wecom": for_an_app}) as wecom:
+        event = wecom.handshake(sealed("1616140317555161061", receive_id=receive_id.decode()))
+        assert wecom.chat.send(event).status == status
+
+
+def test_the_vector_that_wecom_publishes(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    event = {"httpMethod": "GET", "path": "/chat/wecom", "headers": {}, "queryString": PUBLISHED}
+    with running_wecom(emulator, tmp_path, platforms={"wecom": for_an_app}) as wecom:
+        wecom.chat.function.clock.time = int(PUBLISHED["timestamp"])
+        answer = wecom.chat.send(event)
+        assert (answer.status, answer.body) == (200, "1616140317555161061")
+        changed = PUBLISHED["msg_signature"][:-1] + "4"
+        assert (
+            wecom.chat.send({**event, "queryString": {**PUBLISHED, "msg_signature": changed}}).status == 401
+        )
+        assert wecom.chat.decisions() == [("wecom", "refused", "wecom-signature")]
+    with running_wecom(emulator, tmp_path) as wecom:
+        wecom.chat.function.clock.time = int(PUBLISHED["timestamp"])
+        assert wecom.chat.send(event).status == 401
+        # Its signature is right, but it is for another receiver.
+        assert wecom.chat.decisions() == [("wecom", "refused", "wecom-envelope")]
+
+
+@pytest.mark.parametrize("offset", [-300, 300])
+def test_a_signature_at_the_edge_of_its_time(wecom: WeCom, offset: int) -> None:
+    timestamp = str(int(wecom.chat.function.clock.time) + offset)
+    event = wecom.event(sealed(json.dumps(wecom.message("help"))), timestamp=timestamp)
+    assert wecom.chat.send(event).status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "HEAD"])
+def test_other_methods(wecom: WeCom, method: str) -> None:
+    answer = wecom.chat.send({**wecom.command("/keypair a"), "httpMethod": method})
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
+
+
+def test_without_its_settings_there_is_no_such_door(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    with running_wecom(emulator, tmp_path, settings={}) as wecom:
+        assert wecom.chat.send(wecom.command("/keypair a")).status == 404
+        assert wecom.chat.decisions() == []
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_half_of_the_settings(emulator: EmulatorProcess, tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsInvalid, match="KEYPAIR_WECOM_TOKEN and KEYPAIR_WECOM_AES_KEY: set both"):
+        FunctionUnderTest(emulator, tmp_path / "policy.json", settings={name: SETTINGS[name]})
+
+
+@pytest.mark.parametrize("key", ["", AES_KEY[:-1], AES_KEY + "=", "ß" * 43, "-" * 43])
+def test_a_key_that_is_none(key: str) -> None:
+    with pytest.raises(SettingsInvalid, match="KEYPAIR_WECOM_AES_KEY is malformed"):
+        Settings.from_environ({**LEAST, "KEYPAIR_WECOM_TOKEN": TOKEN, "KEYPAIR_WECOM_AES_KEY": key})

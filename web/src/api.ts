@@ -1,0 +1,105 @@
+// Requests to the function, and what can go wrong with them.
+
+import type { Config } from "./config";
+
+/** Returns the headers that prove who sends a POST with these lower-case headers and this body. */
+export type Prove = (
+  url: URL,
+  headers: Record<string, string>,
+  body: string,
+) => Promise<Record<string, string>>;
+
+export interface Grant {
+  names: string[];
+  projects: number[];
+  regions: string[];
+  forcedTags: Record<string, string>;
+  requiredTags: Record<string, string>;
+  optionalTags: Record<string, string>;
+  longestExpiry: string | null;
+  ownRecipients: boolean;
+}
+
+export interface Grants {
+  caller: string;
+  defaultRegion: string;
+  registeredRecipients: number;
+  grants: Grant[];
+}
+
+export interface Issued {
+  keyId: string;
+  keyName: string;
+  region: string;
+  publicKey: string;
+  fingerprint: string;
+  expiresAt: string | null;
+  sealedPrivateKey: {
+    format: "age" | "jwe" | "cms" | "openpgp";
+    recipients: string[];
+    ciphertext: string;
+    openWith: string;
+  };
+}
+
+interface Problem {
+  code?: string;
+  requestId?: string;
+  errors?: { field: string; rule: string; advice?: string }[];
+}
+
+/** The function's answer where it is none of those asked for; status 0 where there was no answer. */
+export class Refusal extends Error {
+  readonly code: string;
+  readonly requestId: string;
+  readonly problems: string[];
+
+  constructor(
+    readonly status: number,
+    problem: Problem,
+    readonly retryAfter: number | null,
+  ) {
+    super(`${status} ${problem.code ?? ""}`);
+    this.code = problem.code ?? "";
+    this.requestId = problem.requestId ?? "";
+    this.problems = (problem.errors ?? []).map(({ field, rule, advice }) => `${field}: ${advice ?? rule}`);
+  }
+}
+
+export interface Api {
+  grants(): Promise<Grants>;
+  create(body: string, idempotencyKey: string): Promise<Issued>;
+}
+
+export function connect(config: Config, prove: Prove): Api {
+  const post = async (path: string, body: string, extra: Record<string, string> = {}): Promise<unknown> => {
+    const url = new URL(path, config.api || location.origin);
+    const headers = { "content-type": "application/json", ...extra };
+    const proof = await prove(url, headers, body);
+    let answer: Response;
+    let parsed: unknown;
+    try {
+      answer = await fetch(url, {
+        method: "POST",
+        headers: { ...headers, ...proof },
+        body,
+        // No cookie goes along, and no proof follows a redirect to somewhere else.
+        credentials: "omit",
+        redirect: "error",
+        cache: "no-store",
+      });
+      parsed = JSON.parse((await answer.text()) || "{}");
+    } catch {
+      throw new Refusal(0, {}, null);
+    }
+    if (!answer.ok) {
+      const wait = Number(answer.headers.get("retry-after") ?? Number.NaN);
+      throw new Refusal(answer.status, parsed as Problem, Number.isFinite(wait) ? wait : null);
+    }
+    return parsed;
+  };
+  return {
+    grants: async () => (await post("/v1/grants", "{}")) as Grants,
+    create: async (body, key) => (await post("/v1/key-pairs", body, { "idempotency-key": key })) as Issued,
+  };
+}

@@ -1,0 +1,201 @@
+// The page: sign in, order, result. What happened so far is in memory only.
+
+import { type Api, connect, type Prove, Refusal } from "./api";
+import { type Config, loadConfig } from "./config";
+import { button, find, input } from "./dom";
+import { type Attempt as SignInAttempt, handOver, prepare } from "./oidc";
+import { offer, type Order, ownRecipients, read } from "./order";
+import { forget, show } from "./result";
+import { makeRecipient, type Recipient } from "./sealed";
+import { signer } from "./tc3";
+import { clear, speak, write } from "./texts";
+import { explain, hide, leavesDoubt, tell } from "./trouble";
+
+/** One wish, however often it is sent: the same bytes, under the same key, for the same recipient. */
+interface Attempt {
+  order: string;
+  body: string;
+  idempotencyKey: string;
+  recipient: Recipient | null;
+  /** Whether one of its tries may have made a key pair. */
+  inDoubt: boolean;
+}
+
+let api: Api | null = null;
+let attempt: Attempt | null = null;
+let working = false;
+
+// ---------------------------------------------------------------- what would be lost with the page
+
+/**
+ * The name of a key pair that may exist and is not saved. It is kept in the history entry, which survives a
+ * reload: no storage, and nothing secret.
+ */
+function pending(name: string | null): void {
+  history.replaceState(name === null ? null : { pending: name }, "");
+}
+
+function pendingName(): string | null {
+  const state = history.state as { pending?: string } | null;
+  return state?.pending ?? null;
+}
+
+window.addEventListener("beforeunload", (event) => {
+  if (pendingName() !== null) event.preventDefault();
+});
+
+// ---------------------------------------------------------------- sections
+
+type Section = "sign-in" | "order" | "result";
+
+function go(to: Section): void {
+  for (const id of ["sign-in", "order", "result"]) find(id).hidden = id !== to;
+}
+
+function arrive(to: Section): void {
+  go(to);
+  find(`${to}-title`).focus();
+}
+
+// ---------------------------------------------------------------- sign-in
+
+async function enter(config: Config, prove: Prove): Promise<void> {
+  const entered = connect(config, prove);
+  const grants = await entered.grants();
+  if (!grants.grants.some((grant) => grant.ownRecipients || grants.registeredRecipients > 0)) {
+    tell("e403Grants");
+    return;
+  }
+  api = entered;
+  find("who").textContent = grants.caller;
+  offer(grants);
+  hide();
+  arrive("order");
+}
+
+function signInByTyping(config: Config): void {
+  find("typed").hidden = false;
+  find<HTMLFormElement>("typed").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const id = input("id").value.trim();
+    const secret = input("secret").value.trim();
+    if (!id || !secret) {
+      input(id ? "secret" : "id").focus();
+      return;
+    }
+    const prove = await signer(id, secret);
+    input("secret").value = "";
+    try {
+      await enter(config, prove);
+    } catch (error) {
+      explain(error, true, null);
+    }
+  });
+}
+
+function signInAtIssuer(config: Config, signIn: NonNullable<Config["signIn"]>): void {
+  find("at-issuer").hidden = false;
+  let ready: SignInAttempt | null = null;
+  const make = async () => {
+    try {
+      ready = await prepare(signIn);
+    } catch (error) {
+      explain(error, false, null);
+    }
+  };
+  void make();
+  button("sign-in-button").addEventListener("click", async () => {
+    hide();
+    try {
+      // Once it is ready, nothing is waited for: some browsers block a window that opens later than the click.
+      const { finish } = ready ?? (await prepare(signIn));
+      ready = null;
+      const proving = finish();
+      void make();
+      await enter(config, await proving);
+    } catch (error) {
+      explain(error, false, null);
+    }
+  });
+}
+
+// ---------------------------------------------------------------- order
+
+async function attemptFor(order: Order): Promise<Attempt> {
+  const written = JSON.stringify(order);
+  if (attempt?.order === written) return attempt;
+  const recipient = !order.recipients && ownRecipients() ? await makeRecipient() : null;
+  const body = JSON.stringify(recipient ? { ...order, recipients: [recipient.publicJwk] } : order);
+  attempt = { order: written, body, idempotencyKey: crypto.randomUUID(), recipient, inDoubt: false };
+  return attempt;
+}
+
+async function create(config: Config, order: Order): Promise<void> {
+  if (!api || working) return;
+  working = true;
+  hide();
+  button("create").setAttribute("aria-disabled", "true");
+  write(find("progress"), "creating");
+  try {
+    const current = await attemptFor(order);
+    pending(order.keyName);
+    const issued = await api.create(current.body, current.idempotencyKey);
+    const opened = current.recipient ? await current.recipient.open(issued) : null;
+    // With it goes the key that opens the envelope.
+    attempt = null;
+    if (opened === null) pending(null);
+    show(issued, opened, () => pending(null));
+    arrive("result");
+  } catch (error) {
+    if (attempt && leavesDoubt(error)) attempt.inDoubt = true;
+    if (!attempt?.inDoubt) pending(null);
+    if (error instanceof Refusal && error.status === 401) go("sign-in");
+    explain(error, config.signIn === null, () => void create(config, order));
+  } finally {
+    working = false;
+    button("create").removeAttribute("aria-disabled");
+    clear(find("progress"));
+  }
+}
+
+// ---------------------------------------------------------------- start
+
+async function start(): Promise<void> {
+  speak(button("language"));
+  if (handOver()) {
+    tell("handedOver");
+    return;
+  }
+  if (!globalThis.crypto?.subtle) {
+    tell("eBrowser");
+    return;
+  }
+  let config: Config;
+  try {
+    config = await loadConfig();
+  } catch {
+    tell("eConfig");
+    return;
+  }
+  find<HTMLFormElement>("order-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const order = read();
+    if (order) void create(config, order);
+  });
+  button("another").addEventListener("click", () => {
+    forget();
+    pending(null);
+    input("name").value = "";
+    arrive("order");
+  });
+  go("sign-in");
+  if (config.signIn) signInAtIssuer(config, config.signIn);
+  else signInByTyping(config);
+  const lost = pendingName();
+  if (lost !== null) {
+    tell("eReloaded", { name: lost });
+    pending(null);
+  }
+}
+
+void start();

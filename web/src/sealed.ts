@@ -1,0 +1,41 @@
+// The browser's own key pair, and what is sealed to it.
+
+import { type JWK, calculateJwkThumbprint, compactDecrypt, generalDecrypt } from "jose";
+import type { Issued } from "./api";
+
+/** A key pair whose private half nobody can read, this page not either; it is gone with the page. */
+export interface Recipient {
+  publicJwk: string;
+  open(issued: Issued): Promise<string>;
+}
+
+/** What came cannot be opened, or says that it is the key of another key pair. */
+export class NotOurs extends Error {}
+
+export async function makeRecipient(): Promise<Recipient> {
+  const pair = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, false, ["deriveBits"]);
+  const { kty, crv, x, y } = (await crypto.subtle.exportKey("jwk", pair.publicKey)) as Record<string, string>;
+  const jwk = { kty, crv, x, y } as JWK;
+  const kid = await calculateJwkThumbprint(jwk);
+  return {
+    publicJwk: JSON.stringify({ ...jwk, use: "enc", kid }),
+    open: async (issued) => open(issued, pair.privateKey),
+  };
+}
+
+async function open(issued: Issued, key: CryptoKey): Promise<string> {
+  const envelope = issued.sealedPrivateKey.ciphertext;
+  const options = { contentEncryptionAlgorithms: ["A256GCM"] };
+  try {
+    // With recipients of the policy's own besides ours it is the JSON serialization (RFC 7516 section 7.2.1).
+    const { plaintext, protectedHeader } = envelope.startsWith("{")
+      ? await generalDecrypt(JSON.parse(envelope), key, options)
+      : await compactDecrypt(envelope, key, options);
+    if (protectedHeader?.["fingerprint"] !== issued.fingerprint) throw new NotOurs();
+    const text = new TextDecoder().decode(plaintext);
+    plaintext.fill(0);
+    return text;
+  } catch {
+    throw new NotOurs();
+  }
+}

@@ -1,0 +1,83 @@
+// What to do when something went wrong.
+
+import { Refusal } from "./api";
+import { button, find, make } from "./dom";
+import { NotSignedIn } from "./oidc";
+import { NotOurs } from "./sealed";
+import { clear, type Key, type Values, write } from "./texts";
+
+const SIGN_IN: Record<NotSignedIn["trouble"], Key> = {
+  blocked: "eBlocked",
+  issuer: "eIssuer",
+  audience: "eAudience",
+  denied: "eDenied",
+};
+
+const BY_STATUS: Record<number, Key> = {
+  0: "eNetwork",
+  400: "e400",
+  403: "e403",
+  409: "eTaken",
+  422: "e422",
+  429: "e429",
+  502: "e502",
+  503: "e503",
+  504: "e504",
+};
+
+/** Whether a key pair may have been made all the same, or still be in the making. */
+export function leavesDoubt(error: unknown): boolean {
+  if (!(error instanceof Refusal)) return false;
+  const { status, code } = error;
+  // An answer without a code is not the function's but of something before it.
+  return !code || status === 504 || code === "request-in-flight";
+}
+
+export function hide(): void {
+  find("trouble").hidden = true;
+}
+
+/** Say what to do about `error`; `again` repeats the same request, where that helps. */
+export function explain(error: unknown, typed: boolean, again: (() => void) | null): void {
+  const list = find("trouble-list");
+  list.replaceChildren();
+  find("trouble-wait").hidden = true;
+  clear(find("trouble-id"));
+  let repeats = false;
+  if (error instanceof Refusal) {
+    const { status, code } = error;
+    repeats = [0, 429, 500, 503, 504].includes(status) || !code || code === "request-in-flight";
+    let key = BY_STATUS[status] ?? "eOther";
+    if (status === 401) key = typed ? "e401Typed" : "e401Issuer";
+    if (code === "request-in-flight") key = "eInFlight";
+    write(find("trouble-text"), key);
+    for (const problem of error.problems) {
+      const item = make("li");
+      item.textContent = problem;
+      list.append(item);
+    }
+    find("trouble-wait").hidden = error.retryAfter === null;
+    if (error.retryAfter !== null) write(find("trouble-wait"), "onceMore", { seconds: error.retryAfter });
+    if (error.requestId) write(find("trouble-id"), "requestId", { id: error.requestId });
+  } else if (error instanceof NotSignedIn) write(find("trouble-text"), SIGN_IN[error.trouble]);
+  else if (error instanceof NotOurs) write(find("trouble-text"), "eNotOurs");
+  else write(find("trouble-text"), "eOther");
+  list.hidden = list.childElementCount === 0;
+  button("again").hidden = !(repeats && again);
+  button("again").onclick = again;
+  appear();
+}
+
+export function tell(key: Key, values: Values = {}): void {
+  write(find("trouble-text"), key, values);
+  find("trouble-list").hidden = true;
+  find("trouble-wait").hidden = true;
+  clear(find("trouble-id"));
+  button("again").hidden = true;
+  appear();
+}
+
+function appear(): void {
+  find("trouble").hidden = false;
+  find("trouble").focus();
+}

@@ -20,7 +20,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def emulator() -> Iterator[EmulatorProcess]:
     """Give all tests one cloud, without its limit of requests a second."""
     with running_emulator() as process:
+        _running.append(process)
         yield process
+
+
+_running: list[EmulatorProcess] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def empty_account(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Take away what the tests of other modules have left."""
+    for process in _running:
+        FunctionUnderTest(process, tmp_path_factory.mktemp("empty") / "policy.json").delete_key_pairs()
 
 
 @pytest.fixture

@@ -259,7 +259,8 @@ def test_the_answer_of_rest(emulator: EmulatorProcess, gpg: Gpg, tmp_path: Path)
         "format": "openpgp",
         "recipients": [fingerprint, escrow],
         "openWith": f"(umask 077; [ ! -e {name}.pem ] || {{ echo {name}.pem exists >&2; exit 1; }}; "
-        f"gpg --output {name}.pem --decrypt {name}.asc || {{ rm -f {name}.pem; exit 1; }})",
+        f"gpg --output {name}.pem --decrypt {name}.asc && [ -s {name}.pem ] "
+        f"|| {{ rm -f {name}.pem; exit 1; }})",
     }
     made = function.emulator.private_keys()[-1].encode()
     folder = tmp_path / "downloads"

@@ -240,11 +240,12 @@ def test_the_handler_imports_on_python_310(python310: Path, unpacked: Path) -> N
 def seal_to(public: str) -> str:
     """Return a program that seals to a PGP key and prints the envelope, or why not."""
     return f"""
+import time
 from pydantic import SecretBytes
 from handler.errors import RecipientRefused
 from handler.sealing import Contents, address
 try:
-    envelope = address([{public!r}], now=0.0)
+    envelope = address([{public!r}], now=time.time())
 except RecipientRefused as refusal:
     print(refusal.problem.name)
 else:

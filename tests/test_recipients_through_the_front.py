@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import subprocess
+import time
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyrage
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests import cms_owners, jwe_owners, pgp_owners
-from tests.function_under_test import POLICY, REST, FunctionUnderTest, fresh_name
+from tests.function_under_test import NOON, POLICY, REST, FunctionUnderTest, fresh_name
 from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def test_jwe(kind: str, function: FunctionUnderTest, node: NodeOpener) -> None:
 
 @pytest.mark.parametrize("kind", cms_owners.KINDS)
 def test_cms(kind: str, function: FunctionUnderTest, tmp_path: Path) -> None:
+    function.clock.time = NOON
+
     def owner(number: int) -> Owner:
         made = cms_owners.make_owner(kind, tmp_path / f"{number}.pem", number)
 
@@ -126,6 +129,8 @@ def test_cms(kind: str, function: FunctionUnderTest, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("primary", ["future-default", "rsa2048"])
 def test_gpg(primary: str, function: FunctionUnderTest, gpg: pgp_owners.Gpg) -> None:
+    function.clock.time = time.time() + 3600  # PGP keys are made by the true clock
+
     def owner() -> Owner:
         subkey = () if primary == "future-default" else (primary, "encrypt", "never")
         text = gpg.public(gpg.make(primary, subkey=subkey))
@@ -135,6 +140,8 @@ def test_gpg(primary: str, function: FunctionUnderTest, gpg: pgp_owners.Gpg) -> 
 
 
 def test_openpgp_js(function: FunctionUnderTest, node: NodeOpener) -> None:
+    function.clock.time = time.time() + 3600
+
     def owner(made: pgp_owners.JsOwner) -> Owner:
         return made.public, lambda envelope: [made.open(node, envelope)]
 

@@ -75,6 +75,7 @@ class Instances:
 def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
     # The cloud's key pairs carry the true time.
     instances = Instances(emulator, tmp_path, TestClock(time.time()))
+    instances.instance().delete_key_pairs()  # whatever a test before left there
     yield instances
     emulator.control("DELETE", "/faults")
     instances.instance().delete_key_pairs()

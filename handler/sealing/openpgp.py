@@ -210,7 +210,8 @@ class OpenPgpEnvelope(Envelope):
         # gpg knows neither version 6 keys nor SEIPD version 2.
         if not self.recipients[0].for_gpg:
             return f"sq decrypt --output {key_name}.pem {key_name}.asc"
-        return f"gpg --output {key_name}.pem --decrypt {key_name}.asc"
+        # Of some changed messages gpg writes nothing, and says that all is well.
+        return f"gpg --output {key_name}.pem --decrypt {key_name}.asc && [ -s {key_name}.pem ]"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
         del contents  # the library writes none of it

@@ -90,6 +90,8 @@ class ChatFunction:
     invocations: Invocations
     at_once: bool
     may_begin: threading.Event = field(default_factory=threading.Event)
+    over: bool = False
+    """Whether the test is over: what it has left in the queue is dropped, for the next one's sake."""
 
     def __post_init__(self) -> None:
         if self.at_once:
@@ -109,6 +111,8 @@ class ChatFunction:
     def call(self, event: Mapping[str, object]) -> Returned:
         """Run the function on an event from the queue, as the platform does."""
         self.may_begin.wait(60)
+        if self.over:
+            return Returned({})
         return Returned(self.function.call(event, CONTEXT).event)
 
     def decisions(self) -> list[tuple[str, str, str | None]]:
@@ -147,7 +151,11 @@ def running_chat(
     with ExitStack() as cleanup:
         cleanup.callback(function.delete_key_pairs)
         cleanup.enter_context(invocations.serving(chat, instances))
-        yield chat
+        try:
+            yield chat
+        finally:
+            chat.over = True
+            chat.may_begin.set()
 
 
 def check_transcript(config: pytest.Config, platform: str, said: str) -> None:

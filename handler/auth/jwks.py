@@ -174,11 +174,13 @@ def fetch(url: str) -> tuple[Mapping[str, object], ...]:
     asking = threading.Thread(target=ask, daemon=True, name=url)
     asking.start()
     asking.join(TIMEOUT)
-    # Whoever answers a byte at a time would keep the thread for days.
-    for opened in sockets if asking.is_alive() else ():
-        with suppress(OSError):
-            opened.shutdown(socket.SHUT_RDWR)
-    if not answers:
+    in_time = not asking.is_alive()
+    if not in_time:
+        # Whoever answers a byte at a time would keep the thread for days.
+        for opened in sockets:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+    if not (in_time and answers):
         raise IssuerUnavailable("issuer-no-answer")
     status, body = answers[0]
     if status != 200:  # noqa: PLR2004  # a redirect is not followed: the policy names the address

@@ -35,14 +35,19 @@ class Invocations:
     @contextmanager
     def serving(self, function: Function, instances: int = 1) -> Iterator[None]:
         """Take calls and run `function` on their events, so many at a time, for the duration of the block."""
-        for _ in range(instances):
-            threading.Thread(target=self._run, args=(function,), daemon=True).start()
+        threads = [
+            threading.Thread(target=self._run, args=(function,), daemon=True) for _ in range(instances)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             with serving(self._server):
                 yield
         finally:
-            for _ in range(instances):
+            for _ in threads:
                 self._events.put(None)
+            for thread in threads:
+                thread.join()
 
     def _run(self, function: Function) -> None:
         while (event := self._events.get()) is not None:

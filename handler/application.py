@@ -168,7 +168,9 @@ class Application:
         trail = self._trail(platform.name, invocation, request.remote_address)
 
         def prove() -> Response:
-            heard = self._prove(platform.hear, request)
+            # Not by `_prove`: all customers of a platform write from its addresses, so anybody could have it
+            # send bad signatures until nobody is listened to. To check one takes no longer than to count it.
+            heard = platform.hear(request)
             if isinstance(heard, Handshake):
                 return heard.response
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class OrderMark:
 class Marker:
     """Writes order tags and reads its own; `master_secrets` as in `handler.settings`."""
 
-    master_secrets: Sequence[bytes]
+    master_secrets: Sequence[bytes] = field(repr=False)
 
     def write(self, mark: OrderMark, name: str, expires: str | None) -> str:
         """Return the tag's value for the key pair `name` that expires at `expires`."""

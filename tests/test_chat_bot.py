@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from handler.chat.keys_from import KeysFrom
 from handler.chat.platform import Block, Handshake, Message, Reply
-from handler.errors import PlatformUnavailable, Unauthenticated
+from handler.errors import NameTaken, PlatformUnavailable, Unauthenticated
 from handler.http import Response, parse_json_object
+from handler.invocation import Invocation
 from handler.order import KeyPairOrder
 from tests.chat_function import ChatFunction, chat_policy, running_chat
 from tests.function_under_test import RECIPIENT, REGION, Answer, fresh_name
@@ -286,6 +287,54 @@ def test_a_reply_that_is_not_taken_comes_with_a_repetition(quietly: Quietly) -> 
     ((_, reply),) = quietly.platform.said
     assert str(reply.parts[0]).startswith("Here is your key pair")
     assert quietly.creates() == before + 1
+
+
+def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
+    """The same message comes once more when its name is free."""
+    name = fresh_name()
+    assert quietly.tell(f"/keypair {name}").startswith("Here is your key pair")
+    event = quietly.message(f"/keypair {name}")
+    quietly.send(event)
+    assert str(quietly.platform.said[-1][1].parts[0]).startswith("A key pair of this name exists.")
+    quietly.chat.function.delete_key_pairs()
+    quietly.send(event)
+    assert str(quietly.platform.said[-1][1].parts[0]).startswith("Here is your key pair")
+    assert len(quietly.platform.said) == 3
+    # Given is given: what goes wrong with a further repetition is nobody's concern.
+    message = Message.model_validate_json(event["body"])
+    deadline = Invocation.begin(None, {}, quietly.chat.function.clock.clock()).deadline
+    quietly.chat.function.application.bot.work_refused(message, NameTaken(), deadline)
+    assert len(quietly.platform.said) == 3
+
+
+def test_bad_proofs_silence_nobody(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """All customers of a platform write from its addresses."""
+    policy = {**chat_policy("quiet", "t", USERS), "failed_rate": "1/minute"}
+    with running_quietly(emulator, tmp_path, policy=policy) as quietly:
+        bad = {**quietly.message("help"), "headers": {"x-proof": "bad", "x-scf-remote-addr": "203.0.113.7"}}
+        assert [quietly.send(bad).status for _ in range(5)] == [401] * 5
+        good = {**quietly.message("help"), "headers": {"x-proof": "good", "x-scf-remote-addr": "203.0.113.7"}}
+        assert quietly.send(good).status == 200
+        assert len(quietly.platform.said) == 1
+
+
+@pytest.mark.parametrize(
+    "private",
+    [
+        '{"kty":"EC","crv":"P-256","d":"c2VjcmV0"}',
+        "PuTTY-User-Key-File-3: ssh-ed25519",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "AGE-SECRET-KEY-1QQQ",
+    ],
+)
+def test_a_private_key_goes_into_no_event(private: str, quietly: Quietly) -> None:
+    before = quietly.creates()
+    # Refused while the message is heard: what has been handed on is only worked on by `work`.
+    quietly.chat.send(quietly.message(f"/keypair {fresh_name()} for {private}"))
+    assert quietly.chat.decisions() == [("quiet", "refused", "recipient-private-key")]
+    ((_, reply),) = quietly.platform.said
+    assert private not in str(reply)
+    assert quietly.creates() == before
 
 
 def test_who_has_left_the_policy_meanwhile_gets_nothing(quietly: Quietly) -> None:

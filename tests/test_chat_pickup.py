@@ -164,6 +164,28 @@ def test_somebody_who_was_faster_by_a_moment() -> None:
         pickups.take(ID)
 
 
+class Forgetful(MemoryStore):
+    """Does what it is told, and then its answer is lost, once."""
+
+    loses = True
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        done = super().replace(key, expected, value, ttl)
+        if self.loses:
+            self.loses = False
+            raise StoreUnavailable("lost")
+        return done
+
+
+def test_a_lost_answer_of_the_store_takes_nothing() -> None:
+    clock = TestClock().clock()
+    pickups = Pickups(Forgetful(clock), clock, "", new_id=lambda: ID)
+    pickups.leave("alice", ISSUED)
+    with pytest.raises(StoreUnavailable):
+        pickups.take(ID)
+    assert pickups.take(ID).ciphertext == ISSUED.sealed_private_key.ciphertext
+
+
 def test_what_could_not_be_written_down_is_not_given(function: FunctionUnderTest, pickups: Pickups) -> None:
     """And it is there for a later try, for as long as it would have been."""
     path = path_of(pickups.leave("alice", ISSUED))

@@ -53,6 +53,17 @@ def test_a_handshake_is_answered_with_the_bare_text(wecom: WeCom, echo: str) -> 
     assert wecom.chat.decisions() == []
 
 
+def test_a_message_is_no_handshake(wecom: WeCom) -> None:
+    """Whoever saw a message go by would otherwise be told what stands in it."""
+    event = wecom.command("help")
+    encrypted = json.loads(event["body"])["encrypt"]
+    wecom.chat.send(event)
+    query = {**event["queryString"], "echostr": encrypted}
+    answer = wecom.chat.send({**event, "httpMethod": "GET", "queryString": query, "body": ""})
+    assert (answer.status, answer.code) == (401, "unauthenticated")
+    assert wecom.chat.decisions()[-1] == ("wecom", "refused", "nonce-used")
+
+
 def test_a_handshake_whose_query_is_still_encoded(wecom: WeCom) -> None:
     encrypted = sealed("1616140317555161061")
     event = wecom.handshake(encrypted)

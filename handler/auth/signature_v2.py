@@ -13,7 +13,7 @@ import base64
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -129,7 +129,7 @@ class SignatureV2Verifier:
     The callers' secrets are derived from `master_secrets`: two of them while they are rotated.
     """
 
-    master_secrets: Sequence[bytes]
+    master_secrets: Sequence[bytes] = field(repr=False)
     hosts: Sequence[str]
     clock: Clock
 

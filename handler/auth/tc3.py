@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ class Tc3Verifier:
     The callers' secrets are derived from `master_secrets`: two of them while they are rotated.
     """
 
-    master_secrets: Sequence[bytes]
+    master_secrets: Sequence[bytes] = field(repr=False)
     hosts: Sequence[str]
     clock: Clock
 

@@ -20,7 +20,7 @@ from handler.errors import (
 )
 from handler.invocation import LONGEST
 from handler.order import KeyPairOrder
-from handler.sealing import refuse_private_keys
+from handler.sealing import refuse_private_recipient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +41,10 @@ PATH = "/chat/"
 ISSUE_MINIMUM = 8.0
 """Seconds without which an order is not tried again."""
 
+_REFUSED, _GIVEN = "refused", "given"
+"""What was said of a message."""
 _SAYING, _FAILED, _SAID = "saying", "failed", "said"
+"""How far that came."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Bot:
         answer = platform.answer(message, reply)
         if answer is not None:
             return answer
-        self._deliver(message, lambda: reply, deadline)
+        self._refuse_aside(message, reply, deadline)
         return platform.acknowledge(message)
 
     def work(self, message: Message, invocation: Invocation, trail: AuditTrail) -> None:
@@ -108,7 +111,9 @@ class Bot:
         trail.note(key_name=order.name, region=order.region, project_id=order.project_id)
         issued = self._issue(order, caller_id, message, invocation, trail)
         try:
-            self._deliver(message, lambda: self._dressed(message, caller_id, issued), invocation.deadline)
+            self._deliver(
+                message, _GIVEN, lambda: self._dressed(message, caller_id, issued), invocation.deadline
+            )
         except Exception as failure:
             # The key pair is there: nobody may be told that nothing is left.
             raise OutcomeUnknown("reply-not-delivered") from failure
@@ -117,7 +122,12 @@ class Bot:
         """Tell the one who wrote why there is no key pair; raise PlatformUnavailable."""
         # The invocation that has the order in hand will answer.
         if not isinstance(error, RequestInFlight):
-            self._deliver(message, lambda: words.refused(error, message), deadline)
+            self._refuse_aside(message, words.refused(error, message), deadline)
+
+    def _refuse_aside(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Say why there is no key pair, unless this very message has got its key pair already."""
+        if self.store.get(f"{_GIVEN}:{_event(message)}") != _SAID:
+            self._deliver(message, _REFUSED, lambda: reply, deadline)
 
     def _order(self, wanted: Wanted, message: Message, caller_id: str) -> KeyPairOrder:
         recipients: tuple[str, ...] = ()
@@ -173,12 +183,14 @@ class Bot:
         link = self.pickups.leave(caller_id, issued)
         return words.issued_elsewhere(issued, file_name, link, message.locale)
 
-    def _deliver(self, message: Message, reply: Callable[[], Reply], deadline: Deadline) -> None:
-        """Say what `reply` returns, once for each message: its repetitions find that something was said.
+    def _deliver(self, message: Message, what: str, reply: Callable[[], Reply], deadline: Deadline) -> None:
+        """Say what `reply` returns, once for each message: its repetitions find that it was said.
 
-        An invocation that dies over it leaves a mark that ends soon; then a repetition says it.
+        A refusal and a key pair have marks of their own: a message that was refused and comes again, when its
+        name is free for example, would otherwise make a key pair that nobody is given. An invocation that
+        dies over it leaves a mark that ends soon; then a repetition says it.
         """
-        key = f"said:{_event(message)}"
+        key = f"{what}:{_event(message)}"
         if not (self.store.add(key, _SAYING, LONGEST) or self.store.replace(key, _FAILED, _SAYING, LONGEST)):
             return
         try:
@@ -190,7 +202,8 @@ class Bot:
 
 
 def _wanted(message: Message) -> Wanted:
-    refuse_private_keys(message.text)
+    # Of every kind, for the text goes into an event that the platform keeps until it is worked on.
+    refuse_private_recipient(message.text)
     command = understand(message.text)
     if isinstance(command, Wanted):
         return command

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -43,7 +43,7 @@ class _Event(BaseModel):
 class Deferral:
     """Makes deferred events and opens its own; `master_secrets` as in `handler.settings`."""
 
-    master_secrets: Sequence[bytes]
+    master_secrets: Sequence[bytes] = field(repr=False)
     clock: Clock
 
     def event(self, message: Message) -> str:

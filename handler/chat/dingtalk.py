@@ -20,7 +20,7 @@ import hashlib
 import hmac
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -103,7 +103,7 @@ def configured(settings: Settings, tools: Tools) -> DingTalk | None:
 class DingTalk:
     """See `handler.chat.platform.Platform`."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     outgoing: Outgoing
     nonces: Nonces
     clock: Clock

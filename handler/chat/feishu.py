@@ -242,7 +242,7 @@ class Feishu:
             "msg_type": "post",
             "content": _content(reply, message.locale),
             # Of the requests with the same one, Feishu takes one in an hour: a lost answer doubles nothing.
-            "uuid": hashlib.sha256(message.event_id.encode()).hexdigest()[:_UUID_LENGTH],
+            "uuid": hashlib.sha256(f"{message.event_id} {reply.gives}".encode()).hexdigest()[:_UUID_LENGTH],
         }
         token = self.cache.token
         if token and self.tools.clock.now() < token.good_until and self._sent(token, payload, deadline):

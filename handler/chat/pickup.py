@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,14 @@ class Pickups:
             parcel = Parcel.model_validate_json(text)
         except ValidationError:
             raise StoreUnavailable("pickup-unreadable") from None
-        if not self.store.replace(_key(pickup_id), text, _TAKEN, LIFE):
+        try:
+            taken = self.store.replace(_key(pickup_id), text, _TAKEN, LIFE)
+        except StoreUnavailable:
+            # It may have been done, and only the answer been lost.
+            with suppress(StoreUnavailable):
+                self.put_back(pickup_id, parcel)
+            raise
+        if not taken:
             raise PickedUp
         return parcel
 

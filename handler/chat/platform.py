@@ -64,6 +64,8 @@ class Reply:
     """What the bot says: sentences, and blocks between them."""
 
     parts: tuple[str | Block, ...]
+    gives: bool = False
+    """Whether it gives a key pair: then nothing that was said of the same message before may hold it back."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
@@ -69,7 +69,7 @@ def configured(settings: Settings, tools: Tools) -> Slack | None:
 class Slack:
     """See `handler.chat.platform.Platform`."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     outgoing: Outgoing
     clock: Clock
 

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import unquote
 
@@ -106,8 +106,8 @@ class Envelopes:
     `receive_id` ends each plaintext, so that what is for one receiver is not taken by another.
     """
 
-    token: bytes
-    key: bytes
+    token: bytes = field(repr=False)
+    key: bytes = field(repr=False)
     """Of AES-256; its first half is the initialisation vector, always."""
     receive_id: bytes
 
@@ -162,9 +162,9 @@ class WeCom:
         """Return what the message says."""
         if request.method == "GET":
             # Base64 has no '%'. That the platform decodes queries is documented nowhere.
-            echo = self._proven(request.query, unquote(request.query.get("echostr", "")))
+            echo = self._proven("GET", request.query, unquote(request.query.get("echostr", "")))
             return Handshake(_text(echo.decode("utf-8", "replace")))
-        message = parse_json_object(self._proven(request.query, _encrypted(request.unverified_body)))
+        message = parse_json_object(self._proven("POST", request.query, _encrypted(request.unverified_body)))
         if message.get("msgtype") in _NOT_WRITTEN:
             return Handshake(_text(""))
         try:
@@ -184,7 +184,7 @@ class WeCom:
             private=fields.chattype == "single",
         )
 
-    def _proven(self, query: Mapping[str, str], encrypted: str) -> bytes:
+    def _proven(self, method: str, query: Mapping[str, str], encrypted: str) -> bytes:
         timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise Unauthenticated("wecom-timestamp")
@@ -198,7 +198,9 @@ class WeCom:
         given = query.get("msg_signature", "")
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), own.encode()):
             raise Unauthenticated("wecom-signature")
-        use = hashlib.sha256(f"{timestamp} {encrypted}".encode()).hexdigest()
+        # SECURITY BOUNDARY: the method is not signed. Without it here, whoever saw a message go by could send
+        # it as a handshake, which is answered with what it decrypts to.
+        use = hashlib.sha256(f"{method} {timestamp} {encrypted}".encode()).hexdigest()
         self.nonces.burn(self.name, nonce, use=use, ttl=2 * WINDOW)
         return self.envelopes.open(encrypted)
 

@@ -193,7 +193,8 @@ def issued_here(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
             Block(sealed.ciphertext.rstrip("\n")),
             _OPEN[locale],
             Block(sealed.open_with),
-        )
+        ),
+        gives=True,
     )
 
 
@@ -207,7 +208,8 @@ def issued_elsewhere(issued: IssuedKeyPair, file_name: str, link: str, locale: L
             Block(f"curl -fsS -o {file_name} {link}"),
             _OPEN[locale],
             Block(issued.sealed_private_key.open_with),
-        )
+        ),
+        gives=True,
     )
 
 

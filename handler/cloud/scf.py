@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.cloud.sdk import Api, Failure
-from handler.errors import CloudRefused, CloudUnreachable, OutOfTime
+from handler.errors import CloudRefused, CloudUnreachable, OutcomeUnknown, OutOfTime
 
 if TYPE_CHECKING:
+    from handler.errors import KeyPairFunctionError
     from handler.invocation import Invocation
 
 ENDPOINT = "https://scf.tencentcloudapi.com"
@@ -37,7 +38,8 @@ class Scf:
     def invoke_again(self, event: str, invocation: Invocation) -> None:
         """Have this very function run on `event`, a JSON object, some time soon.
 
-        Raises CloudRefused, CloudUnreachable or OutOfTime if that may not happen. It may happen twice.
+        Raises CloudRefused, CloudUnreachable or OutOfTime if it does not happen, and OutcomeUnknown where it
+        may. It may happen twice.
         """
         seconds = min(CALL_TIMEOUT, invocation.deadline.remaining())
         if seconds < CALL_MINIMUM:
@@ -61,7 +63,14 @@ class Scf:
         }
         answer = api.call("Invoke", parameters, seconds)
         if isinstance(answer, Failure):
-            error = CloudUnreachable if answer.code.startswith("Client") else CloudRefused
-            raised = error("invoke-" + answer.family)
+            raised = _error_of(answer)
             raised.upstream_request_id = answer.request_id
             raise raised
+
+
+def _error_of(failure: Failure) -> KeyPairFunctionError:
+    reason = "invoke-" + failure.family
+    if not failure.code.startswith("Client"):
+        return CloudRefused(reason)
+    # The event may be in the queue: nobody may be told that nothing comes of it.
+    return OutcomeUnknown(reason) if failure.sent else CloudUnreachable(reason)

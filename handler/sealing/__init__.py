@@ -36,6 +36,12 @@ def refuse_private_keys(body: str) -> None:
         raise RecipientRefused(RecipientProblem.PRIVATE)
 
 
+def refuse_private_recipient(text: str) -> None:
+    """Raise RecipientRefused if private key material of any kind stands in `text`, a JWK's members too."""
+    if _PRIVATE.search(text):
+        raise RecipientRefused(RecipientProblem.PRIVATE)
+
+
 def address(
     recipients: Sequence[str],
     *,
@@ -96,8 +102,7 @@ def _kind(chosen: EnvelopeFormat) -> type[Envelope]:
 
 
 def _plain(recipient: str) -> str:
-    if _PRIVATE.search(recipient):
-        raise RecipientRefused(RecipientProblem.PRIVATE)
+    refuse_private_recipient(recipient)
     if len(recipient) > RECIPIENT_LIMIT:
         raise RecipientRefused(RecipientProblem.TOO_LONG)
     if _CONTROL.search(recipient):

@@ -35,8 +35,6 @@ from handler.policy import Policy
 from handler.settings import Settings
 from handler.store import open_store
 from handler.sweeping import Sweeper
-from handler.web.form import PATH as FORM_PATH
-from handler.web.form import FormDoor
 from handler.web.page import pages
 
 if TYPE_CHECKING:
@@ -121,6 +119,9 @@ def compose(
         ("POST", V2_PATH): v2,
     }
     if policy.web is not None and policy.issuers:
+        from handler.web.form import PATH as FORM_PATH
+        from handler.web.form import FormDoor
+
         # Without an issuer there is no token that somebody could type.
         doors["POST", FORM_PATH] = FormDoor(
             authentication.bearer.authenticate, settings.region, settings.hosts, policy.web.origins

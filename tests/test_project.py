@@ -186,6 +186,8 @@ def test_a_cold_start_loads_no_more_than_it_needs() -> None:
         "tencentcloud", "requests", "urllib3", "certifi", "redis", "sqlite3", "tomllib", "tomli",
         "asyncio", "http.client", "ssl", "yaml", "cryptography.x509", "cryptography.hazmat.asn1",
         "pyrage", "joserfc", "pysequoia", "jwt",
+        "handler.chat.slack", "handler.chat.wecom", "handler.chat.feishu", "handler.chat.dingtalk",
+        "handler.web.form",
         "handler.store.memory", "handler.store.sqlite", "handler.store.redis",
     }  # fmt: skip
     assert heavy & set(loaded["modules"]) == set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from handler.chat import dingtalk, feishu, slack, wecom
 from handler.errors import PolicyInvalid
 
 if TYPE_CHECKING:
@@ -14,13 +14,22 @@ if TYPE_CHECKING:
     from handler.policy import Policy
     from handler.settings import Settings
 
+
+def _module(name: str) -> Callable[[Settings, Tools], Platform | None]:
+    def configure(settings: Settings, tools: Tools) -> Platform | None:
+        # Whoever has no chat does not wait for its modules at each cold start.
+        if not any(setting.startswith(f"{name}_") for setting in settings.model_fields_set):
+            return None
+        made: Platform | None = import_module(f"handler.chat.{name}").configured(settings, tools)
+        return made
+
+    return configure
+
+
 PLATFORMS: Mapping[str, Callable[[Settings, Tools], Platform | None]] = {
-    "slack": slack.configured,
-    "feishu": feishu.configured,
-    "dingtalk": dingtalk.configured,
-    "wecom": wecom.configured,
+    name: _module(name) for name in ("slack", "feishu", "dingtalk", "wecom")
 }
-"""Name -> what makes the platform, or None where its settings are not there."""
+"""Name, of the module and of its settings -> what makes the platform, or None where these are not there."""
 
 
 def configured(

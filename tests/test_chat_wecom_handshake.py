@@ -41,7 +41,6 @@ def wecom(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[WeCom]:
 def for_an_app(settings: Settings, tools: Tools) -> module.WeCom | None:
     """Return the platform with the receiver of the published vector."""
     platform = module.configured(settings, tools)
-    assert platform is not None
     return replace(platform, envelopes=replace(platform.envelopes, receive_id=PUBLISHED_ID))
 
 

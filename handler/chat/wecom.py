@@ -87,11 +87,9 @@ class _Fields(_Part):
     """None in pictures, files and the like."""
 
 
-def configured(settings: Settings, tools: Tools) -> WeCom | None:
-    """Return the platform where its settings are there; raise SettingsInvalid where one of them is."""
+def configured(settings: Settings, tools: Tools) -> WeCom:
+    """Return the platform; raise SettingsInvalid unless both of its settings are there."""
     token, key = settings.wecom_token, settings.wecom_aes_key
-    if token is None and key is None:
-        return None
     if token is None or key is None:
         raise SettingsInvalid("KEYPAIR_WECOM_TOKEN and KEYPAIR_WECOM_AES_KEY: set both, or neither")
     # 101033: an AI bot of the company's own has no id to be named at the end of an envelope.

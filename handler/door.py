@@ -24,6 +24,11 @@ class Proof:
     request_key: str
     covers: frozenset[str]
 
+    def idempotency_key(self, stated: str | None = None) -> str:
+        """Return the key of a wish: what its caller `stated`, in any case, or else this one request."""
+        # TC3 signs header values in lower case. Were 'a' and 'A' two keys, the signature would cover neither.
+        return f"request:{self.request_key}" if stated is None else f"key:{stated.lower()}"
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -40,7 +45,7 @@ class Door(Protocol):
     def name(self) -> str:
         """The door's name, as it stands in the audit line."""
 
-    def prove(self, request: Request) -> Proof:
+    def prove(self, request: Request, /) -> Proof:
         """Return who sent `request`, looking at the raw body only; raise Unauthenticated."""
 
     def understand(self, request: Request, proof: Proof) -> Wish:

@@ -52,6 +52,11 @@ class EnvelopeFormat(str, Enum):
     OPENPGP = "openpgp"
     """RFC 9580, armored; for PGP certificates."""
 
+    @property
+    def suffix(self) -> str:
+        """What the name of the file ends in that the command for opening it expects."""
+        return "asc" if self is EnvelopeFormat.OPENPGP else self.value
+
 
 def _whole_number(value: object) -> object:
     """JSON Schema calls 3.0 an integer, and some clients write it so."""

@@ -131,7 +131,7 @@ def _order(options: argparse.Namespace, caller: Caller) -> KeyPairOrder:
             "expiresIn": options.expires_in,
         }
     )
-    return request.order(default_region="")
+    return request.order("", request.tags)
 
 
 def _unusable(told: str) -> int:

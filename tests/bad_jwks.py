@@ -8,7 +8,8 @@ import json
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
-from tests.bad_recipients import BadRecipient, pem
+from tests.bad_recipients import LOW_ORDER_X25519, BadRecipient, pem
+from tests.function_under_test import base64url
 
 CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _P = 2**255 - 19
@@ -33,24 +34,11 @@ _B = {
 # A prime of 2203 bits: nothing about it looks wrong.
 _MODULUS = 2**2203 - 1
 
-# Points whose shared secret is zero with every key, and other spellings of them: little-endian, hexadecimal.
-_LOW_ORDER = {
-    "0": "00" * 32,
-    "1": "01" + "00" * 31,
-    "order 8": "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-    "order 8, the other": "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-    "p - 1": "ec" + "ff" * 30 + "7f",
-    "p": "ed" + "ff" * 30 + "7f",
-    "p + 1": "ee" + "ff" * 30 + "7f",
-}
+# Other spellings of points: little-endian.
 _OTHER_SPELLINGS = {
     "top bit set": b"\x09" + bytes(30) + b"\x80",
     "9 as p + 9": (_P + 9).to_bytes(32, "little"),
 }
-
-
-def base64url(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 def number(value: int) -> str:
@@ -243,13 +231,13 @@ BAD_JWKS = (
     BadRecipient("JWK: (0, 0)", ec_jwk("P-256", 0, 0), _R.EC_POINT),
     *(
         BadRecipient(f"JWK: X25519 low order: {title}", x25519(bytes.fromhex(point)), _R.LOW_ORDER)
-        for title, point in _LOW_ORDER.items()
+        for title, point in LOW_ORDER_X25519.items()
     ),
     *(
         BadRecipient(
             f"X25519 PEM low order: {title}", pem("PUBLIC KEY", spki(_DER[:12] + point)), _R.LOW_ORDER
         )
-        for title, point in ((title, bytes.fromhex(point)) for title, point in _LOW_ORDER.items())
+        for title, point in ((title, bytes.fromhex(point)) for title, point in LOW_ORDER_X25519.items())
     ),
     *(
         BadRecipient(f"JWK: X25519: {title}", x25519(point), _R.UNUSABLE)

@@ -15,6 +15,7 @@ from pysequoia import ArmorKind, Cert, Tsk, armor
 
 from handler.recipient_problem import RecipientProblem
 from tests.bad_recipients import BadRecipient, pem
+from tests.crafted_pgp import packet
 from tests.pgp_owners import key_ring, split
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ _IN_THE_FUTURE = "20990101T000000"
 
 def block(packets: bytes) -> str:
     return armor(packets, ArmorKind.PublicKey)
-
-
-def packet(tag: int, body: bytes) -> bytes:
-    """Frame a packet (RFC 9580 section 4.2.1), with five octets of length."""
-    return bytes([0xC0 | tag, 0xFF]) + len(body).to_bytes(4, "big") + body
 
 
 def _number(value: int) -> bytes:

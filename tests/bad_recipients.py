@@ -50,7 +50,7 @@ def ed25519_line(point: bytes) -> str:
 
 # The points of Curve25519 whose shared secret is zero, as libsodium's block list has them, and the spellings
 # with 19 more: little-endian, hexadecimal.
-_LOW_ORDER_X25519 = {
+LOW_ORDER_X25519 = {
     "0": "00" * 32,
     "1": "01" + "00" * 31,
     "order 8": "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
@@ -153,7 +153,7 @@ BAD_RECIPIENTS = [
     BadRecipient("33 bytes", bech32("age", b"\x09" * 33), _R.PLUGIN),
     *(
         BadRecipient(f"X25519 low order: {title}", bech32("age", bytes.fromhex(point)), _R.LOW_ORDER)
-        for title, point in _LOW_ORDER_X25519.items()
+        for title, point in LOW_ORDER_X25519.items()
     ),
     BadRecipient("X25519: top bit set", bech32("age", b"\x09" + b"\x00" * 30 + b"\x80"), _R.UNUSABLE),
     BadRecipient("X25519: 9 as p + 9", bech32("age", (_P + 9).to_bytes(32, "little")), _R.UNUSABLE),

@@ -26,8 +26,8 @@ from tests.bearer_function import (
     claims,
     rsa_token,
 )
-from tests.function_under_test import NOON
-from tests.token_issuer import base64url, jwk, token, unsigned
+from tests.function_under_test import NOON, base64url
+from tests.token_issuer import jwk, token, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from tests.bearer_function import ED, RSA, Case, bearer, claims, ec_token, ed_token, rsa_token
-from tests.token_issuer import base64url, token
+from tests.function_under_test import base64url
+from tests.token_issuer import token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,13 @@ import pytest
 
 from tests.emulator_process import EmulatorProcess, running_emulator
 from tests.function_under_test import FunctionUnderTest
+from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.pgp_owners import Gpg
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,3 +43,17 @@ def function(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[FunctionUnde
     function = FunctionUnderTest(emulator, tmp_path / "policy.json")
     yield function
     function.delete_key_pairs()
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[NodeOpener]:
+    with node_opener() as opener:
+        yield opener
+
+
+@pytest.fixture(scope="module")
+def gpg() -> Iterator[Gpg]:
+    from tests.pgp_owners import key_ring
+
+    with key_ring() as ring:
+        yield ring

@@ -27,6 +27,7 @@ def subpacket(kind: int, content: bytes) -> bytes:
 
 
 def packet(tag: int, body: bytes) -> bytes:
+    """Frame a packet (RFC 9580 section 4.2.1), with five octets of length."""
     return bytes([0xC0 | tag, 0xFF]) + four(len(body)) + body
 
 

@@ -131,10 +131,10 @@ class Answer:
         return code
 
 
-def caller_secret(caller: str, master: bytes = MASTER) -> str:
+def caller_secret(caller: str, master: bytes = MASTER, scheme: str = "tc3") -> str:
     """Derive what an operator would give to `caller`; written apart from the code under test."""
-    digest = hmac.new(master, f"tc3:{caller}".encode(), hashlib.sha256).digest()
-    return base64.b64encode(digest, altchars=b"-_").decode().rstrip("=")
+    digest = hmac.new(master, f"{scheme}:{caller}".encode(), hashlib.sha256).digest()
+    return base64url(digest)
 
 
 def signature(
@@ -177,8 +177,8 @@ class FunctionUnderTest:
         self.environ = {
             "KEYPAIR_REGION": REGION,
             "KEYPAIR_HOSTS": f"{HOST},{HOST_WITH_PORT}",
-            "KEYPAIR_MASTER_SECRET": _base64url(MASTER),
-            "KEYPAIR_PREVIOUS_MASTER_SECRET": _base64url(PREVIOUS_MASTER),
+            "KEYPAIR_MASTER_SECRET": base64url(MASTER),
+            "KEYPAIR_PREVIOUS_MASTER_SECRET": base64url(PREVIOUS_MASTER),
             "KEYPAIR_POLICY": str(self.policy_file),
             "KEYPAIR_CVM_ENDPOINT": self.emulator.cvm_endpoint,
             "TENCENTCLOUD_SECRETID": self.emulator.secret_id,
@@ -291,8 +291,8 @@ def fresh_name() -> str:
     return f"k_{uuid.uuid4().hex[:20]}"
 
 
-def _base64url(secret: bytes) -> str:
-    return base64.urlsafe_b64encode(secret).decode().rstrip("=")
+def base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _changed(body: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Searching for a private key in whatever form it might have been written down."""
+"""Searching for a private key: in whatever form it might have been written down, and in what errors carry."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    import pytest
 
 _SLICE = 16
 """Characters or bytes of what is searched for: any leaked run of twice that holds one of these whole."""
@@ -28,6 +30,20 @@ def leaks(private_pem: str, traces: Mapping[str, bytes]) -> list[str]:
             if needle in (lower if form == "hexadecimal" else trace)
         }
     return sorted(found)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and whatever led to it."""
+    while error is not None:
+        yield error
+        if error.__cause__ is not None:
+            yield from chain(error.__cause__)
+        error = error.__context__
+
+
+def values_in_frames(caught: pytest.ExceptionInfo[BaseException]) -> list[object]:
+    """Return what the frames hold that an error came through; the first is the test's own."""
+    return [value for entry in caught.traceback[1:] for value in entry.frame.f_locals.values()]
 
 
 def _needles(private_pem: str) -> Iterator[tuple[str, bytes]]:

@@ -28,8 +28,8 @@ from tests.bearer_function import (
     rsa_token,
     sent,
 )
-from tests.function_under_test import NOON, FunctionUnderTest, TestClock
-from tests.token_issuer import base64url, jwk, token
+from tests.function_under_test import NOON, FunctionUnderTest, TestClock, base64url
+from tests.token_issuer import jwk, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,6 +25,7 @@ from tests import bad_pems
 from tests.bad_pems import BAD_PEMS, GOOD, P_256, certificate, der_of, pem, public, tlv, usage
 from tests.cms_owners import KINDS, Owner, address, certified, make_owner, openssl, owner_of, seal
 from tests.function_under_test import NOON, POLICY, REGION, REST, FunctionUnderTest
+from tests.leaks import values_in_frames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,9 +163,9 @@ def test_a_refusal_while_sealing_is_an_error_without_the_key() -> None:
     with pytest.raises(SealingFailed) as caught:
         unvetted().seal(SecretBytes(b"the private key"), Contents("skey-1", "name", "SHA256:"))
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-    frames = [frame.frame.f_locals for frame in caught.traceback[1:]]  # the first is this test
-    assert frames
-    assert b"the private key" not in [value for values in frames for value in values.values()]
+    values = values_in_frames(caught)
+    assert values
+    assert b"the private key" not in values
 
 
 # ---------------------------------------------------------------- through the front door

@@ -21,25 +21,18 @@ from handler.order import EnvelopeFormat
 from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
 from handler.sealing.jwe import JweEnvelope, Recipient
-from tests.bad_jwks import BAD_JWKS, CURVES, base64url, key_set, p256, rsa
+from tests.bad_jwks import BAD_JWKS, CURVES, key_set, p256, rsa
+from tests.function_under_test import base64url
 from tests.jwe_owners import CONTENTS, KINDS, PEM, SAID, Owner, decode, make_owner, protected, sealed_to
-from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.bad_recipients import BadRecipient
+    from tests.node_opener import NodeOpener
 
 
 @pytest.fixture(scope="module")
 def owners() -> dict[str, Owner]:
     return {kind: make_owner(kind) for kind in KINDS}
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[NodeOpener]:
-    with node_opener() as opener:
-        yield opener
 
 
 def refusal(*texts: str) -> tuple[RecipientProblem, int | None]:

@@ -15,19 +15,13 @@ from pydantic import SecretBytes
 
 from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
-from tests.bad_jwks import base64url
-from tests.function_under_test import ESCROW, POLICY, REST, V3, FunctionUnderTest
+from tests.function_under_test import ESCROW, POLICY, REST, V3, FunctionUnderTest, base64url
 from tests.jwe_owners import CONTENTS, PEM, Owner, decode, make_owner, sealed_to
-from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[NodeOpener]:
-    with node_opener() as opener:
-        yield opener
+    from tests.node_opener import NodeOpener
 
 
 # ---------------------------------------------------------------- the front doors

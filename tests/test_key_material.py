@@ -16,9 +16,9 @@ from pydantic import SecretBytes
 from handler import key_material
 from handler.errors import CloudAnswerInvalid
 from handler.order import PrivateKeyFormat
+from tests.leaks import chain, values_in_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 PEM = serialization.Encoding.PEM
@@ -48,14 +48,6 @@ KEY = made("the cloud's")
 PRIVATE = private_pem(KEY)
 PUBLIC = public_line(KEY)
 NUMBERS = KEY.private_numbers()
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        if error.__cause__ is not None:
-            yield from chain(error.__cause__)
-        error = error.__context__
 
 
 def holds(error: BaseException, private_key: bytes) -> bool:
@@ -186,8 +178,7 @@ def test_an_unsound_answer_is_refused_and_not_repeated(public: str, private: byt
     assert caught.value.args == ("The cloud's answer failed a check.",)
     assert list(chain(caught.value)) == [caught.value]
     assert not holds(caught.value, private)
-    frames = [frame.frame.f_locals for frame in caught.traceback[1:]]  # the first is this test
-    assert not [value for values in frames for value in values.values() if isinstance(value, bytes)]
+    assert not [value for value in values_in_frames(caught) if isinstance(value, bytes)]
 
 
 def test_primes_that_are_no_primes_are_found_by_signing() -> None:

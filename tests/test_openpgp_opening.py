@@ -17,7 +17,6 @@ from pysequoia.packet import Tag
 from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
 from tests.function_under_test import POLICY, REST, FunctionUnderTest
-from tests.node_opener import NodeOpener, node_opener
 from tests.pgp_owners import CONTENTS, Gpg, JsOwner, js_owners, key_ring, seal, split
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.emulator_process import EmulatorProcess
+    from tests.node_opener import NodeOpener
 
 JS_KINDS: dict[str, dict[str, Any]] = {
     "curve25519 legacy": {"type": "ecc", "curve": "curve25519Legacy"},
@@ -38,18 +38,6 @@ JS_KINDS: dict[str, dict[str, Any]] = {
     "version 6 of RSA": {"type": "rsa", "rsaBits": 2048, "config": {"v6Keys": True}},
 }
 NOT_FOR_GPG = ("X25519 of RFC 9580", "that asks for AEAD", "version 6", "version 6 of RSA")
-
-
-@pytest.fixture(scope="module")
-def gpg() -> Iterator[Gpg]:
-    with key_ring() as ring:
-        yield ring
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[NodeOpener]:
-    with node_opener() as opener:
-        yield opener
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from tests.function_under_test import (
     RECIPIENT,
     REGION,
     REGISTERED,
+    base64url,
     caller_secret,
     signature,
     utc_date,
@@ -104,7 +104,7 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionProce
         environment = {
             "KEYPAIR_REGION": REGION,
             "KEYPAIR_HOSTS": HOST,
-            "KEYPAIR_MASTER_SECRET": base64.urlsafe_b64encode(MASTER).decode().rstrip("="),
+            "KEYPAIR_MASTER_SECRET": base64url(MASTER),
             "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,
             "TENCENTCLOUD_SECRETID": emulator.secret_id,
             "TENCENTCLOUD_SECRETKEY": emulator.secret_key,

@@ -27,9 +27,10 @@ from handler.order import PrivateKeyFormat
 from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
 from handler.sealing import Contents, Envelope, bech32
 from handler.sealing.age import AgeEnvelope, Recipient, _accepted
+from tests.leaks import chain, values_in_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 P = 2**255 - 19
@@ -200,14 +201,6 @@ def refused(text: str) -> RecipientProblem:
     assert caught.value.position == 0
     assert_silent(caught.value)
     return caught.value.problem
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        if error.__cause__ is not None:
-            yield from chain(error.__cause__)
-        error = error.__context__
 
 
 # All that an error about a recipient and whatever led to it may say; the last line is of base64.
@@ -677,9 +670,9 @@ def test_a_panic_while_sealing_is_an_error_without_the_key() -> None:
     with pytest.raises(SealingFailed) as caught:
         AgeEnvelope((unvetted(),)).seal(SecretBytes(b"the private key"), CONTENTS)
     assert list(chain(caught.value)) == [caught.value]
-    frames = [frame.frame.f_locals for frame in caught.traceback[1:]]  # the first is this test
-    assert frames
-    assert b"the private key" not in [value for values in frames for value in values.values()]
+    values = values_in_frames(caught)
+    assert values
+    assert b"the private key" not in values
 
 
 def test_a_panic_on_trial_is_a_refusal() -> None:

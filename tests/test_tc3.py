@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handler.auth.caller_secrets import derive_secret
-from handler.auth.hosts import signed_hosts
+from handler.auth.signing import signed_hosts
 from handler.auth.tc3 import Tc3Proof, Tc3Verifier, sign
 from handler.errors import Unauthenticated
 from handler.http import Request
@@ -276,7 +276,7 @@ def test_the_date_is_that_of_the_timestamp(date: str, reason: str | None) -> Non
 text = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
-@settings(max_examples=1500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(
     st.sampled_from(
         ["caller", "master", "path", "host", "content_type", "extra", "body", "timestamp", "service"]
@@ -317,7 +317,7 @@ def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
     assert (refusal(replace(sent, headers=headers)) is None) == (same or part in {"host", "master"})
 
 
-@settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+@settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(st.data())
 def test_any_other_character_is_refused(data: st.DataObject) -> None:
     """One character of the headers that count is exchanged, dropped or doubled."""

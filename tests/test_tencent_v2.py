@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import subprocess
@@ -28,11 +27,13 @@ from tests.function_under_test import (
     REGION,
     REGISTERED,
     FunctionUnderTest,
+    base64url,
+    caller_secret,
     fresh_name,
 )
 from tests.leaks import leaks
 from tests.legacy_client import LegacyClient, running_tls_front
-from tests.v2_requests import V2Request, v2_event, v2_secret
+from tests.v2_requests import V2Request, v2_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -288,11 +289,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with running_tls_front(folder / "function") as front, running_emulator(tls=folder / "cloud") as cloud:
         environment = {
             "KEYPAIR_HOSTS": front.url.removeprefix("https://"),
-            "KEYPAIR_MASTER_SECRET": base64.urlsafe_b64encode(MASTER).decode().rstrip("="),
+            "KEYPAIR_MASTER_SECRET": base64url(MASTER),
         }
         with running_function(emulator=True, policy=policy, environment=environment) as process:
             front.target = process.url
-            own = LegacyClient(front.url, front.authority, "legacy", v2_secret("legacy"))
+            own = LegacyClient(front.url, front.authority, "legacy", caller_secret("legacy", scheme="v2"))
             ca = folder / "cloud" / "ca.pem"
             real = LegacyClient(cloud.cvm_endpoint, ca, cloud.secret_id, cloud.secret_key)
             yield Served(process, own, real, identity)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
 from tests.function_under_test import HOST, NOON, OTHER_MASTER, POLICY, RECIPIENT, caller_secret
-from tests.v2_requests import PATH, V2Request, v2_event, v2_secret, v2_signature
+from tests.v2_requests import PATH, V2Request, v2_event, v2_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def hashed_only() -> Event:
     parameters = BY_SHA1.signed()
     del parameters["Signature"]
     text = "&".join(f"{name}={parameters[name]}" for name in sorted(parameters))
-    secret = v2_secret("demo")
+    secret = caller_secret("demo", scheme="v2")
     made = hashlib.sha1(f"{secret}GET{HOST}{PATH}?{text}".encode(), usedforsecurity=False).digest()
     return v2_event({**parameters, "Signature": base64.b64encode(made).decode()})
 

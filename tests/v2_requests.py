@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from QcloudApi.common.sign import Sign  # type: ignore[import-untyped]  # it ships no types
 
-from tests.function_under_test import HOST, MASTER, NOON
+from tests.function_under_test import HOST, MASTER, NOON, caller_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATH = "/v2/index.php"
 FORM = "application/x-www-form-urlencoded"
-
-
-def v2_secret(caller: str, master: bytes = MASTER) -> str:
-    """Derive what an operator would give to `caller`; written apart from the code under test."""
-    digest = hmac.new(master, f"v2:{caller}".encode(), hashlib.sha256).digest()
-    return base64.b64encode(digest, altchars=b"-_").decode().rstrip("=")
 
 
 def v2_signature(
@@ -69,7 +60,7 @@ class V2Request:
             if value is not None
         }
         made = v2_signature(
-            v2_secret(self.caller, self.master),
+            caller_secret(self.caller, self.master, "v2"),
             parameters,
             self.signature_method,
             method=self.method,

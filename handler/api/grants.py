@@ -27,15 +27,11 @@ class GrantsRequest(WireModel):
 class GrantsDoor:
     """A way in that leads to no key pair."""
 
-    authenticate: Callable[[Request], Proof]
+    prove: Callable[[Request], Proof]
     policy: Policy
     default_region: str
 
     name = "grants"
-
-    def prove(self, request: Request) -> Proof:
-        """Return who sent `request`; raise Unauthenticated."""
-        return self.authenticate(request)
 
     def tell(self, request: Request, proof: Proof) -> Response:
         """Return the grants of a proven caller; raise RequestRefused."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from handler.api.fields import WireModel, json_body, read
+from handler.api.fields import OrderModel, json_body, read
 from handler.claims import ANSWER_TTL
 from handler.door import Wish
 from handler.errors import KeyPairFunctionError, MalformedRequest, MethodNotAllowed, Unauthenticated
@@ -19,13 +19,11 @@ from handler.order import (  # pydantic reads the annotations at run time
     Duration,
     EnvelopeFormat,
     KeyName,
-    KeyPairOrder,
     PrivateKeyFormat,
     ProjectId,
     Recipients,
     Region,
     Tags,
-    seconds,
 )
 from handler.recipient_problem import RECIPIENT_LIMIT
 
@@ -45,10 +43,8 @@ IDEMPOTENCY_KEY = re.compile(
 )
 
 
-class KeyPairRequest(WireModel):
+class KeyPairRequest(OrderModel, alias_generator=to_camel):
     """The body of a request, its fields in camelCase."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     key_name: KeyName = Field(description="The name of the key pair; it is unique in the account.")
     recipients: Recipients | None = Field(
@@ -76,25 +72,15 @@ class KeyPairRequest(WireModel):
         description="How long the key pair stays: 90m, 12h, 30d. Null: as long as the policy has it.",
     )
 
-    def order(self, default_region: str) -> KeyPairOrder:
-        """Return the order that this is."""
-        return KeyPairOrder(
-            name=self.key_name,
-            region=self.region or default_region,
-            project_id=self.project_id,
-            recipients=tuple(self.recipients or ()),
-            tags=self.tags,
-            private_key_format=self.private_key_format,
-            envelope_format=self.envelope_format,
-            expires_in=None if self.expires_in is None else seconds(self.expires_in),
-        )
-
 
 class _Answer(BaseModel):
     """A body that goes out, or a part of one, its fields in camelCase."""
 
     model_config = ConfigDict(
-        frozen=True, from_attributes=True, alias_generator=AliasGenerator(serialization_alias=to_camel)
+        frozen=True,
+        from_attributes=True,
+        alias_generator=AliasGenerator(serialization_alias=to_camel),
+        defer_build=True,
     )
 
 
@@ -145,20 +131,16 @@ class Problem(_Answer):
 class RestDoor:
     """`handler.door.Door` for REST."""
 
-    authenticate: Callable[[Request], Proof]
+    prove: Callable[[Request], Proof]
     default_region: str
 
     name = "rest"
 
-    def prove(self, request: Request) -> Proof:
-        """Return who sent `request`."""
-        return self.authenticate(request)
-
     def understand(self, request: Request, proof: Proof) -> Wish:
         """Read the body."""
-        idempotency_key = _idempotency_key(request, proof)
+        stated = _idempotency_key(request, proof)
         body = read(KeyPairRequest, json_body(request))
-        return Wish(body.order(self.default_region), idempotency_key)
+        return Wish(body.order(self.default_region, body.tags), proof.idempotency_key(stated))
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""
@@ -173,10 +155,10 @@ class RestDoor:
         return problem(error, request_id)
 
 
-def _idempotency_key(request: Request, proof: Proof) -> str:
+def _idempotency_key(request: Request, proof: Proof) -> str | None:
     header = request.headers.get("idempotency-key")
     if header is None:
-        return f"request:{proof.request_key}"
+        return None
     parsed = IDEMPOTENCY_KEY.fullmatch(header.strip())
     if parsed is None:
         raise MalformedRequest("idempotency-key")
@@ -184,8 +166,7 @@ def _idempotency_key(request: Request, proof: Proof) -> str:
     # request, sent again under a new key, would be a new request.
     if "idempotency-key" not in proof.covers:
         raise Unauthenticated("idempotency-key-not-signed")
-    # TC3 signs header values in lower case. Were 'a' and 'A' two keys, the signature would cover neither.
-    return "key:" + (parsed["quoted"] or parsed["bare"]).lower()
+    return parsed["quoted"] or parsed["bare"]
 
 
 def problem(error: KeyPairFunctionError, request_id: str) -> Response:

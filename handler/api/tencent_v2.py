@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 from pydantic.alias_generators import to_camel
 
 from handler import errors
-from handler.api.fields import WireModel, read
+from handler.api.fields import OrderModel, message, read
 from handler.auth.signature_v2 import parameters_of
 from handler.door import Wish
 from handler.http import Response, json_response
@@ -25,12 +25,10 @@ from handler.order import (  # pydantic reads the annotations at run time
     Duration,
     EnvelopeFormat,
     KeyName,
-    KeyPairOrder,
     PrivateKeyFormat,
     ProjectId,
     Recipients,
     Region,
-    seconds,
 )
 from handler.sealing import refuse_private_keys
 
@@ -99,10 +97,8 @@ def _full_name(region: str) -> str:
     return _REGIONS.get(region, region)
 
 
-class CreateKeyPairParameters(WireModel):
+class CreateKeyPairParameters(OrderModel, alias_generator=to_camel):
     """The parameters of a request beside the common ones; those of the cloud are keyName and projectId."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     key_name: KeyName
     project_id: Annotated[ProjectId, BeforeValidator(_number)] = 0
@@ -118,14 +114,10 @@ class CreateKeyPairParameters(WireModel):
 class TencentV2Door:
     """`handler.door.Door` for the clients of the legacy API."""
 
-    authenticate: Callable[[Request], Proof]
+    prove: Callable[[Request], Proof]
     default_region: str
 
     name = "tencent-v2"
-
-    def prove(self, request: Request) -> Proof:
-        """Return who sent `request`."""
-        return self.authenticate(request)
 
     def understand(self, request: Request, proof: Proof) -> Wish:
         """Read the parameters, all of which are signed."""
@@ -137,17 +129,8 @@ class TencentV2Door:
         if "Version" in parameters:
             raise errors.UnknownVersion
         wanted = read(CreateKeyPairParameters, _fields(parameters))
-        order = KeyPairOrder(
-            name=wanted.key_name,
-            region=wanted.region or self.default_region,
-            project_id=wanted.project_id,
-            recipients=tuple(wanted.recipients or ()),
-            private_key_format=wanted.private_key_format,
-            envelope_format=wanted.envelope_format,
-            expires_in=None if wanted.expires_in is None else seconds(wanted.expires_in),
-        )
-        token = wanted.client_token
-        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token.lower()}")
+        order = wanted.order(self.default_region, tags={})
+        return Wish(order, proof.idempotency_key(wanted.client_token))
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return the legacy answer, with the sealed key in the place of the plain one."""
@@ -171,14 +154,10 @@ class TencentV2Door:
     def refuse(self, error: errors.KeyPairFunctionError, request_id: str) -> Response:
         """Return the legacy form of an error; the status is 200, as the clients expect it."""
         code, description = _code(error)
-        rules = "".join(
-            f" {problem.field}: {problem.rule}{problem.advice and '; '}{problem.advice}."
-            for problem in error.problems
-        )
         headers = {"X-Request-Id": request_id}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
-        body = {"code": code, "codeDesc": description, "message": error.title + rules}
+        body = {"code": code, "codeDesc": description, "message": message(error)}
         return json_response(200, body, headers=headers)
 
 

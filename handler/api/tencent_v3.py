@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.alias_generators import to_pascal
 
 from handler import errors
-from handler.api.fields import WireModel, json_body, read
+from handler.api.fields import OrderModel, WireModel, json_body, message, read
 from handler.door import Wish
 from handler.errors import FieldProblem
 from handler.http import Response, json_response
@@ -23,14 +23,12 @@ from handler.order import (  # pydantic reads the annotations at run time
     Duration,
     EnvelopeFormat,
     KeyName,
-    KeyPairOrder,
     PrivateKeyFormat,
     ProjectId,
     Recipients,
     Region,
     TagKey,
     TagValue,
-    seconds,
 )
 
 if TYPE_CHECKING:
@@ -71,21 +69,17 @@ _KEY_NAME_CODES = {
 _FIELD_CODES = {"required": "MissingParameter", "unknown": "UnknownParameter"}
 
 
-class _Part(WireModel):
-    model_config = ConfigDict(alias_generator=to_pascal)
-
-
-class _Tag(_Part):
+class _Tag(WireModel, alias_generator=to_pascal):
     key: TagKey
     value: TagValue
 
 
-class _TagSpecification(_Part):
+class _TagSpecification(WireModel, alias_generator=to_pascal):
     resource_type: Literal["keypair"]
     tags: Annotated[list[_Tag], Field(max_length=TAGS_LIMIT)]
 
 
-class CreateKeyPairRequest(_Part):
+class CreateKeyPairRequest(OrderModel, alias_generator=to_pascal):
     """The body of a request, its fields in PascalCase.
 
     CVM's parameters, and six of this function: Recipients, PrivateKeyFormat, EnvelopeFormat, Region,
@@ -107,14 +101,10 @@ class CreateKeyPairRequest(_Part):
 class TencentV3Door:
     """`handler.door.Door` for the SDKs of Tencent Cloud."""
 
-    authenticate: Callable[[Request], Proof]
+    prove: Callable[[Request], Proof]
     default_region: str
 
     name = "tencent-v3"
-
-    def prove(self, request: Request) -> Proof:
-        """Return who sent `request`."""
-        return self.authenticate(request)
 
     def understand(self, request: Request, proof: Proof) -> Wish:
         """Read the headers and the body."""
@@ -124,25 +114,14 @@ class TencentV3Door:
         if request.headers.get("x-tc-version") != VERSION:
             raise errors.UnknownVersion
         body = read(CreateKeyPairRequest, json_body(request))
-        region = body.region or self.default_region
-        # Nor X-TC-Region: nothing is decided by it, but a caller who sends another one is told.
-        if request.headers.get("x-tc-region", region) not in ("", region):
-            raise errors.RegionMismatch
         tags = [tag for specification in body.tag_specification for tag in specification.tags]
-        if len({tag.key for tag in tags}) != len(tags):
+        order = body.order(self.default_region, {tag.key: tag.value for tag in tags})
+        # Nor X-TC-Region: nothing is decided by it, but a caller who sends another one is told.
+        if request.headers.get("x-tc-region", order.region) not in ("", order.region):
+            raise errors.RegionMismatch
+        if len(order.tags) != len(tags):
             raise errors.MalformedRequest("fields", (FieldProblem("TagSpecification.0.Tags", "twice"),))
-        order = KeyPairOrder(
-            name=body.key_name,
-            region=region,
-            project_id=body.project_id,
-            recipients=tuple(body.recipients or ()),
-            tags={tag.key: tag.value for tag in tags},
-            private_key_format=body.private_key_format,
-            envelope_format=body.envelope_format,
-            expires_in=None if body.expires_in is None else seconds(body.expires_in),
-        )
-        token = body.client_token
-        return Wish(order, f"request:{proof.request_key}" if token is None else f"key:{token.lower()}")
+        return Wish(order, proof.idempotency_key(body.client_token))
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return CVM's answer, with the sealed key in the place of the plain one."""
@@ -167,11 +146,7 @@ class TencentV3Door:
 
     def refuse(self, error: errors.KeyPairFunctionError, request_id: str) -> Response:
         """Return CVM's form of an error."""
-        rules = "".join(
-            f" {problem.field}: {problem.rule}{problem.advice and '; '}{problem.advice}."
-            for problem in error.problems
-        )
-        body = {"Code": _code(error), "Message": error.title + rules}
+        body = {"Code": _code(error), "Message": message(error)}
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return _envelope({"Error": body, "RequestId": request_id}, headers)
 

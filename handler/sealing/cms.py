@@ -28,7 +28,7 @@ from handler.order import EnvelopeFormat
 from handler.recipient_problem import RecipientProblem
 from handler.sealing import cms_asn1 as syntax
 from handler.sealing.envelope import Contents, Envelope, parse_each
-from handler.sealing.public_keys import vet_rsa
+from handler.sealing.public_keys import pem_content, vet_rsa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,14 +94,7 @@ def parse_recipient(text: str, now: float) -> Recipient:
     block = _PEM.fullmatch(text)
     if block is None:
         raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
-    encoded = "".join(block["base64"].split())
-    try:
-        der = base64.b64decode(encoded)
-    except ValueError:
-        raise RecipientRefused(RecipientProblem.PEM_MALFORMED) from None
-    # Python's decoder lets padding and unused bits vary, and stops at the first padding.
-    if base64.b64encode(der).decode() != encoded:
-        raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
+    der = pem_content("".join(block["base64"].split()))
     return _certificate(der, now) if block["label"] == "CERTIFICATE" else _bare_key(der)
 
 

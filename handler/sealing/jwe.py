@@ -23,7 +23,7 @@ from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
 from handler.recipient_problem import RecipientProblem
 from handler.sealing.envelope import Contents, Envelope, parse_each
-from handler.sealing.public_keys import X25519_LENGTH, vet_rsa, vet_x25519
+from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,11 +93,7 @@ def _pem_point(text: str) -> bytes:
     block = _PEM.fullmatch(text)
     if block is None:
         raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
-    der = base64.b64decode(block[1])
-    # Unused bits of the last character would be a second spelling.
-    if base64.b64encode(der).decode() != block[1]:
-        raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
-    return der[-X25519_LENGTH:]
+    return pem_content(block[1])[-X25519_LENGTH:]
 
 
 def _object(text: str) -> _Members:

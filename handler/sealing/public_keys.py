@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 from typing import TYPE_CHECKING
@@ -20,6 +21,21 @@ RSA_BITS = range(2048, 8192 + 1)
 
 # age cannot read an RSA key with an exponent of 2^31 or more (Go, crypto/rsa), nor can others.
 _RSA_EXPONENTS = range(65537, 2**31)
+
+
+def pem_content(text: str) -> bytes:
+    """Return what `text`, the base64 of a PEM block without its white space, stands for.
+
+    Raises RecipientRefused, also for a second spelling: Python's decoder lets padding and unused bits vary,
+    and stops at the first padding.
+    """
+    try:
+        content = base64.b64decode(text)
+    except ValueError:
+        raise RecipientRefused(RecipientProblem.PEM_MALFORMED) from None
+    if base64.b64encode(content).decode() != text:
+        raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
+    return content
 
 
 def vet_x25519(point: bytes) -> None:

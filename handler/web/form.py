@@ -13,7 +13,6 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
 from handler.api.fields import WireModel, read
@@ -21,6 +20,7 @@ from handler.door import Wish
 from handler.errors import MalformedRequest, NotGranted, Unauthenticated
 from handler.order import (  # pydantic reads the annotations at run time
     Duration,
+    EnvelopeFormat,
     KeyName,
     KeyPairOrder,
     PrivateKeyFormat,
@@ -44,10 +44,8 @@ _FIELDS_LIMIT = 16
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 
-class FormRequest(WireModel):
+class FormRequest(WireModel, alias_generator=to_camel):
     """The fields of the form besides the token; those that were left empty are not there."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
 
     key_name: KeyName
     recipient: str | None = None
@@ -97,11 +95,12 @@ class FormDoor:
             expires_in=None if form.expires_in is None else seconds(form.expires_in),
         )
         # The same form with the same token is the same wish, so reloading its answer gives it again.
-        return Wish(order, f"request:{proof.request_key}")
+        return Wish(order, proof.idempotency_key())
 
     def answer(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the envelope and the command that opens it."""
         sealed = issued.sealed_private_key
+        file_name = f"{issued.key_name}.{EnvelopeFormat(sealed.format).suffix}"
         rows = [
             ("Key name · 密钥名称", issued.key_name),
             ("Key id · 密钥 ID", issued.key_id),
@@ -114,7 +113,7 @@ class FormDoor:
             f"<dl>{table}</dl>",
             _block("Public key · 公钥", issued.public_key),
             _block("Sealed private key · 加密的私钥", sealed.ciphertext),
-            f"<p>Save it as · 另存为 <code>{escape(issued.key_name)}.{_SUFFIXES[sealed.format]}</code></p>",
+            f"<p>Save it as · 另存为 <code>{escape(file_name)}</code></p>",
             _block("Open it with · 打开命令", sealed.open_with),
         ]
         return _page(201, "Key pair created · 密钥对已创建", "".join(parts))
@@ -160,7 +159,6 @@ _LATER = (
     "The form is all right. Wait a moment and reload this page: the same form makes one key pair only.",
     "表单本身没有问题。请稍候并刷新本页：同一表单只会创建一个密钥对。",
 )
-_SUFFIXES = {"age": "age", "jwe": "jwe", "cms": "cms", "openpgp": "asc"}
 
 
 def _fields(request: Request) -> dict[str, str]:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.info_file import await_info
+from tests.key_pool import key_pool
 
 ROOT = Path(__file__).parents[1]
-# Made keys are kept for the next run of the tests; they open nothing.
-POOL_FILE = Path(tempfile.gettempdir()) / f"keypair-function-test-keys-{os.getuid()}.pem"
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class EmulatorProcess:
     secret_id: str
     secret_key: str = field(repr=False)
     token: str = field(repr=False)
+    _private_keys: list[str] = field(default_factory=list, repr=False)
 
     def add_faults(self, *faults: dict[str, object]) -> None:
         """Queue faults; those without an action are for CreateKeyPair."""
@@ -47,8 +47,8 @@ class EmulatorProcess:
         return calls
 
     def private_keys(self) -> list[str]:
-        private_keys: list[str] = self.control("GET", "/private-keys")
-        return private_keys
+        self._private_keys.extend(self.control("GET", f"/private-keys?from={len(self._private_keys)}"))
+        return list(self._private_keys)
 
     def control(self, method: str, path: str, content: object = None) -> Any:  # noqa: ANN401 -- decoded JSON
         body = None if content is None else json.dumps(content).encode()
@@ -69,12 +69,11 @@ def running_emulator(
     rate: int = 0,
     token: str = "",
     quota: int | None = None,
-    pool: Path = POOL_FILE,
 ) -> Iterator[EmulatorProcess]:
     """Run the emulator on a free port; it has stopped, with status 0, when the block is left."""
     with tempfile.TemporaryDirectory() as directory:
         info_file = Path(directory) / "info.json"
-        arguments: list[str | Path] = ["--info", info_file, "--pool", pool, "--rate", str(rate)]
+        arguments: list[str | Path] = ["--info", info_file, "--pool", key_pool(), "--rate", str(rate)]
         arguments += [] if state is None else ["--state", state]
         arguments += [] if tls is None else ["--tls", tls]
         arguments += [] if not token else ["--token", token]

@@ -18,6 +18,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.token_issuer import free_port
+
 # The packages have wheels for these versions only; see pyproject.toml.
 HAS_REDIS62 = sys.version_info < (3, 13)
 HAS_VALKEY = sys.version_info >= (3, 11)
@@ -74,7 +76,7 @@ class StoreServer:
         self._process.send_signal(number)
 
     def _started(self) -> bool:
-        port = self.port or _free_port()
+        port = self.port or free_port()
         options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(self.folder)]
         options += ["--requirepass", self.password] if self.password else []
         process = subprocess.Popen([self.executable, *options], stdout=subprocess.DEVNULL)
@@ -87,13 +89,6 @@ class StoreServer:
                 continue  # each try takes a connection's time: no need to sleep
             return True
         return False  # somebody else took the port
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def running_redis62(password: str | None = None) -> AbstractContextManager[StoreServer]:

@@ -43,7 +43,14 @@ def store_url(kind: str, tmp_path: Path, cleanup: ExitStack) -> str:
     return cleanup.enter_context(running_redis62()).url
 
 
-@pytest.fixture(params=["sqlite", "valkey", "redis"])
+# On a further Python only Valkey is new: the deployed one has no wheel of it.
+@pytest.fixture(
+    params=[
+        pytest.param("sqlite", marks=pytest.mark.slow),
+        "valkey",
+        pytest.param("redis", marks=pytest.mark.slow),
+    ]
+)
 def shared(
     request: pytest.FixtureRequest, emulator: EmulatorProcess, tmp_path: Path
 ) -> Iterator[FunctionUnderTest]:

@@ -277,6 +277,7 @@ def test_describe_filters(emulator: EmulatorProcess) -> None:
         return names(emulator, Filters=[{"Name": name, "Values": values} for name, values in filters])
 
     assert found(("key-name", ["two", "three", "four"])) == ["two", "three"]
+    assert found(("key-name", ["no name", "\ud800"])) == []
     assert found(("project-id", ["1234"])) == ["three"]
     assert found(("tag-key", ["team"])) == ["one", "two"]
     assert found(("tag-value", ["test"])) == ["one"]

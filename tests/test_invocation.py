@@ -28,7 +28,7 @@ contexts = value | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+@settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(context=contexts)
 def test_any_context_makes_an_invocation(context: object) -> None:
     invocation = Invocation.begin(context, {}, TestClock().clock())

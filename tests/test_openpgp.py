@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import sys
@@ -21,23 +19,17 @@ from handler.errors import RecipientRefused, SealingFailed
 from handler.recipient_problem import RecipientProblem
 from handler.sealing import address
 from handler.sealing.openpgp import OpenPgpEnvelope, Recipient, _attempt
-from tests.bad_pgp import bad_pgp, block, packet, rsa_block
+from tests.bad_pgp import bad_pgp, block, rsa_block
 from tests.bad_recipients import bech32
+from tests.crafted_pgp import packet
 from tests.function_under_test import REST
-from tests.pgp_owners import CONTENTS, Gpg, key_ring, seal, split
+from tests.leaks import chain, values_in_frames
+from tests.pgp_owners import CONTENTS, Gpg, seal, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.function_under_test import FunctionUnderTest
 
 YEAR = 365 * 86400
-
-
-@pytest.fixture(scope="module")
-def gpg() -> Iterator[Gpg]:
-    with key_ring() as ring:
-        yield ring
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +48,6 @@ def refusal(text: str, now: float) -> RecipientProblem | None:
     assert caught.position == 0
     assert {type(error) for error in chain(caught)} == {RecipientRefused}
     return caught.problem
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def test_bad_blocks_are_refused_each_for_its_reason() -> None:
@@ -161,26 +147,15 @@ def test_how_the_armor_is_written_does_not_matter(gpg: Gpg, good: str) -> None:
         assert gpg.open(seal(b"the private key", written)) == b"the private key"
 
 
-def test_without_the_library_it_says_what_else_to_send(function: FunctionUnderTest, good: str) -> None:
-    program = """
-import json, sys
-sys.modules["pysequoia"] = None  # as Python marks what is not there
-from handler.index import main_handler
-print(json.dumps(main_handler(json.load(sys.stdin), None)))
-"""
-    function.clock.time = time.time()
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=json.dumps(function.signed(REST, function.rest_body(recipients=[good]))),
-        env=os.environ | function.environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["statusCode"] == 422
+def test_without_the_library_it_says_what_else_to_send(
+    function: FunctionUnderTest, good: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysequoia", None)  # as Python marks what is not there
+    monkeypatch.delitem(sys.modules, "handler.sealing.openpgp")
+    answer = function.call(function.signed(REST, function.rest_body(recipients=[good])))
+    assert answer.status == 422
     problem = RecipientProblem.OPENPGP_NOT_INSTALLED
-    assert json.loads(answer["body"])["errors"] == [
+    assert answer.json["errors"] == [
         {"field": "recipients.0", "rule": problem.code, "advice": problem.advice}
     ]
 
@@ -198,9 +173,9 @@ def test_what_the_library_does_not_take_is_an_error_without_the_key() -> None:
     with pytest.raises(SealingFailed) as caught:
         unvetted().seal(SecretBytes(b"the private key"), CONTENTS)
     assert list(chain(caught.value)) == [caught.value]
-    frames = [frame.frame.f_locals for frame in caught.traceback[1:]]  # the first is this test
-    assert frames
-    assert b"the private key" not in [value for values in frames for value in values.values()]
+    values = values_in_frames(caught)
+    assert values
+    assert b"the private key" not in values
 
 
 def test_what_the_library_does_not_take_on_trial_is_a_refusal() -> None:

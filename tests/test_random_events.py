@@ -226,7 +226,10 @@ def check(answer: Answer, event: object, cloud: Cloud) -> str:
 
 
 def many(part: float, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test for this part of all events; `name` keeps the seeds of the tests apart."""
+    """Run a test for so many of all events, where it does not make two of each draw.
+
+    `name` keeps the seeds of the tests apart.
+    """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         configured = settings(
@@ -271,26 +274,27 @@ def what_looks_like_a_request(event: object, context: object, run: Run) -> None:
     run.meet(event, context)
 
 
-@many(0.25, "mutations")
-@given(path=st.sampled_from([REST, V3]), mutations=st.lists(mutation, max_size=3))
-def a_good_request_with_something_wrong(path: str, mutations: list[Mutation], run: Run) -> None:
-    body = (
-        run.function.rest_body(keyName="mutant") if path == REST else run.function.v3_body(KeyName="mutant3")
-    )
-    event = run.function.signed(path, body)
-    for how, where, new in mutations:
-        mutate(event, how, where, new)
-    run.meet(copy.deepcopy(event))
+@many(0.25 / 2, "mutations")
+@given(mutations=st.lists(mutation, max_size=3))
+def a_good_request_with_something_wrong(mutations: list[Mutation], run: Run) -> None:
+    bodies = {
+        REST: run.function.rest_body(keyName="mutant"),
+        V3: run.function.v3_body(KeyName="mutant3"),
+    }
+    for path, body in bodies.items():
+        event = run.function.signed(path, body)
+        for how, where, new in mutations:
+            mutate(event, how, where, new)
+        run.meet(copy.deepcopy(event))
 
 
-@many(0.35, "bodies")
-@given(path=st.sampled_from([REST, V3]), body=any_body, signing=sender, headers=headers_besides)
-def any_body_well_signed(
-    path: str, body: dict[str, Any], signing: Sender, headers: dict[str, Any], run: Run
-) -> None:
-    given_body = camel(body) if path == REST else {name: body[name] for name in body if name != "Tags"}
-    # As JSON with every character escaped, NaN and the like included.
-    run.meet(run.function.signed(path, json.dumps(given_body), **signing, **headers))
+@many(0.35 / 2, "bodies")
+@given(body=any_body, signing=sender, headers=headers_besides)
+def any_body_well_signed(body: dict[str, Any], signing: Sender, headers: dict[str, Any], run: Run) -> None:
+    for_v3 = {name: body[name] for name in body if name != "Tags"}
+    for path, content in ((REST, camel(body)), (V3, for_v3)):
+        # As JSON with every character escaped, NaN and the like included.
+        run.meet(run.function.signed(path, json.dumps(content), **signing, **headers))
 
 
 KINDS = {

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests import cms_owners, jwe_owners, pgp_owners
 from tests.function_under_test import NOON, POLICY, REST, FunctionUnderTest, fresh_name
-from tests.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.emulator_process import EmulatorProcess
+    from tests.node_opener import NodeOpener
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ Owner: TypeAlias = "tuple[str, Callable[[str], Opened]]"
 
 ALONE = 40
 """Requests with one recipient; the rest of a kind's owners share envelopes."""
-TOGETHER = 20
+TOGETHER = 10
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +43,6 @@ def function(emulator: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory
     policy = copy.deepcopy(POLICY)
     del policy["escrow"]
     return FunctionUnderTest(emulator, tmp_path_factory.mktemp("front") / "policy.json", policy=policy)
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[NodeOpener]:
-    with node_opener() as opener:
-        yield opener
-
-
-@pytest.fixture(scope="module")
-def gpg() -> Iterator[pgp_owners.Gpg]:
-    with pgp_owners.key_ring() as ring:
-        yield ring
 
 
 def check(function: FunctionUnderTest, owners: list[Owner]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from handler.claims import ANSWER_TTL
 from handler.cloud.cvm import Cvm
 from handler.errors import OutcomeUnknown
+from handler.invocation import LONGEST
 from handler.settling import ORPHAN_AGE, RELEASED
 from tests.function_under_test import (
     POLICY,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handler.application import Application
-    from handler.cloud.cvm import CreatedKeyPair
+    from handler.cloud.cvm import CreatedKeyPair, KeyPairSummary
     from handler.invocation import Credentials, Deadline
     from tests.emulator_process import EmulatorProcess
 
@@ -435,6 +436,15 @@ class LazyCvm(Cvm):
         return bool(key_id)
 
 
+class SlowCvm(Cvm):
+    """A cloud at which a look takes longer than any request has."""
+
+    def find_key_pairs(self, name: str) -> list[KeyPairSummary]:
+        found = super().find_key_pairs(name)
+        self._deadline.clock.sleep(LONGEST)
+        return found
+
+
 def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]) -> Application:
     """Return the function's application with another client of the cloud."""
 
@@ -443,6 +453,15 @@ def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]
 
     sound = function.application
     return replace(sound, issuer=replace(sound.issuer, connect=connect))
+
+
+def test_a_delete_for_which_there_is_no_time_is_not_made(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    function.application = connected(instances, function, SlowCvm)
+    instances.emulator.add_faults({"kind": "weak"})
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "out-of-time")
+    assert len(left(instances.emulator)) == 1
 
 
 def test_a_delete_without_effect_is_noticed(instances: Instances, request_: Request) -> None:

@@ -12,8 +12,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from handler.invocation import Deadline, Invocation
 from handler.settling import ORPHAN_AGE, RELEASED
@@ -42,31 +40,10 @@ LATE = 3.5
 WORTH_ANOTHER_TRY = {"outcome-unknown", "cloud-unreachable", "out-of-time", "cloud-answer-invalid"}
 
 
-def write_pool(path: Path, keys: int) -> None:
-    """Write enough different RSA keys for the emulator; they open nothing.
-
-    Of few primes, each two of which make a key: making each key anew takes longer than all the rest.
-    """
-    primes: list[int] = []
-    while len(primes) * (len(primes) - 1) // 2 < keys:
-        numbers = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
-        primes += [numbers.p, numbers.q]
-    pems = []
-    for p, q in itertools.islice(itertools.combinations(primes, 2), keys):
-        d = pow(65537, -1, (p - 1) * (q - 1))
-        private = rsa.RSAPrivateNumbers(
-            p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), rsa.RSAPublicNumbers(65537, p * q)
-        ).private_key(unsafe_skip_rsa_key_validation=True)
-        pems.append(private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
-    path.write_bytes(b"".join(pems))
-    path.chmod(0o600)
-
-
 def test_nothing_is_lost_nothing_is_left_and_nothing_else_is_touched(tmp_path: Path) -> None:
     seed = int(os.environ.get("SOAK_SEED", random.SystemRandom().getrandbits(32)))
     sys.stdout.write(f"\nSOAK_SEED={seed}\n")
-    write_pool(tmp_path / "pool", REQUESTS * 3 // 2)
-    with running_emulator(quota=2 * REQUESTS, pool=tmp_path / "pool") as emulator:
+    with running_emulator(quota=2 * REQUESTS) as emulator:
         function = FunctionUnderTest(
             emulator,
             tmp_path / "policy.json",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import io
 import json
@@ -27,7 +26,7 @@ from handler.settling import ORPHAN_AGE, RELEASED
 from handler.sweeping import MARGIN, PAUSE, Finding, Sweeper
 from tests.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.function_process import clean_environment, running_function
-from tests.function_under_test import MASTER, POLICY, REGION, REST, FunctionUnderTest, fresh_name
+from tests.function_under_test import MASTER, POLICY, REGION, REST, FunctionUnderTest, base64url, fresh_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -618,7 +617,7 @@ def environment(emulator: EmulatorProcess, **changed: str) -> dict[str, str]:
     return {
         "KEYPAIR_REGION": REGION,
         "KEYPAIR_HOSTS": "keys.example.com",
-        "KEYPAIR_MASTER_SECRET": base64.urlsafe_b64encode(MASTER).decode().rstrip("="),
+        "KEYPAIR_MASTER_SECRET": base64url(MASTER),
         "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,
         "TENCENTCLOUD_SECRETID": emulator.secret_id,
         "TENCENTCLOUD_SECRETKEY": emulator.secret_key,

@@ -167,18 +167,13 @@ class Actions:
             raise ApiError("InvalidParameterValueLimit", f"`Limit` must be 1 to {_LARGEST_PAGE}.")
         if query.offset < 0:
             raise ApiError("InvalidParameterValueOffset", "`Offset` must not be negative.")
-        found = self._state.all()
-        if query.key_ids:
-            found = [key_pair for key_pair in found if key_pair.key_id in query.key_ids]
-        if len(query.filters) > _FILTERS:
-            raise ApiError("InvalidParameterValue.LimitExceeded", f"At most {_FILTERS} `Filters`.")
+        _check_filters(query.filters)
+        names = next((wanted.values for wanted in query.filters if wanted.name == "key-name"), None)
+        if names is not None:
+            # What cannot be a name might not even be text that a database takes.
+            names = [name for name in names if _NAME.fullmatch(name)]
+        found = self._state.all(key_ids=query.key_ids or None, names=names)
         for wanted in query.filters:
-            if wanted.name not in _FILTER_NAMES and not wanted.name.startswith("tag:"):
-                raise ApiError("InvalidFilter", f"There is no filter `{wanted.name}`.")
-            if len(wanted.values) > _FILTER_VALUES:
-                raise ApiError(
-                    "InvalidFilterValue.LimitExceeded", f"At most {_FILTER_VALUES} `Values` in a filter."
-                )
             found = [
                 key_pair
                 for key_pair in found
@@ -281,6 +276,18 @@ def _check_key_ids(key_ids: list[str]) -> None:
     for key_id in key_ids:
         if _KEY_ID.fullmatch(key_id) is None:
             raise ApiError("InvalidKeyPairId.Malformed", f"`{key_id}` is no key pair id.")
+
+
+def _check_filters(filters: list[_Filter]) -> None:
+    if len(filters) > _FILTERS:
+        raise ApiError("InvalidParameterValue.LimitExceeded", f"At most {_FILTERS} `Filters`.")
+    for wanted in filters:
+        if wanted.name not in _FILTER_NAMES and not wanted.name.startswith("tag:"):
+            raise ApiError("InvalidFilter", f"There is no filter `{wanted.name}`.")
+        if len(wanted.values) > _FILTER_VALUES:
+            raise ApiError(
+                "InvalidFilterValue.LimitExceeded", f"At most {_FILTER_VALUES} `Values` in a filter."
+            )
 
 
 def _properties(key_pair: KeyPair, filter_name: str) -> set[str]:

@@ -5,6 +5,7 @@ DELETE /faults
 GET    /state                  {"calls": {ACTION: COUNT}, "keyPairs": [...], "faults": [...]}
 POST   /key-pairs/KEY_ID/bind  as if an instance used the key pair; DELETE ends that
 GET    /private-keys           every private key that went into an answer; what is here opens nothing
+GET    /private-keys?from=N    all but the first N of them
 POST   /clock                  {"offset": SECONDS}: shifts CreatedTime of what is created from now on
 POST   /rate                   {"perSecond": N}: 0 means no limit
 """
@@ -25,6 +26,7 @@ from .service import RateLimit, Service
 from .state import State
 
 _FAULTS: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
+_PRIVATE_KEYS = re.compile(r"/private-keys(?:\?from=([0-9]+))?")
 _BIND = re.compile(r"/key-pairs/([^/]+)/bind")
 
 
@@ -81,8 +83,8 @@ class ControlHandler(QuietHandler):
                     "faults": self._emulator.faults.remaining(),
                 },
             )
-        elif self.path == "/private-keys":
-            self._send(200, self._emulator.keys.handed_out)
+        elif private_keys := _PRIVATE_KEYS.fullmatch(self.path):
+            self._send(200, self._emulator.keys.handed_out[int(private_keys[1] or 0) :])
         else:
             self._send(404, {"error": "no such path"})
 

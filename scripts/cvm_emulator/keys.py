@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 _BITS = 2048
 _WEAK_BITS = 1024
-_READY = 16
+_READY = 4
 _SAVED_AT_MOST = 400
 _END = "-----END RSA PRIVATE KEY-----\n"
 

@@ -27,7 +27,7 @@ from handler.errors import (
 )
 from handler.http import Response, is_deferred, is_timer, json_response, parse_event
 from handler.limits import Allowance, Limiter, source_of
-from handler.web import origins
+from handler.web import origins, pickup_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +96,9 @@ class Application:
             return self._hear(platform, request, invocation)
         pickup_id = pickup.id_in(request.path)
         if pickup_id is not None:
-            _allow(request, ("GET",))
+            _allow(request, ("GET", "POST"))
+            if request.method == "GET":
+                return pickup_page.page()
             return self._hand_out(pickup_id, request, invocation)
         if request.path == GRANTS_PATH:
             _allow(request, ("POST",))
@@ -190,16 +192,16 @@ class Application:
         trail = self._trail("deferred", invocation)
 
         def open_event() -> Response:
-            message = self.bot.deferral.open(event)
-            trail.door = message.platform
+            deferred = self.bot.deferral.open(event)
+            trail.door = deferred.message.platform
 
             def work() -> Response:
-                self.bot.work(message, invocation, trail)
-                return json_response(200, {"answered": True})
+                self.bot.work(deferred, invocation, trail)
+                return json_response(200, {"worked": True})
 
             def refuse(error: KeyPairFunctionError) -> Response:
                 def tell() -> Response:
-                    self.bot.work_refused(message, error, invocation.deadline)
+                    self.bot.work_refused(deferred, error, invocation)
                     return problem(error, invocation.request_id)
 
                 return _told(tell, invocation)
@@ -223,7 +225,12 @@ class Application:
                 raise
             return parcel.response()
 
-        return self._guarded(trail, take, lambda error: problem(error, invocation.request_id))
+        def refuse(error: KeyPairFunctionError) -> Response:
+            if pickup_page.is_for_eyes(request):
+                return pickup_page.refused(error)
+            return problem(error, invocation.request_id)
+
+        return self._guarded(trail, take, refuse)
 
     def _tell_grants(self, request: Request, invocation: Invocation) -> Response:
         trail = self._trail(self.grants.name, invocation, request.remote_address)
@@ -327,7 +334,8 @@ def _recorded(error: KeyPairFunctionError, trail: AuditTrail) -> KeyPairFunction
 def log_fault(error: BaseException) -> None:
     """Log a defect: its type and where it arose. Not its text, which may quote what it stumbled over."""
     where = traceback.extract_tb(error.__traceback__)[-1]
-    _log.error("%s in %s, line %s", type(error).__name__, where.name, where.lineno)
+    reason = f" ({error.reason})" if isinstance(error, KeyPairFunctionError) else ""
+    _log.error("%s%s in %s, line %s", type(error).__name__, reason, where.name, where.lineno)
 
 
 def log_misconfiguration(error: KeyPairFunctionError) -> None:

@@ -26,6 +26,7 @@ from handler.chat.platform import Tools
 from handler.claims import Claims
 from handler.cloud.cvm import Cvm
 from handler.cloud.scf import Scf
+from handler.errors import SettingsInvalid
 from handler.http import Response, json_response
 from handler.issuing import Issuer
 from handler.limits import Limiter
@@ -106,8 +107,17 @@ def compose(
     clock: Clock,
     audit_stream: Callable[[], TextIO],
 ) -> Application:
-    """Return an application of these parts; raise PolicyInvalid where they do not fit together."""
+    """Return an application of these parts.
+
+    Raises PolicyInvalid or SettingsInvalid where they do not fit together.
+    """
     platforms.check(policy, chat.platforms)
+    talking = platforms.configured(settings, Tools(chat.outgoing, Nonces(store), clock), chat.platforms)
+    if talking and settings.store == "memory:" and settings.scf_endpoint is None:
+        # What one invocation makes, another gives: with memories of their own it would be given to nobody.
+        raise SettingsInvalid(
+            "KEYPAIR_STORE: chat needs a store that all instances share, redis:// or rediss://"
+        )
     authentication = Authentication.under(settings, policy, store, clock)
     v2 = TencentV2Door(authentication.v2, settings.region)
     marker = Marker(settings.master_secrets)
@@ -128,13 +138,13 @@ def compose(
         )
     issuer = Issuer(policy, claims, marker, connect, clock)
     bot = Bot(
-        platforms=platforms.configured(settings, Tools(chat.outgoing, Nonces(store), clock), chat.platforms),
+        platforms=talking,
         policy=policy,
         issuer=issuer,
         store=store,
         deferral=Deferral(settings.master_secrets, clock),
         invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
-        pickups=Pickups(store, clock, settings.link_base),
+        pickups=Pickups(store, clock, settings.link_base, settings.master_secret),
         keys_from=chat.keys_from(policy.keys_from),
         default_region=settings.region,
     )

@@ -341,8 +341,16 @@ class KeysUnavailable(ServiceFailed):
     retry_after = 5
 
 
+class PlatformRefused(ServiceFailed):
+    """A chat platform does not take an answer, and waiting does not help."""
+
+    code = "platform-refused"
+    status = 502
+    title = "The chat platform refuses the answer."
+
+
 class PlatformUnavailable(ServiceFailed):
-    """A chat platform does not take an answer."""
+    """A chat platform does not take an answer at the moment."""
 
     code = "platform-unavailable"
     status = 503

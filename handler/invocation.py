@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from handler.errors import SettingsInvalid
@@ -41,6 +41,10 @@ class Deadline:
     def remaining(self) -> float:
         """Return the seconds left; negative when there are none."""
         return self.ends_at - self.clock.monotonic()
+
+    def sooner(self, seconds: float) -> Deadline:
+        """Return a deadline that leaves so many seconds until this one."""
+        return replace(self, ends_at=self.ends_at - seconds)
 
 
 @dataclass(frozen=True)

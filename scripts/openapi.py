@@ -58,8 +58,13 @@ _EXAMPLES: dict[str, dict[str, Json]] = {
 }
 
 _ELSEWHERE: set[_Error] = {
+    errors.KeysNotFound,
+    errors.KeysUnavailable,
     errors.NotFound,
+    errors.NotUnderstood,
     errors.PickedUp,
+    errors.PlatformRefused,
+    errors.PlatformUnavailable,
     errors.RegionMismatch,
     errors.UnknownAction,
     errors.UnknownVersion,

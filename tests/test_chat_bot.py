@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyrage
@@ -19,18 +19,20 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from handler.chat.deferral import LIFE, Deferred
 from handler.chat.keys_from import KeysFrom
 from handler.chat.platform import Block, Handshake, Message, Reply
-from handler.errors import NameTaken, PlatformUnavailable, Unauthenticated
+from handler.errors import NameTaken, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http import Response, parse_json_object
-from handler.invocation import Invocation
+from handler.invocation import LONGEST, Invocation
 from handler.order import KeyPairOrder
+from handler.policy import Policy
 from tests.chat_function import ChatFunction, chat_policy, running_chat
-from tests.function_under_test import RECIPIENT, REGION, Answer, fresh_name
-from tests.test_chat_keys_from import running_place
+from tests.function_under_test import NOON, RECIPIENT, REGION, Answer, fresh_name
+from tests.test_chat_keys_from import PUBLIC, running_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from handler.http import Request
@@ -48,6 +50,13 @@ class Quiet:
     """User and reply."""
     deaf: int = 0
     """How many replies it does not take."""
+    meanwhile: Callable[[], object] = bool
+    """What happens each time."""
+    refuses: bool = False
+    """Whether it takes no reply, now and later."""
+    tried: int = 0
+    time_left: list[float] = field(default_factory=list)
+    """For each reply, in seconds."""
     defect: bool = False
 
     name = "quiet"
@@ -74,9 +83,14 @@ class Quiet:
         return len(reply.parts) < 20
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        self.time_left.append(deadline.remaining())
         assert deadline.remaining() > 0
+        self.tried += 1
+        if self.refuses:
+            raise PlatformRefused("quiet-refuses")
         if self.deaf:
             self.deaf -= 1
+            self.meanwhile()
             raise PlatformUnavailable("quiet-deaf")
         self.said.append((message.user, reply))
 
@@ -102,6 +116,11 @@ class Quietly:
         answer = self.chat.send(event)
         self.chat.work()
         return answer
+
+    def later(self, event: dict[str, Any]) -> Answer:
+        """Send it when a minute has gone by: within that it costs no further invocation."""
+        self.chat.function.clock.time += LONGEST + 1
+        return self.send(event)
 
     def tell(self, text: str, user: str = "free", **more: object) -> str:
         """Return how the last reply to a message begins."""
@@ -190,8 +209,13 @@ def test_the_language_of_the_platform_is_spoken(quietly: Quietly) -> None:
 
 def test_what_others_read_gets_no_key_pair(quietly: Quietly) -> None:
     before = quietly.creates()
-    assert quietly.tell("/keypair a", private=False) == "Others read this chat. Write to me directly."
-    assert quietly.chat.decisions() == [("quiet", "refused", "chat-not-private")]
+    for text, user in (("/keypair a", "free"), ("/keypair a", "stranger"), ("hello", "stranger")):
+        quietly.tell(text, user, private=False)
+    said = ("Others read this chat. Write to me directly.",)
+    assert [reply.parts for _, reply in quietly.platform.said] == [said] * 3
+    assert quietly.chat.decisions() == [
+        ("quiet", "refused", "chat-not-private"), *[("quiet", "refused", "unregistered")] * 2
+    ]  # fmt: skip
     assert quietly.creates() == before
 
 
@@ -207,31 +231,42 @@ def test_a_text_that_is_not_vouched_for_brings_no_recipient(quietly: Quietly) ->
 
 
 def test_what_is_said_aside_and_not_taken_is_left_to_the_platforms_retry(quietly: Quietly) -> None:
-    quietly.platform.deaf = 2
+    """It is not made worse news than it is."""
+    quietly.platform.deaf = 1
     event = quietly.message("help")
     assert quietly.send(event).status == 503
     assert quietly.chat.decisions() == [("quiet", "failed", "quiet-deaf")]
     for _ in range(2):
         assert quietly.send(event).status == 200
-    assert len(quietly.platform.said) == 1
+    ((_, reply),) = quietly.platform.said
+    assert str(reply.parts[0]).startswith("I make an SSH key pair")
 
 
-def test_a_refusal_that_is_not_taken_leaves_one_line(quietly: Quietly) -> None:
+def test_a_refusal_that_cannot_be_told_at_once_is_told_later(quietly: Quietly) -> None:
     quietly.platform.deaf = 2
     assert quietly.send(quietly.message("hello")).status == 503
+    assert quietly.platform.said == []
     assert quietly.send(quietly.message("/keypair a for x", "pinned")).status == 200
     assert quietly.chat.decisions() == [
         ("quiet", "refused", "command-other"),
-        ("quiet", "refused", "not-granted-own-recipients"),
+        *[("quiet", "refused", "not-granted-own-recipients")] * 2,
     ]
-    assert quietly.platform.said == []
+    ((_, reply),) = quietly.platform.said
+    assert str(reply.parts[0]).startswith("You may not bring a public key.")
+
+
+def test_a_refusal_that_is_never_taken_leaves_one_line(quietly: Quietly) -> None:
+    quietly.platform.refuses = True
+    assert quietly.send(quietly.message("/keypair a for x", "pinned")).status == 200
+    assert quietly.chat.decisions() == [("quiet", "refused", "not-granted-own-recipients")]
+    assert quietly.platform.tried == 1
 
 
 def test_where_the_work_cannot_be_handed_on(emulator: EmulatorProcess, tmp_path: Path) -> None:
     settings = {"KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9"}
     with running_quietly(emulator, tmp_path, settings=settings) as quietly:
         before = quietly.creates()
-        assert quietly.tell("/keypair a").startswith("That did not work, and nothing was made.")
+        assert quietly.tell("/keypair a").startswith("That did not work. Wait a minute,")
         assert quietly.chat.decisions() == [("quiet", "failed", "invoke-ClientNetworkError")]
         assert quietly.creates() == before
 
@@ -255,16 +290,61 @@ def test_what_passes_is_tried_again(quietly: Quietly) -> None:
     assert issued(quietly) == [name]
 
 
+E_1 = hashlib.sha256(b"quiet\nt\nfree\ne-1").hexdigest()
+"""What the event `e-1` goes by in the store."""
+
+
 def test_an_order_that_another_invocation_works_on(quietly: Quietly) -> None:
-    """It says nothing: the other one will."""
+    """It is waited for; the other one answers, or has died, and this one does when its lease has ended."""
     name = fresh_name()
     event = quietly.message(f"/keypair {name}", event_id="e-1")
-    key = "chat:" + hashlib.sha256(b"quiet\nt\nfree\ne-1").hexdigest()
     claims = quietly.chat.function.application.issuer.claims
-    claims.claim("caller-free", key, KeyPairOrder(name, REGION).digest(), lease=3600)
+    claims.claim("caller-free", f"chat:{E_1}", KeyPairOrder(name, REGION).digest(), lease=60)
+    quietly.send(event)
+    refused = ("quiet", "refused", "request-in-flight")
+    assert quietly.chat.decisions() == [
+        refused, refused, ("quiet", "intent", None), ("quiet", "issued", None)
+    ]  # fmt: skip
+    ((_, reply),) = quietly.platform.said
+    assert str(reply.parts[0]).startswith(f"Here is your key pair: `{name}`")
+
+
+def test_an_order_that_another_invocation_never_ends(quietly: Quietly) -> None:
+    """No claim is held for that long; should one be, the function does not invoke itself for ever."""
+    event = quietly.message(f"/keypair {fresh_name()}", event_id="e-1")
+    order = KeyPairOrder(event["body"].split("/keypair ")[1].split('"')[0], REGION).digest()
+    claims = quietly.chat.function.application.issuer.claims
+    claims.claim("caller-free", f"chat:{E_1}", order, lease=2 * LIFE)
     quietly.send(event)
     assert quietly.platform.said == []
-    assert quietly.chat.decisions() == [("quiet", "refused", "request-in-flight")]
+    decisions = quietly.chat.decisions()
+    assert set(decisions) == {("quiet", "refused", "request-in-flight")}
+    assert len(decisions) <= LIFE / 20
+    assert NOON + LIFE - 2 * LONGEST < quietly.chat.function.clock.time < NOON + LIFE
+
+
+def test_an_invocation_that_died_over_its_reply(quietly: Quietly) -> None:
+    """Its mark ends after a minute; until then nobody knows whether it has said it."""
+    quietly.chat.function.application.bot.store.add(f"given:{E_1}", "saying", LONGEST)
+    quietly.send(quietly.message(f"/keypair {fresh_name()}", event_id="e-1"))
+    ((_, reply),) = quietly.platform.said
+    assert str(reply.parts[0]).startswith("Here is your key pair")
+    assert quietly.chat.decisions() == [
+        ("quiet", "intent", None), ("quiet", "issued", None), *[("quiet", "replayed", None)] * 3
+    ]  # fmt: skip
+    assert quietly.chat.function.clock.time >= NOON + LONGEST
+
+
+def test_a_request_that_comes_again_costs_no_invocation(quietly: Quietly) -> None:
+    """Within a minute, whoever sends it; after that the order may be in nobody's hand any more."""
+    event = quietly.message(f"/keypair {fresh_name()}")
+    for _ in range(5):
+        assert quietly.send(event).status == 200
+    assert quietly.chat.decisions() == [("quiet", "intent", None), ("quiet", "issued", None)]
+    for _ in range(2):
+        assert quietly.later(event).status == 200
+    assert quietly.chat.decisions()[2:] == [("quiet", "replayed", None)] * 2
+    assert len(quietly.platform.said) == 1
 
 
 def test_a_defect_while_the_reply_is_made(quietly: Quietly) -> None:
@@ -277,16 +357,85 @@ def test_a_defect_while_the_reply_is_made(quietly: Quietly) -> None:
     assert quietly.chat.decisions()[-1] == ("quiet", "unknown", "reply-not-delivered")
 
 
-def test_a_reply_that_is_not_taken_comes_with_a_repetition(quietly: Quietly) -> None:
-    quietly.platform.deaf = 2
-    event = quietly.message(f"/keypair {fresh_name()}")
+def test_a_reply_that_is_not_taken_is_given_later(quietly: Quietly) -> None:
+    """Nobody has to send the message again."""
+    quietly.platform.deaf = 3
+    times = []
+    quietly.platform.meanwhile = lambda: times.append(quietly.chat.function.clock.time)
     before = quietly.creates()
-    quietly.send(event)
-    assert quietly.platform.said == []
-    quietly.send(event)
+    quietly.send(quietly.message(f"/keypair {fresh_name()}"))
     ((_, reply),) = quietly.platform.said
     assert str(reply.parts[0]).startswith("Here is your key pair")
     assert quietly.creates() == before + 1
+    assert quietly.chat.decisions() == [
+        ("quiet", "intent", None), ("quiet", "issued", None), *[("quiet", "replayed", None)] * 3
+    ]  # fmt: skip
+    assert times == [NOON, NOON + 22, NOON + 44]
+    # Of 30 seconds the rest is for handing on, and for telling that this is not possible.
+    assert quietly.platform.time_left == [22] * 4
+
+
+def test_a_key_pair_that_is_there_is_not_said_to_be_none(quietly: Quietly) -> None:
+    """A later round, or a repetition of the message, may be refused: the policy was changed meanwhile."""
+    event = quietly.message(f"/keypair {fresh_name()}")
+    function = quietly.chat.function
+    quietly.platform.deaf = 1
+
+    def deployed() -> None:
+        bot = function.application.bot
+        nobody = Policy.parse(chat_policy("quiet", "t", {"somebody-else": "free"}))
+        function.application = replace(function.application, bot=replace(bot, policy=nobody))
+        # Acknowledged; what is being given will be told by those who give it.
+        assert quietly.chat.send(event).status == 200
+
+    quietly.platform.meanwhile = deployed
+    quietly.send(event)
+    ((_, reply),) = quietly.platform.said
+    assert reply.parts == ("The key pair was made, but I could not give it to you. Ask with another name.",)
+    decisions = [decision for _, decision, _ in quietly.chat.decisions()]
+    assert decisions == ["intent", "issued", "refused", "refused"]
+
+
+def test_a_reply_that_is_not_taken_for_half_an_hour(quietly: Quietly) -> None:
+    quietly.platform.deaf = 1000
+    event = quietly.message(f"/keypair {fresh_name()}")
+    before = quietly.creates()
+    quietly.send(event)
+    assert quietly.creates() == before + 1
+    *others, last = quietly.chat.decisions()
+    assert last == ("quiet", "unknown", "reply-not-delivered")
+    assert set(others[2:]) == {("quiet", "replayed", None)}
+    assert len(others) <= LIFE / 20
+    assert NOON + LIFE - 2 * LONGEST < quietly.chat.function.clock.time < NOON + LIFE
+    # A platform that repeats the message gets it through even then.
+    quietly.platform.deaf = 0
+    quietly.later(event)
+    ((_, reply),) = quietly.platform.said
+    assert str(reply.parts[0]).startswith("Here is your key pair")
+    assert quietly.creates() == before + 1
+
+
+def test_a_reply_that_is_refused_is_not_tried_again(
+    quietly: Quietly, caplog: pytest.LogCaptureFixture
+) -> None:
+    quietly.platform.refuses = True
+    quietly.send(quietly.message(f"/keypair {fresh_name()}"))
+    assert quietly.chat.decisions() == [
+        ("quiet", "intent", None), ("quiet", "issued", None), ("quiet", "unknown", "reply-not-delivered")
+    ]  # fmt: skip
+    assert quietly.platform.tried == 2
+    assert "PlatformRefused (quiet-refuses) in deliver, line " in caplog.text
+
+
+def test_a_reply_that_cannot_be_left_to_a_later_invocation(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    settings = {"KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9"}
+    with running_quietly(emulator, tmp_path, settings=settings) as quietly:
+        quietly.platform.deaf = 1
+        message = Message.model_validate_json(quietly.message(f"/keypair {fresh_name()}")["body"])
+        quietly.chat.send(json.loads(quietly.chat.function.application.bot.deferral.begin(message)))
+        assert quietly.chat.decisions()[-1] == ("quiet", "unknown", "reply-not-delivered")
+        ((_, reply),) = quietly.platform.said
+        assert str(reply.parts[0]).startswith("The key pair was made, but I could not give it to you.")
 
 
 def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
@@ -297,13 +446,13 @@ def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
     quietly.send(event)
     assert str(quietly.platform.said[-1][1].parts[0]).startswith("A key pair of this name exists.")
     quietly.chat.function.delete_key_pairs()
-    quietly.send(event)
+    quietly.later(event)
     assert str(quietly.platform.said[-1][1].parts[0]).startswith("Here is your key pair")
     assert len(quietly.platform.said) == 3
     # Given is given: what goes wrong with a further repetition is nobody's concern.
     message = Message.model_validate_json(event["body"])
-    deadline = Invocation.begin(None, {}, quietly.chat.function.clock.clock()).deadline
-    quietly.chat.function.application.bot.work_refused(message, NameTaken(), deadline)
+    invocation = Invocation.begin(None, {}, quietly.chat.function.clock.clock())
+    quietly.chat.function.application.bot.work_refused(Deferred(message, NOON), NameTaken(), invocation)
     assert len(quietly.platform.said) == 3
 
 
@@ -341,7 +490,7 @@ def test_who_has_left_the_policy_meanwhile_gets_nothing(quietly: Quietly) -> Non
     message = Message.model_validate_json(quietly.message("/keypair a", "gone")["body"])
     before = quietly.creates()
     deferral = quietly.chat.function.application.bot.deferral
-    answer = quietly.chat.send(json.loads(deferral.event(message)))
+    answer = quietly.chat.send(json.loads(deferral.begin(message)))
     assert answer.status == 403
     assert str(quietly.platform.said[0][1].parts[0]).startswith("I do not know you yet.")
     assert quietly.creates() == before
@@ -370,6 +519,17 @@ def test_keys_from_a_place(emulator: EmulatorProcess, tmp_path: Path) -> None:
         assert quietly.tell("/keypair a for place:alice").startswith(
             "The place of the public keys does not answer."
         )
+        place.addresses = [PUBLIC]
+        quietly.platform.deaf = 1
+
+        def taken_away() -> None:
+            place.publish("")
+
+        quietly.platform.meanwhile = taken_away
+        created = quietly.creates()
+        # What was sealed to the keys of then is given, whatever is published now.
+        assert quietly.tell(f"/keypair {fresh_name()} for place:alice").startswith("Here is your key pair")
+        assert quietly.creates() == created + 1
         place.asked.clear()
         assert quietly.tell("/keypair a for place:alice", "pinned").startswith("You may not bring")
         assert place.asked == []

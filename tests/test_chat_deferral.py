@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.chat.deferral import LIFE, Deferral
+from handler.chat.command import TEXT_LIMIT
+from handler.chat.deferral import LIFE, ROUNDS, Deferral, Deferred
 from handler.chat.platform import Locale, Message
 from handler.errors import Unauthenticated
+from handler.invocation import LONGEST
 from tests.chat_function import CONTEXT, chat_policy
 from tests.function_under_test import (
     MASTER,
@@ -46,13 +48,13 @@ def deferral(*masters: bytes, clock: TestClock | None = None) -> Deferral:
 
 def event(message: Message = MESSAGE, master: bytes = MASTER) -> dict[str, Any]:
     """Return an event as the function makes it, read as SCF reads it."""
-    parsed: dict[str, Any] = json.loads(deferral(master).event(message))
+    parsed: dict[str, Any] = json.loads(deferral(master).begin(message))
     return parsed
 
 
-def code(text: str, at: int, master: bytes = MASTER) -> str:
+def code(text: str, at: int, master: bytes = MASTER, count: int = 0) -> str:
     """Write down apart from the code under test what its code is."""
-    return hmac.new(master, f"deferred:\n{at}\n{text}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(master, f"deferred:\n{at}\n{count}\n{text}".encode(), hashlib.sha256).hexdigest()
 
 
 def test_an_event_carries_its_message() -> None:
@@ -62,9 +64,34 @@ def test_an_event_carries_its_message() -> None:
         "Type": "Deferred",
         "message": message.model_dump_json(),
         "at": NOON,
+        "round": 0,
         "code": code(message.model_dump_json(), NOON),
     }
-    assert deferral().open(made) == message
+    assert deferral().open(made) == Deferred(message, NOON)
+
+
+def test_no_message_makes_a_larger_event_than_scf_takes() -> None:
+    for character in '\x01\\"密🔑':
+        message = MESSAGE.model_copy(update={"text": character * TEXT_LIMIT})
+        assert len(deferral().begin(message).encode()) < 128 * 1024
+
+
+def test_an_event_that_is_handed_on_gets_no_younger() -> None:
+    later = deferral(clock=TestClock(NOON + 100))
+    handed_on = json.loads(later.event(deferral().open(event())))
+    assert handed_on == event()
+    assert later.open(handed_on).since == NOON
+
+
+@pytest.mark.parametrize(("seconds", "count", "good"), [
+    (0, 0, True), (LIFE - LONGEST, 0, True), (LIFE - LONGEST + 1, 0, False),
+    (0, ROUNDS - 1, True), (0, ROUNDS, False),
+])  # fmt: skip
+def test_what_is_too_old_or_was_handed_on_too_often_is_not_handed_on(
+    seconds: float, count: int, good: bool  # noqa: FBT001  # a parameter of the test
+) -> None:  # fmt: skip
+    later = deferral(clock=TestClock(NOON + seconds)).next(Deferred(MESSAGE, NOON, count))
+    assert later == (Deferred(MESSAGE, NOON, count + 1) if good else None)
 
 
 def test_the_code_is_not_that_of_another_use_of_the_master_secret() -> None:
@@ -76,7 +103,7 @@ def test_the_code_is_not_that_of_another_use_of_the_master_secret() -> None:
 
 def test_an_event_from_before_a_rotation_is_still_opened() -> None:
     made = event(MESSAGE, PREVIOUS_MASTER)
-    assert deferral(MASTER, PREVIOUS_MASTER).open(made).text == "x"
+    assert deferral(MASTER, PREVIOUS_MASTER).open(made).message.text == "x"
     with pytest.raises(Unauthenticated):
         deferral(MASTER).open(made)
 
@@ -86,7 +113,7 @@ def test_an_event_does_not_live_for_ever(seconds: float, good: bool) -> None:  #
     made = event()
     later = deferral(clock=TestClock(NOON + seconds))
     if good:
-        assert later.open(made).text == "x"
+        assert later.open(made).message.text == "x"
     else:
         with pytest.raises(Unauthenticated) as refused:
             later.open(made)
@@ -109,6 +136,8 @@ FORGED = {
     "other text": {**GOOD, "message": GOOD["message"].replace("web_1", "web_2")},
     "other place of the answer": {**GOOD, "message": GOOD["message"].replace("/commands", "/comands")},
     "message that is an object": {**GOOD, "message": json.loads(GOOD["message"])},
+    "no round": {name: value for name, value in GOOD.items() if name != "round"},
+    "another round": {**GOOD, "round": 1},
     "later": {**GOOD, "at": NOON + 1},
     "earlier": {**GOOD, "at": NOON - 1},
     "time as text": {**GOOD, "at": str(NOON)},
@@ -123,7 +152,7 @@ def function(emulator: EmulatorProcess, tmp_path: Path) -> FunctionUnderTest:
         emulator,
         tmp_path / "policy.json",
         policy=chat_policy("slack", "T1", {"U1": "pinned", "U2": "pinned"}),
-        settings={"KEYPAIR_SLACK_SIGNING_SECRET": "x" * 32},
+        settings={"KEYPAIR_SLACK_SIGNING_SECRET": "x" * 32, "KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9"},
     )
 
 
@@ -158,7 +187,7 @@ def test_what_is_posted_as_an_event_stays_a_body(function: FunctionUnderTest) ->
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(
     st.dictionaries(
-        st.sampled_from(["Type", "message", "at", "code", "x"]),
+        st.sampled_from(["Type", "message", "at", "round", "code", "x"]),
         st.one_of(st.none(), st.text(), st.integers(), st.just("Deferred"), st.just(GOOD["code"])),
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from handler.invocation import Clock
 from handler.issuing import IssuedKeyPair, SealedPrivateKey
 from handler.store.memory import MemoryStore
 from tests.chat_function import CONTEXT
-from tests.function_under_test import Answer, FunctionUnderTest, TestClock
+from tests.function_under_test import MASTER, OTHER_MASTER, Answer, FunctionUnderTest, TestClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ ISSUED = IssuedKeyPair(
     request_id="r-1",
 )
 ID = "a" * 42 + "_"
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.fixture
@@ -42,9 +44,14 @@ def pickups(function: FunctionUnderTest) -> Pickups:
     return function.application.bot.pickups
 
 
-def get(function: FunctionUnderTest, path: str, method: str = "GET") -> Answer:
+def get(function: FunctionUnderTest, path: str, method: str = "POST") -> Answer:
     event = {"httpMethod": method, "path": path, "headers": {"x-scf-remote-addr": "203.0.113.7"}}
     return function.call(event, CONTEXT)
+
+
+def left(pickups: Pickups) -> str:
+    """Leave the parcel, and return the id of its link."""
+    return pickups.leave("alice", ISSUED, "message 1").removeprefix("/pickup/")
 
 
 def path_of(link: str) -> str:
@@ -54,7 +61,7 @@ def path_of(link: str) -> str:
 
 
 def test_a_parcel_is_given_to_the_first_who_asks(function: FunctionUnderTest, pickups: Pickups) -> None:
-    path = path_of(pickups.leave("alice", ISSUED))
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
     assert id_in(path) is not None
     answer = get(function, path)
     assert (answer.status, answer.body) == (200, "-----BEGIN…\n")
@@ -80,7 +87,7 @@ def test_a_parcel_is_given_to_the_first_who_asks(function: FunctionUnderTest, pi
 
 
 def test_a_parcel_is_there_for_an_hour(function: FunctionUnderTest, pickups: Pickups) -> None:
-    first, second = (path_of(pickups.leave("alice", ISSUED)) for _ in range(2))
+    first, second = (path_of(pickups.leave("alice", ISSUED, f"message {n}")) for n in range(2))
     assert first != second
     function.clock.time += LIFE - 1
     assert get(function, first).status == 200
@@ -112,19 +119,56 @@ def test_an_id_that_nobody_was_given(function: FunctionUnderTest) -> None:
     assert (line["door"], line["decision"], line["reason"]) == ("pickup", "refused", "pickup-unknown")
 
 
-@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE"])
+def test_a_browser_is_asked_first(function: FunctionUnderTest, pickups: Pickups) -> None:
+    """A chat makes the link clickable, and fetches it to show what is there: neither is the one reading."""
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    for where, accept in ((path, BROWSER), (f"/pickup/{ID}", BROWSER), (path, {}), (path, {"accept": "*/*"})):
+        shown = function.call({"httpMethod": "GET", "path": where, "headers": accept}, CONTEXT)
+        assert (shown.status, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "-----BEGIN" not in shown.body
+        assert "script-src 'none'; " in shown.headers["Content-Security-Policy"]
+    assert function.audit_lines() == []
+    post = {"httpMethod": "POST", "path": path, "headers": BROWSER, "body": ""}
+    posted = function.call(post, CONTEXT)
+    assert (posted.status, posted.body) == (200, "-----BEGIN…\n")
+    assert posted.headers["Content-Disposition"] == 'attachment; filename="web_1.age"'
+    assert get(function, path).json["code"] == "picked-up"
+    again = function.call(post, CONTEXT)
+    assert (again.status, again.headers["Content-Type"]) == (410, "text/html; charset=utf-8")
+    assert "It was fetched already" in again.body
+
+
+def test_a_browser_is_told_that_it_may_work_later(function: FunctionUnderTest, pickups: Pickups) -> None:
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    function.audit.close()
+    answer = function.call({"httpMethod": "POST", "path": path, "headers": BROWSER, "body": ""}, CONTEXT)
+    assert answer.status == 503
+    assert "try again in a minute" in answer.body
+
+
+def test_a_link_is_the_same_for_the_same_message(function: FunctionUnderTest, pickups: Pickups) -> None:
+    """Its answer is given again and again until the chat takes it: all of these are one reading."""
+    first, again, other = (pickups.leave("alice", ISSUED, f"message {n}") for n in (1, 1, 2))
+    assert first == again != other
+    assert get(function, path_of(first)).status == 200
+    assert pickups.leave("alice", ISSUED, "message 1") == first
+    assert get(function, path_of(first)).status == 410
+    assert replace(pickups, master_secret=OTHER_MASTER).leave("alice", ISSUED, "message 1") != first
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE"])
 def test_other_methods_take_nothing(function: FunctionUnderTest, pickups: Pickups, method: str) -> None:
-    path = path_of(pickups.leave("alice", ISSUED))
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
     answer = get(function, path, method)
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
     assert get(function, path).status == 200
 
 
 def test_one_of_many_who_ask_at_once_gets_it() -> None:
     clock = Clock()
-    pickups = Pickups(MemoryStore(clock), clock, "")
-    for _ in range(20):
-        pickup_id = pickups.leave("alice", ISSUED).removeprefix("/pickup/")
+    pickups = Pickups(MemoryStore(clock), clock, "", MASTER)
+    for n in range(20):
+        pickup_id = pickups.leave("alice", ISSUED, f"message {n}").removeprefix("/pickup/")
 
         def take(_: int, pickup_id: str = pickup_id) -> bool:
             try:
@@ -152,16 +196,16 @@ class Interrupted(MemoryStore):
 def test_somebody_who_was_faster_by_a_moment() -> None:
     clock = TestClock().clock()
     store = Interrupted(clock)
-    pickups = Pickups(store, clock, "", new_id=lambda: ID)
-    pickups.leave("alice", ISSUED)
+    pickups = Pickups(store, clock, "", MASTER)
+    pickup_id = left(pickups)
 
     def faster() -> None:
         store.meanwhile = lambda: None
-        pickups.take(ID)
+        pickups.take(pickup_id)
 
     store.meanwhile = faster
     with pytest.raises(PickedUp):
-        pickups.take(ID)
+        pickups.take(pickup_id)
 
 
 class Forgetful(MemoryStore):
@@ -179,16 +223,16 @@ class Forgetful(MemoryStore):
 
 def test_a_lost_answer_of_the_store_takes_nothing() -> None:
     clock = TestClock().clock()
-    pickups = Pickups(Forgetful(clock), clock, "", new_id=lambda: ID)
-    pickups.leave("alice", ISSUED)
+    pickups = Pickups(Forgetful(clock), clock, "", MASTER)
+    pickup_id = left(pickups)
     with pytest.raises(StoreUnavailable):
-        pickups.take(ID)
-    assert pickups.take(ID).ciphertext == ISSUED.sealed_private_key.ciphertext
+        pickups.take(pickup_id)
+    assert pickups.take(pickup_id).ciphertext == ISSUED.sealed_private_key.ciphertext
 
 
 def test_what_could_not_be_written_down_is_not_given(function: FunctionUnderTest, pickups: Pickups) -> None:
     """And it is there for a later try, for as long as it would have been."""
-    path = path_of(pickups.leave("alice", ISSUED))
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
 
     class Full(io.StringIO):
         def write(self, text: str) -> int:
@@ -206,29 +250,26 @@ def test_what_could_not_be_written_down_is_not_given(function: FunctionUnderTest
 
 def test_what_is_put_back_too_late_is_gone() -> None:
     clock = TestClock()
-    pickups = Pickups(MemoryStore(clock.clock()), clock.clock(), "", new_id=lambda: ID)
-    pickups.leave("alice", ISSUED)
-    parcel = pickups.take(ID)
+    pickups = Pickups(MemoryStore(clock.clock()), clock.clock(), "", MASTER)
+    pickup_id = left(pickups)
+    parcel = pickups.take(pickup_id)
     clock.time += LIFE
-    pickups.put_back(ID, parcel)
+    pickups.put_back(pickup_id, parcel)
     with pytest.raises(NotFound):
-        pickups.take(ID)
+        pickups.take(pickup_id)
 
 
 def test_a_store_that_gives_nonsense() -> None:
     clock = TestClock().clock()
     store = MemoryStore(clock)
-    pickups = Pickups(store, clock, "", new_id=lambda: ID)
-    pickups.leave("alice", ISSUED)
-    with pytest.raises(StoreUnavailable) as taken:
-        pickups.leave("alice", ISSUED)
-    assert taken.value.reason == "pickup-id-taken"
+    pickups = Pickups(store, clock, "", MASTER)
+    pickup_id = left(pickups)
     ((key, (_, text)),) = store._entries.items()  # noqa: SLF001  # a look at what is stored
-    assert ID not in key + text
+    assert pickup_id not in key + text
     assert json.loads(text)["ciphertext"] == ISSUED.sealed_private_key.ciphertext
     store.replace(key, text, "{}", 60)
     with pytest.raises(StoreUnavailable) as unreadable:
-        pickups.take(ID)
+        pickups.take(pickup_id)
     assert unreadable.value.reason == "pickup-unreadable"
 
 

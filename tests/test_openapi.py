@@ -164,12 +164,17 @@ def test_every_error_is_described_but_those_of_other_doors() -> None:
     }
     assert described <= all_of_them
     assert all_of_them - described == {
+        "400 not-understood",
         "400 region-mismatch",
         "400 unknown-action",
         "400 unknown-version",
         "403 unregistered",
         "404 not-found",
         "410 picked-up",
+        "422 keys-not-found",
+        "502 platform-refused",
+        "503 keys-unavailable",
+        "503 platform-unavailable",
     }
 
 

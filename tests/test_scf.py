@@ -137,8 +137,9 @@ def test_without_an_endpoint_it_is_the_clouds(monkeypatch: pytest.MonkeyPatch) -
     with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor() as pool:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         seen = pool.submit(_first_line, proxy)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown) as unknown:
             Scf("ap-guangzhou").invoke_again("{}", invocation())
+        assert unknown.value.reason == "invoke-unknown"
         assert seen.result(20) == b"CONNECT scf.tencentcloudapi.com:443 HTTP/1.0"
 
 

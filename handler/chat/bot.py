@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,10 @@ from handler.errors import (
     NotGranted,
     NotUnderstood,
     OutcomeUnknown,
+    PlatformRefused,
+    PlatformUnavailable,
     RequestInFlight,
+    StoreUnavailable,
     Unregistered,
 )
 from handler.invocation import LONGEST
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handler.audit import AuditTrail
-    from handler.chat.deferral import Deferral
+    from handler.chat.deferral import Deferral, Deferred
     from handler.chat.keys_from import KeysFrom
     from handler.chat.pickup import Pickups
     from handler.chat.platform import Message, Platform, Reply
@@ -40,11 +45,17 @@ PATH = "/chat/"
 """Where the platforms' requests come to: this and the platform's name."""
 ISSUE_MINIMUM = 8.0
 """Seconds without which an order is not tried again."""
+HANDING_ON = 4.0
+"""Seconds that are kept for leaving the rest to a later invocation, and again to tell that this failed."""
+HEARING = 3.0
+"""Seconds for which a message is taken for one that is being handed on; no platform sends it again before."""
 
-_REFUSED, _GIVEN = "refused", "given"
-"""What was said of a message."""
+_GIVEN, _TOLD = "given", "told"
+"""What was said of a message: its key pair, or anything else."""
 _SAYING, _FAILED, _SAID = "saying", "failed", "said"
 """How far that came."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,29 +93,49 @@ class Bot:
         if not message.private:
             raise NotGranted("chat-not-private")
         if understand(message.text) is Help.HELP:
-            return self.answer(message, words.help_text(message.locale), invocation.deadline)
+            return self.answer(message, words.help_text(message), invocation.deadline)
         _wanted(message)
-        self.invoke_again(self.deferral.event(message), invocation)
+        # What comes again within a minute, from the platform or from somebody who saw it go by, costs no
+        # further invocation. Later it does: the one that has it in hand may have died.
+        heard = f"heard:{_digest(message.model_dump_json())}"
+        if self.store.add(heard, "", HEARING):
+            self.invoke_again(self.deferral.begin(message), invocation)
+            with suppress(StoreUnavailable):
+                self.store.replace(heard, "", "", LONGEST)
         return self.platforms[message.platform].acknowledge(message)
 
     def refuse(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> Response:
         """Tell the one who wrote why there is no key pair, in answer to the request."""
-        return self.answer(message, words.refused(error, message), deadline)
+        if isinstance(error, PlatformUnavailable | PlatformRefused):
+            # What could not be said comes with the platform's repetition; this would be no better news.
+            raise error
+        with suppress(StoreUnavailable):
+            if self._given(message) is not None:
+                # There is a key pair, and it is being given, whatever becomes of a repetition.
+                return self.platforms[message.platform].acknowledge(message)
+        # Where others read along, they are told nothing else.
+        told = error if message.private else NotGranted("chat-not-private")
+        return self.answer(message, words.refused(told, message), deadline)
 
     def answer(self, message: Message, reply: Reply, deadline: Deadline) -> Response:
-        """Say `reply` in answer to the request, or else aside; raise PlatformUnavailable."""
+        """Say `reply` in answer to the request, or else aside.
+
+        Raises PlatformUnavailable, PlatformRefused or StoreUnavailable.
+        """
         platform = self.platforms[message.platform]
         answer = platform.answer(message, reply)
         if answer is not None:
             return answer
-        self._refuse_aside(message, reply, deadline)
+        self._deliver(message, _TOLD, lambda: reply, deadline)
         return platform.acknowledge(message)
 
-    def work(self, message: Message, invocation: Invocation, trail: AuditTrail) -> None:
+    def work(self, deferred: Deferred, invocation: Invocation, trail: AuditTrail) -> None:
         """Make the key pair that a message asks for and give it to the one who wrote.
 
-        Raises an error of `handler.errors`; OutcomeUnknown where the key pair is made but cannot be given.
+        Where it cannot be given yet, a later invocation does. Raises an error of `handler.errors`;
+        OutcomeUnknown where the key pair is made but cannot be given.
         """
+        message = deferred.message
         caller_id = self.caller_of(message)
         trail.note(caller=caller_id)
         order = self._order(_wanted(message), message, caller_id)
@@ -115,19 +146,69 @@ class Bot:
                 message, _GIVEN, lambda: self._dressed(message, caller_id, issued), invocation.deadline
             )
         except Exception as failure:
-            # The key pair is there: nobody may be told that nothing is left.
-            raise OutcomeUnknown("reply-not-delivered") from failure
+            if not self._handed_on(deferred, failure, invocation):
+                # The key pair is there: nobody may be told that nothing is left.
+                raise OutcomeUnknown("reply-not-delivered") from failure
 
-    def work_refused(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> None:
-        """Tell the one who wrote why there is no key pair; raise PlatformUnavailable."""
-        # The invocation that has the order in hand will answer.
-        if not isinstance(error, RequestInFlight):
-            self._refuse_aside(message, words.refused(error, message), deadline)
+    def work_refused(self, deferred: Deferred, error: KeyPairFunctionError, invocation: Invocation) -> None:
+        """Tell the one who wrote why there is no key pair, or leave it to a later invocation.
 
-    def _refuse_aside(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Say why there is no key pair, unless this very message has got its key pair already."""
-        if self.store.get(f"{_GIVEN}:{_event(message)}") != _SAID:
-            self._deliver(message, _REFUSED, lambda: reply, deadline)
+        Raises an error of `handler.errors` where neither can be done.
+        """
+        try:
+            self._tell_refused(deferred.message, error, invocation.deadline)
+        except KeyPairFunctionError as failure:
+            if not self._handed_on(deferred, failure, invocation):
+                raise
+
+    def _tell_refused(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> None:
+        given = self._given(message)
+        if given == _SAID:
+            return
+        if isinstance(error, RequestInFlight):
+            # Another invocation has the order in hand and will answer, unless it has died.
+            raise error
+        if given is not None and not isinstance(error, OutcomeUnknown):
+            # An earlier round has made the key pair: nobody may be told that there is none.
+            if error.retry_after is not None:
+                raise error
+            error = OutcomeUnknown("reply-not-delivered")
+        reply = words.refused(error, message)
+        self._deliver(message, _TOLD, lambda: reply, deadline)
+
+    def _given(self, message: Message) -> str | None:
+        """Return how far the giving of a key pair for this message has come; None if there is none yet."""
+        return self.store.get(f"{_GIVEN}:{_event(message)}")
+
+    def _handed_on(self, deferred: Deferred, failure: Exception, invocation: Invocation) -> bool:
+        """Leave it to a later invocation to do what `failure` kept this one from; return whether it will.
+
+        It asks for the same key pair again, gets the one that is there, and gives it.
+        """
+        later = self.deferral.next(deferred)
+        if not isinstance(failure, KeyPairFunctionError) or failure.retry_after is None or later is None:
+            return False
+        _log.warning("%s: tried again in a later invocation", failure.reason)
+        # An event runs at once, and nothing else would keep them apart.
+        deadline = invocation.deadline
+        deadline.clock.sleep(max(deadline.remaining() - 2 * HANDING_ON, 0))
+        if not self._leads(later):
+            return True
+        try:
+            self.invoke_again(self.deferral.event(later), invocation)
+        except OutcomeUnknown:
+            # It may be in the queue. To send it again would make two of one, again and again.
+            return True
+        except KeyPairFunctionError:
+            return False
+        return True
+
+    def _leads(self, later: Deferred) -> bool:
+        """Tell whether it is this invocation that hands on: an event may run twice, and each would."""
+        try:
+            return self.store.add(f"next:{later.round}:{_event(later.message)}", "", LONGEST)
+        except StoreUnavailable:
+            return True
 
     def _order(self, wanted: Wanted, message: Message, caller_id: str) -> KeyPairOrder:
         recipients: tuple[str, ...] = ()
@@ -139,7 +220,7 @@ class Bot:
             # Before anything is fetched: who may not bring keys may not send the function anywhere either.
             if not any(grant.own_recipients for grant in self.policy.callers[caller_id].grants):
                 raise NotGranted("not-granted-own-recipients")
-            recipients = self.keys_from.keys(*place)
+            recipients = self._published(*place, message)
         elif wanted.recipient is not None:
             recipients = (wanted.recipient,)
         return KeyPairOrder(
@@ -148,6 +229,19 @@ class Bot:
             recipients=recipients,
             expires_in=wanted.expires_in,
         )
+
+    def _published(self, place: str, user: str, message: Message) -> tuple[str, ...]:
+        """Return the keys that `user` had there when this message was first worked on.
+
+        With others it would be another order, and what was made for it would be given to nobody.
+        """
+        key = f"keys:{_event(message)}"
+        kept = self.store.get(key)
+        if kept is None:
+            kept = "\n".join(self.keys_from.keys(place, user))
+            if not self.store.add(key, kept, ANSWER_TTL):
+                kept = self.store.get(key) or kept
+        return tuple(kept.split("\n"))
 
     def _issue(
         self,
@@ -180,25 +274,30 @@ class Bot:
         reply = words.issued_here(issued, file_name, message.locale)
         if self.platforms[message.platform].fits(reply):
             return reply
-        link = self.pickups.leave(caller_id, issued)
+        link = self.pickups.leave(caller_id, issued, _event(message))
         return words.issued_elsewhere(issued, file_name, link, message.locale)
 
     def _deliver(self, message: Message, what: str, reply: Callable[[], Reply], deadline: Deadline) -> None:
         """Say what `reply` returns, once for each message: its repetitions find that it was said.
 
-        A refusal and a key pair have marks of their own: a message that was refused and comes again, when its
-        name is free for example, would otherwise make a key pair that nobody is given. An invocation that
-        dies over it leaves a mark that ends soon; then a repetition says it.
+        A key pair has a mark of its own: a message that was refused and comes again, when its name is free
+        for example, would otherwise make a key pair that nobody is given. Raises RequestInFlight while
+        another invocation says it; one that dies over it leaves a mark that ends soon.
         """
         key = f"{what}:{_event(message)}"
+        deadline = deadline.sooner(2 * HANDING_ON if what == _GIVEN else HANDING_ON)
         if not (self.store.add(key, _SAYING, LONGEST) or self.store.replace(key, _FAILED, _SAYING, LONGEST)):
-            return
+            if self.store.get(key) == _SAID:
+                return
+            raise RequestInFlight("reply-in-hand")
         try:
             self.platforms[message.platform].deliver(message, reply(), deadline)
         except Exception:
             self.store.replace(key, _SAYING, _FAILED, ANSWER_TTL)
             raise
-        self.store.replace(key, _SAYING, _SAID, ANSWER_TTL)
+        # Said is said: that nobody could write it down leads at worst to its being said twice.
+        with suppress(StoreUnavailable):
+            self.store.replace(key, _SAYING, _SAID, ANSWER_TTL)
 
 
 def _wanted(message: Message) -> Wanted:
@@ -211,5 +310,8 @@ def _wanted(message: Message) -> Wanted:
 
 
 def _event(message: Message) -> str:
-    parts = (message.platform, message.tenant, message.user, message.event_id)
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(f"{message.platform}\n{message.tenant}\n{message.user}\n{message.event_id}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,14 +18,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from handler.chat.platform import Message
 from handler.errors import Unauthenticated
 from handler.http import DEFERRED
+from handler.invocation import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from handler.invocation import Clock
 
+ROUNDS = 100
+"""How often what is left to do is handed on; within LIFE unless the function has little time for each."""
 LIFE = 1800.0
-"""Seconds; no platform takes an answer later than that after a command of its own (Slack: 30 minutes)."""
+"""Seconds for which an answer is tried to be given: Slack takes none later, and others that long at least."""
 _AHEAD = 60.0
 """Seconds by which the clock of another instance may be ahead."""
 
@@ -36,7 +39,18 @@ class _Event(BaseModel):
     Type: str
     message: str
     at: int
+    round: int
     code: str
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """What is left to do: a message, and when the function took it on, in seconds since 1970."""
+
+    message: Message
+    since: int
+    round: int = 0
+    """How often it was handed on since."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +60,40 @@ class Deferral:
     master_secrets: Sequence[bytes] = field(repr=False)
     clock: Clock
 
-    def event(self, message: Message) -> str:
-        """Return the event that carries `message`, as JSON."""
-        text, at = message.model_dump_json(), int(self.clock.now())
-        code = _code(self.master_secrets[0], text, at)
-        return json.dumps({"Type": DEFERRED, "message": text, "at": at, "code": code}, ensure_ascii=False)
+    def begin(self, message: Message) -> str:
+        """Return an event that carries `message`, as JSON."""
+        return self.event(Deferred(message, int(self.clock.now())))
 
-    def open(self, event: object) -> Message:
-        """Return the message in an event that this function made; raise Unauthenticated."""
+    def event(self, deferred: Deferred) -> str:
+        """Return the event of `deferred`, as JSON."""
+        text, at, count = deferred.message.model_dump_json(), deferred.since, deferred.round
+        code = _code(self.master_secrets[0], text, at, count)
+        event = {"Type": DEFERRED, "message": text, "at": at, "round": count, "code": code}
+        return json.dumps(event, ensure_ascii=False)
+
+    def open(self, event: object) -> Deferred:
+        """Return what is in an event that this function made; raise Unauthenticated."""
         try:
             read = _Event.model_validate(event)
         except ValidationError:
             raise Unauthenticated("deferred-form") from None
-        codes = [_code(master, read.message, read.at) for master in self.master_secrets]
+        codes = [_code(master, read.message, read.at, read.round) for master in self.master_secrets]
         given = read.code.encode("utf-8", "surrogatepass")
         if not any([hmac.compare_digest(given, code.encode()) for code in codes]):  # noqa: C419  # all compared
             raise Unauthenticated("deferred-code")
         # SCF keeps an event for hours if need be, and whoever has seen one could send it again.
         if not -_AHEAD <= self.clock.now() - read.at <= LIFE:
             raise Unauthenticated("deferred-time")
-        return Message.model_validate_json(read.message)
+        return Deferred(Message.model_validate_json(read.message), read.at, read.round)
+
+    def next(self, deferred: Deferred) -> Deferred | None:
+        """Return what to hand on; None where it would be too old, or was handed on often enough."""
+        if self.clock.now() + LONGEST - deferred.since > LIFE or deferred.round >= ROUNDS:
+            return None
+        return replace(deferred, round=deferred.round + 1)
 
 
-def _code(master_secret: bytes, text: str, at: int) -> str:
+def _code(master_secret: bytes, text: str, at: int, count: int) -> str:
     # The first line keeps this use of the master secret apart from the others (`tc3:`, `mark:`).
-    signed = f"deferred:\n{at}\n{text}".encode("utf-8", "surrogatepass")
+    signed = f"deferred:\n{at}\n{count}\n{text}".encode("utf-8", "surrogatepass")
     return hmac.new(master_secret, signed, hashlib.sha256).hexdigest()

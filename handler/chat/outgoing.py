@@ -38,7 +38,7 @@ class Answer:
     """What came back: status and body."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

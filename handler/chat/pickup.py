@@ -1,13 +1,14 @@
-"""Pick-up links: for an envelope that is too long for a chat, `GET /pickup/ID`, good for one reading.
+"""Pick-up links: for an envelope that is too long for a chat, `POST /pickup/ID`, good for one reading.
 
 What lies there is ciphertext. That it can be read once only tells its owner whether somebody else was there.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import re
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,10 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.http import Response
+from handler.order import EnvelopeFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from handler.invocation import Clock
     from handler.issuing import IssuedKeyPair
     from handler.store.base import Store
@@ -29,7 +29,6 @@ LIFE = 3600
 
 _PATH = re.compile(r"/pickup/([A-Za-z0-9_-]{43})")
 _TAKEN = "taken"
-_SUFFIXES = {"age": "age", "jwe": "jwe", "cms": "cms", "openpgp": "asc"}
 
 
 class Parcel(BaseModel):
@@ -61,10 +60,6 @@ class Parcel(BaseModel):
         )
 
 
-def _new_id() -> str:
-    return secrets.token_urlsafe(32)
-
-
 @dataclass(frozen=True)
 class Pickups:
     """Parcels in the store, under the digests of their ids: who reads the store cannot pick up."""
@@ -73,10 +68,13 @@ class Pickups:
     clock: Clock
     base: str
     """Of links, without a slash at the end."""
-    new_id: Callable[[], str] = field(default=_new_id)
+    master_secret: bytes = field(repr=False)
 
-    def leave(self, caller_id: str, issued: IssuedKeyPair) -> str:
-        """Put down the envelope of `issued`; return its link. Raises StoreUnavailable."""
+    def leave(self, caller_id: str, issued: IssuedKeyPair, occasion: str) -> str:
+        """Put down the envelope of `issued`; return its link, the same one for the same `occasion`.
+
+        Raises StoreUnavailable.
+        """
         sealed = issued.sealed_private_key
         parcel = Parcel(
             caller=caller_id,
@@ -90,9 +88,11 @@ class Pickups:
             ciphertext=sealed.ciphertext,
             ends_at=self.clock.now() + LIFE,
         )
-        pickup_id = self.new_id()
-        if not self.store.add(_key(pickup_id), parcel.model_dump_json(), LIFE):
-            raise StoreUnavailable("pickup-id-taken")
+        # The first line keeps this use of the master secret apart from the others (`tc3:`, `deferred:`).
+        digest = hmac.digest(self.master_secret, f"pickup:\n{occasion}".encode(), hashlib.sha256)
+        pickup_id = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        # Where it lies there already, or was taken from there, the link has been told before.
+        self.store.add(_key(pickup_id), parcel.model_dump_json(), LIFE)
         return f"{self.base}/pickup/{pickup_id}"
 
     def take(self, pickup_id: str) -> Parcel:
@@ -126,7 +126,7 @@ class Pickups:
 
 def file_name_of(issued: IssuedKeyPair) -> str:
     """Return the name of a file for the envelope, as the command that opens it expects it."""
-    return f"{issued.key_name}.{_SUFFIXES[issued.sealed_private_key.format]}"
+    return f"{issued.key_name}.{EnvelopeFormat(issued.sealed_private_key.format).suffix}"
 
 
 def id_in(path: str) -> str | None:

@@ -23,8 +23,6 @@ CALL_TIMEOUT = 2.0
 """Seconds, at most: whoever waits for the answer waits three."""
 CALL_MINIMUM = 0.2
 """Seconds without which no call is begun."""
-EVENT_LIMIT = 128 * 1024
-"""Bytes of an asynchronous event (583/11637)."""
 
 
 @dataclass(frozen=True)
@@ -73,4 +71,4 @@ def _error_of(failure: Failure) -> KeyPairFunctionError:
     if not failure.code.startswith("Client"):
         return CloudRefused(reason)
     # The event may be in the queue: nobody may be told that nothing comes of it.
-    return OutcomeUnknown(reason) if failure.sent else CloudUnreachable(reason)
+    return OutcomeUnknown("invoke-unknown") if failure.sent else CloudUnreachable(reason)

@@ -60,13 +60,13 @@ def stylesheet() -> str:
     return f"/static/{next(STATIC.glob('*.css')).name}"
 
 
-def security_policy(*, connect: str = "", script: str = "") -> str:
+def security_policy(*, connect: str = "", script: str = "", style: str = "'self'") -> str:
     """Return a Content-Security-Policy for a page that may load scripts from `script`, and call `connect`."""
     directives = [
         "default-src 'none'",
         f"script-src {script or _NOBODY}",
         f"connect-src {connect or _NOBODY}",
-        "style-src 'self'",
+        f"style-src {style}",
         "img-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",

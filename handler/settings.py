@@ -31,6 +31,7 @@ _ENDPOINT = r"^(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5}
 _HIGHEST_PORT = 65535
 # What a chat platform gives out as a secret; ';' and '=' would not survive SCF's bootstrap.
 _PlatformSecret = Annotated[str, StringConstraints(pattern=r"^[\x21-\x3a\x3c\x3e-\x7e]{1,256}$")]
+_EncodingAesKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")]
 
 
 def decode_secret(value: object) -> bytes:
@@ -121,10 +122,27 @@ class Settings(BaseModel):
     wecom_token: _PlatformSecret | None = Field(
         default=None, repr=False, description="the Token of the WeCom AI bot, or nothing"
     )
-    wecom_aes_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")] | None = Field(
+    wecom_aes_key: _EncodingAesKey | None = Field(
         default=None,
         repr=False,
         description="the EncodingAESKey of the WeCom AI bot (43 characters), or nothing",
+    )
+    wecomapp_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,32}$")] | None = Field(
+        default=None, repr=False, description="the Token of the WeCom app (letters and digits), or nothing"
+    )
+    wecomapp_aes_key: _EncodingAesKey | None = Field(
+        default=None,
+        repr=False,
+        description="the EncodingAESKey of the WeCom app (43 characters), or nothing",
+    )
+    wecomapp_corp_id: Annotated[str, StringConstraints(pattern=r"^w[wx][0-9a-z]{1,62}$")] | None = Field(
+        default=None, description="the CorpID of the company of the WeCom app (ww…), or nothing"
+    )
+    wecomapp_agent_id: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}$")] | None = Field(
+        default=None, description="the AgentId of the WeCom app (digits), or nothing"
+    )
+    wecomapp_secret: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")] | None = Field(
+        default=None, repr=False, description="the Secret of the WeCom app, or nothing"
     )
 
     @property

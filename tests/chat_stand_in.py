@@ -40,6 +40,8 @@ class StandIn:
     """What was wrong with requests that no platform would take."""
     requests: int = 0
     url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    """Of all connections: one request is answered at a time."""
 
     def answer(self, request: Posted) -> tuple[int, bytes]:
         self.requests += 1
@@ -67,7 +69,6 @@ class StandIn:
 class _Handler(QuietHandler):
     def __init__(self, stand_in: StandIn, *connection: Any) -> None:  # noqa: ANN401  # http.server's own arguments
         # The base class serves the whole connection inside its constructor.
-        self._lock = threading.Lock()
         self._stand_in = stand_in
         super().__init__(*connection)
 
@@ -75,7 +76,7 @@ class _Handler(QuietHandler):
         body = self.body() or b""
         headers = {name.lower(): value for name, value in self.headers.items()}
         payload = json.loads(body) if body else None
-        with self._lock:
+        with self._stand_in.lock:
             status, answer = self._stand_in.answer(Posted(self.path, headers, payload))
         extra = {"Location": "http://127.0.0.1:9/"} if status in (301, 302, 307) else {}
         self.head(status, {"Content-Length": str(len(answer)), "Content-Type": "application/json", **extra})

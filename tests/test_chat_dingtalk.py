@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from handler.invocation import LONGEST
 from tests.chat_function import PUBLIC_URL, TrueClock, chat_policy, check_transcript
 from tests.dingtalk_side import (
     CORP,
@@ -71,7 +72,7 @@ def test_a_message_makes_a_key_pair(dingtalk: DingTalk, tmp_path: Path) -> None:
     assert " ".join(derived.stdout.split()[:2]) in text
     (key_pair,) = dingtalk.chat.function.emulator.key_pairs()
     assert text.splitlines()[:3] == [
-        f"密钥对已创建：`{name}`",
+        f'密钥对已创建："{name}"',
         "地域：ap-guangzhou",
         f"密钥 ID：{key_pair['KeyId']}",
     ]
@@ -87,7 +88,8 @@ def test_a_message_that_is_sent_again_makes_no_second_key_pair(dingtalk: DingTal
     """Neither with its own headers nor with new ones."""
     name = fresh_name()
     body, pair = json.dumps(dingtalk.message(f"/keypair {name}")), dingtalk.pair()
-    for again in (pair, pair, dingtalk.pair()):
+    for pause, again in ((0, pair), (1, pair), (LONGEST, pair), (LONGEST, dingtalk.pair())):
+        dingtalk.chat.function.clock.time += pause
         assert dingtalk.chat.send(dingtalk.event(body, pair=again)).status == 200
         dingtalk.chat.work()
     assert names(dingtalk) == [name]
@@ -151,9 +153,11 @@ def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tm
     with running_dingtalk(emulator, tmp_path, policy=policy) as dingtalk:
         name = fresh_name()
         said = dingtalk.said(f"/keypair {name}")
-        link = re.search(rf"\n\ncurl -fsS -o {name}\.age {PUBLIC_URL}(/pickup/[A-Za-z0-9_-]{{43}})\n\n", said)
+        link = re.search(
+            rf"\n\ncurl -fsS -X POST -o {name}\.age {PUBLIC_URL}(/pickup/[A-Za-z0-9_-]{{43}})\n\n", said
+        )
         assert link is not None
-        picked_up = dingtalk.chat.send({"httpMethod": "GET", "path": link[1], "headers": {}})
+        picked_up = dingtalk.chat.send({"httpMethod": "POST", "path": link[1], "headers": {}})
         assert picked_up.status == 200
         assert len(picked_up.body) > 18_000
         assert pyrage.decrypt(picked_up.body.encode(), [REGISTERED])
@@ -191,7 +195,6 @@ def test_an_answer_that_dingtalk_does_not_take_at_first(
     "trouble",
     [
         (200, b'{"errcode":310000,"errmsg":"session not exist"}'),
-        (200, b'{"errcode":-1,"errmsg":"system busy"}'),
         (200, b'{"errmsg":"ok"}'),
         (200, b"<html>"),
         (200, b"\xff"),
@@ -214,9 +217,22 @@ def test_an_answer_that_dingtalk_does_not_take_at_all(dingtalk: DingTalk, troubl
         ("dingtalk", "issued", None),
         ("dingtalk", "unknown", "reply-not-delivered"),
     ]
+    dingtalk.chat.function.clock.time += LONGEST + 1
     dingtalk.chat.send(dingtalk.event(body))
     dingtalk.chat.work()
     assert len(dingtalk.stand_in.posted) == 1
+
+
+@pytest.mark.parametrize("errcode", [-1, 130101])
+def test_an_answer_that_dingtalk_is_too_busy_for(dingtalk: DingTalk, errcode: int) -> None:
+    body = json.dumps(dingtalk.message(f"/keypair {fresh_name()}"))
+    dingtalk.stand_in.troubles = [(200, json.dumps({"errcode": errcode, "errmsg": "wait"}).encode())] * 3
+    dingtalk.chat.send(dingtalk.event(body))
+    dingtalk.chat.work()
+    assert dingtalk.stand_in.requests == 4
+    assert len(dingtalk.stand_in.posted) == 1
+    decisions = [decision for _, decision, _ in dingtalk.chat.decisions()]
+    assert decisions == ["intent", "issued", *["replayed"] * 3]
 
 
 def test_a_webhook_that_ends_meanwhile_is_not_used(dingtalk: DingTalk) -> None:
@@ -256,5 +272,5 @@ def test_a_transcript(dingtalk: DingTalk, pytestconfig: pytest.Config) -> None:
         before = len(dingtalk.stand_in.posted)
         dingtalk.chat.work()
         said += [f"{user}{'' if kind == '1' else ' (group)'}: {text}", content(answer)]
-        said += [f"(sessionWebhook)\n{content(post.payload)}" for post in dingtalk.stand_in.posted[before:]]
+        said += [f"(a moment later)\n{content(post.payload)}" for post in dingtalk.stand_in.posted[before:]]
     check_transcript(pytestconfig, "dingtalk", "\n\n".join(said) + "\n")

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from handler.invocation import LONGEST
 from tests.chat_function import PUBLIC_URL, TrueClock, chat_policy, check_transcript
 from tests.feishu_side import (
     APP_SECRET,
@@ -71,7 +72,7 @@ def test_a_message_makes_a_key_pair(feishu: Feishu, tmp_path: Path) -> None:
     assert derived.stdout.split()[:2] == public_key.split()[:2]
     (key_pair,) = feishu.chat.function.emulator.key_pairs()
     assert said.splitlines()[:3] == [
-        f"Here is your key pair: `{name}`", "Region: ap-guangzhou", f"Key id: {key_pair['KeyId']}"
+        f'Here is your key pair: "{name}"', "Region: ap-guangzhou", f"Key id: {key_pair['KeyId']}"
     ]  # fmt: skip
     assert feishu.chat.decisions() == [("feishu", "intent", None), ("feishu", "issued", None)]
     for line in feishu.chat.function.audit_lines():
@@ -103,10 +104,12 @@ def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tm
     with running_feishu(emulator, tmp_path, policy=policy) as feishu:
         name = fresh_name()
         _, fetch, _ = blocks(feishu.said(f"/keypair {name}"))
-        link = re.fullmatch(rf"curl -fsS -o {name}\.cms ({PUBLIC_URL}/pickup/[A-Za-z0-9_-]{{43}})", fetch)
+        link = re.fullmatch(
+            rf"curl -fsS -X POST -o {name}\.cms ({PUBLIC_URL}/pickup/[A-Za-z0-9_-]{{43}})", fetch
+        )
         assert link is not None
         event: dict[str, object] = {
-            "httpMethod": "GET", "path": link[1].removeprefix(PUBLIC_URL), "headers": {}
+            "httpMethod": "POST", "path": link[1].removeprefix(PUBLIC_URL), "headers": {}
         }  # fmt: skip
         picked_up = feishu.chat.send(event)
         assert picked_up.body.startswith("-----BEGIN CMS-----")
@@ -190,7 +193,7 @@ def test_repetitions_make_no_second_key_pair(feishu: Feishu) -> None:
         feishu.chat.work()
     assert feishu.chat.function.create_calls() == before + 1
     assert len(feishu.api.messages) == 1
-    assert [decision for _, decision, _ in feishu.chat.decisions()] == ["intent", "issued", *["replayed"] * 4]
+    assert [decision for _, decision, _ in feishu.chat.decisions()] == ["intent", "issued", *["replayed"] * 3]
 
 
 def test_the_acknowledgement_does_not_wait_for_the_cloud(emulator: EmulatorProcess, tmp_path: Path) -> None:
@@ -246,6 +249,17 @@ def test_a_lost_answer_doubles_nothing(feishu: Feishu) -> None:
     assert len(feishu.api.messages) == 2
 
 
+def test_a_refusal_does_not_hold_back_a_key_pair(feishu: Feishu) -> None:
+    """The same message comes once more when its name is free: to Feishu it must not look like the refusal."""
+    name = fresh_name()
+    feishu.said(f"/keypair {name}")
+    event = feishu.message(f"/keypair {name}")
+    assert feishu.told(event).startswith("A key pair of this name exists.")
+    feishu.chat.function.delete_key_pairs()
+    feishu.chat.function.clock.time += LONGEST + 1
+    assert feishu.told(event).startswith("Here is your key pair")
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -274,6 +288,7 @@ def test_an_answer_that_is_not_taken(feishu: Feishu, trouble: tuple[int, bytes])
     ]
     assert len(feishu.api.messages) == 1
     feishu.stand_in.respond = real
+    feishu.chat.function.clock.time += LONGEST + 1
     assert feishu.told(event).startswith("Here is your key pair")
 
 
@@ -289,13 +304,23 @@ def test_an_answer_that_is_not_taken(feishu: Feishu, trouble: tuple[int, bytes])
 )
 def test_a_token_that_is_not_given(feishu: Feishu, trouble: tuple[int, bytes]) -> None:
     event = feishu.message("help")
-    # What went wrong is told as well, or would be.
-    feishu.stand_in.troubles = [trouble] * 2
-    assert feishu.chat.send(event).status == 503
+    feishu.stand_in.troubles = [trouble]
+    assert feishu.chat.send(event).status == 502
     assert feishu.chat.decisions() == [("feishu", "failed", "feishu-token-refused")]
-    assert feishu.stand_in.requests == 2
+    # That it could not be said is not said either.
+    assert feishu.stand_in.requests == 1
     assert feishu.chat.send(event).status == 200
     assert len(feishu.api.messages) == 1
+
+
+@pytest.mark.parametrize("code", [99991400, 230020])
+def test_an_answer_that_feishu_is_too_busy_for(feishu: Feishu, code: int) -> None:
+    feishu.said("help")
+    event = feishu.message(f"/keypair {fresh_name()}")
+    feishu.stand_in.troubles = [(400, json.dumps({"code": code, "msg": "wait"}).encode())] * 3
+    assert feishu.told(event).startswith("Here is your key pair")
+    decisions = [decision for _, decision, _ in feishu.chat.decisions()]
+    assert decisions == ["intent", "issued", *["replayed"] * 3]
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -321,8 +346,6 @@ def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: p
             push = feishu.push(text, user)
             push["event"]["message"]["chat_type"] = chat_type
             answer = feishu.told(feishu.pushed(push))
-            said += [
-                f"{user} ({chat_type}): {text}",
-                f"(to {feishu.api.messages[-1]['receive_id']})\n{answer}",
-            ]
+            assert feishu.api.messages[-1]["receive_id"] == user
+            said += [f"{user} ({chat_type}): {text}", f"(a moment later)\n{answer}"]
     check_transcript(pytestconfig, "feishu", "\n\n".join(said) + "\n")

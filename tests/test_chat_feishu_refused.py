@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.chat.feishu import Feishu as Platform
-from handler.chat.feishu import configured, decrypt
+from handler.chat.feishu import _Granted, decrypt
 from handler.chat.outgoing import Outgoing
 from handler.chat.platform import Tools
+from handler.chat.platforms import PLATFORMS
 from handler.errors import SettingsInvalid
 from handler.invocation import Clock
 from handler.nonces import Nonces
@@ -117,6 +118,17 @@ def test_a_signature_at_the_edge_of_its_time(feishu: Feishu, offset: int) -> Non
     assert feishu.chat.send(feishu.pushed(feishu.push("help"), timestamp=timestamp)).status == 200
 
 
+def test_a_nonce_stays_used_for_as_long_as_its_signature_is_good(feishu: Feishu) -> None:
+    clock = feishu.chat.function.clock
+    signed = {"timestamp": str(int(clock.time) + 300), "nonce": "n-1"}
+    assert feishu.chat.send(feishu.pushed(feishu.push("help"), **signed)).status == 200
+    for pause in (599, 1):
+        clock.time += pause
+        assert feishu.chat.send(feishu.pushed(feishu.push("help"), **signed)).status == 401
+    assert feishu.chat.decisions() == [("feishu", "refused", "nonce-used")] * 2
+    assert len(feishu.api.messages) == 1
+
+
 def test_feishus_own_sdk_takes_what_these_tests_send(feishu: Feishu, tmp_path: Path) -> None:
     """And refuses what they say that Feishu did not send."""
     push = feishu.push("/keypair 网 for x")
@@ -162,31 +174,31 @@ def test_without_its_settings_there_is_no_such_door(emulator: EmulatorProcess, t
         assert feishu.chat.decisions() == []
 
 
-def platform_of(settings: dict[str, str]) -> Platform | None:
+def platform_of(settings: dict[str, str]) -> object:
     required = {"REGION": "ap-guangzhou", "HOSTS": "keys.example.com", "MASTER_SECRET": "A" * 43}
     environ = {**{f"KEYPAIR_{name}": value for name, value in required.items()}, **settings}
     tools = Tools(Outgoing(), Nonces(MemoryStore(Clock())), Clock())
-    return configured(Settings.from_environ(environ), tools)
+    return PLATFORMS["feishu"](Settings.from_environ(environ), tools)
 
 
 def test_its_settings() -> None:
     assert platform_of({}) is None
     platform = platform_of(SETTINGS)
-    assert platform is not None
+    assert isinstance(platform, Platform)
     assert platform.origin == "https://open.feishu.cn"
     for secret in (ENCRYPT_KEY, VERIFICATION_TOKEN, APP_SECRET):
         assert secret not in repr(platform)
+    assert "secret" not in repr(_Granted(code=0, tenant_access_token="secret", expire=7200))
 
 
 @pytest.mark.parametrize("missing", SETTINGS)
 def test_half_of_its_settings(missing: str) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != missing}
-    for given in (settings, {missing: SETTINGS[missing]}):
+    origin = {"KEYPAIR_FEISHU_ORIGIN": "https://open.larksuite.com"}
+    for given in (settings, {missing: SETTINGS[missing]}, {**settings, **origin}, origin):
         with pytest.raises(SettingsInvalid) as refused:
             platform_of(given)
-        assert str(refused.value) == (
-            "KEYPAIR_FEISHU_ENCRYPT_KEY, _VERIFICATION_TOKEN, _APP_ID and _APP_SECRET go together"
-        )
+        assert str(refused.value) == f"{', '.join(SETTINGS)}: set all of them, or none"
 
 
 @pytest.mark.parametrize(

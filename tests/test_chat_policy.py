@@ -30,6 +30,18 @@ KEYS_FROM = (
 TWO = "a user of a chat platform stands for two callers, or twice for one; keep one"
 
 
+def test_chat_needs_a_store_that_all_instances_share(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """What one invocation makes, another gives."""
+    slack = {"KEYPAIR_SLACK_SIGNING_SECRET": "x" * 32}
+    with pytest.raises(SettingsInvalid, match="KEYPAIR_STORE: chat needs a store"):
+        FunctionUnderTest(emulator, tmp_path / "policy.json", settings=slack)
+    FunctionUnderTest(
+        emulator,
+        tmp_path / "policy.json",
+        settings={**slack, "KEYPAIR_STORE": f"sqlite:{tmp_path}/store"},
+    )
+
+
 def chat(*proofs: object) -> dict[str, Any]:
     return {"callers": {"a": {"grants": [GRANT], "chat": list(proofs)}}}
 

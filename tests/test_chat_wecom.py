@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handler.chat.platform import Block, Reply
+from handler.invocation import LONGEST
 from tests.chat_function import PUBLIC_URL, TrueClock, chat_policy, check_transcript
 from tests.function_under_test import RECIPIENT, REGISTERED, fresh_name
 from tests.wecom_attacks import ATTACKS
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from tests.emulator_process import EmulatorProcess
     from tests.wecom_attacks import Attack
 
-WORKING = "I am making the key pair. It comes in a moment, to you alone."
-WORKING_ZH = "正在创建密钥对，稍后只发给你一个人。"
+WORKING = "I am on it. The answer comes in a moment, to you alone."
+WORKING_ZH = "正在处理，稍后只回复给你一个人。"
 OK = b'{"errcode":0,"errmsg":"ok"}'
 USED = b'{"errcode":60140,"errmsg":"response_code has been used"}'
 
@@ -96,10 +97,10 @@ def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tm
     with running_wecom(emulator, tmp_path, policy=policy) as wecom:
         name = fresh_name()
         _, fetch, _ = blocks(wecom.said(f"/keypair {name} in ap-guangzhou", "lisi"))
-        start = f"curl -fsS -o {name}.age {PUBLIC_URL}/pickup/"
+        start = f"curl -fsS -X POST -o {name}.age {PUBLIC_URL}/pickup/"
         assert fetch.startswith(start)
         path = "/pickup/" + fetch.removeprefix(start)
-        picked_up = wecom.chat.send({"httpMethod": "GET", "path": path, "headers": {}})
+        picked_up = wecom.chat.send({"httpMethod": "POST", "path": path, "headers": {}})
         assert len(picked_up.body) > 18_000
         opened = pyrage.decrypt(picked_up.body.encode(), [REGISTERED]).decode()
         assert opened in emulator.private_keys()
@@ -202,7 +203,8 @@ def test_a_message_that_is_sent_again_makes_no_second_key_pair(wecom: WeCom) -> 
     message = json.dumps(wecom.message(f"/keypair {fresh_name()}"))
     event = wecom.event(sealed(message))
     before = wecom.chat.function.create_calls()
-    for again in (event, event, wecom.event(sealed(message))):
+    for pause, again in ((0, event), (1, event), (LONGEST, event), (0, wecom.event(sealed(message)))):
+        wecom.chat.function.clock.time += pause
         assert wecom.heard(again, wecom.chat.send(again)) == WORKING_ZH
         wecom.chat.work()
     assert wecom.chat.function.create_calls() == before + 1
@@ -265,9 +267,22 @@ def test_an_answer_that_wecom_does_not_take_at_all(wecom: WeCom, trouble: tuple[
         ("wecom", "issued", None),
         ("wecom", "unknown", "reply-not-delivered"),
     ]
+    wecom.chat.function.clock.time += LONGEST + 1
     wecom.chat.send(event)
     wecom.chat.work()
     assert len(wecom.stand_in.posted) == 1
+
+
+@pytest.mark.parametrize("errcode", [-1, 45009, 45033])
+def test_an_answer_that_wecom_is_too_busy_for(wecom: WeCom, errcode: int) -> None:
+    event = wecom.command(f"/keypair {fresh_name()}")
+    wecom.stand_in.troubles = [(200, json.dumps({"errcode": errcode, "errmsg": "wait"}).encode())] * 3
+    wecom.chat.send(event)
+    wecom.chat.work()
+    assert wecom.stand_in.requests == 4
+    assert len(wecom.stand_in.posted) == 1
+    decisions = [decision for _, decision, _ in wecom.chat.decisions()]
+    assert decisions == ["intent", "issued", *["replayed"] * 3]
 
 
 def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: pytest.Config) -> None:
@@ -286,7 +301,10 @@ def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: p
             said += [f"{user}: {text}", wecom.at_once(text, user)]
             before = len(wecom.stand_in.posted)
             wecom.chat.work()
-            said += [post.payload["markdown"]["content"] for post in wecom.stand_in.posted[before:]]
+            said += [
+                f"(a moment later)\n{post.payload['markdown']['content']}"
+                for post in wecom.stand_in.posted[before:]
+            ]
         event = "@RobotA /keypair web_4"
         said += [f"zhangsan (in a group): {event}", wecom.at_once(event, chattype="group", chatid="wr1")]
     check_transcript(pytestconfig, "wecom", "\n\n".join(said) + "\n")

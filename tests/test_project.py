@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from handler.chat.platforms import PLATFORMS
 from tests.function_process import clean_environment
 
 if sys.version_info >= (3, 11):
@@ -157,6 +158,22 @@ def test_the_changelog_has_a_place_for_what_comes() -> None:
     assert headings[0] == "Unreleased"
 
 
+PLATFORM_MODULES = {f"handler.chat.{name}" for name in PLATFORMS}
+
+
+def test_the_chat_platforms_do_not_know_each_other() -> None:
+    contracts = {contract["name"]: contract for contract in PROJECT["tool"]["importlinter"]["contracts"]}
+    contract = contracts["Chat platforms do not know each other"]
+    assert (contract["type"], sorted(contract["modules"])) == ("independence", sorted(PLATFORM_MODULES))
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_the_audit_log_of_a_chat_platform_is_described(name: str) -> None:
+    lines = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8").splitlines()
+    (doors,) = [line for line in lines if line.startswith("| `door` |")]
+    assert f"`{name}`" in doors
+
+
 MEASURE = """
 import json, sys
 before = set(sys.modules)
@@ -186,7 +203,7 @@ def test_a_cold_start_loads_no_more_than_it_needs() -> None:
         "tencentcloud", "requests", "urllib3", "certifi", "redis", "sqlite3", "tomllib", "tomli",
         "asyncio", "http.client", "ssl", "yaml", "cryptography.x509", "cryptography.hazmat.asn1",
         "pyrage", "joserfc", "pysequoia", "jwt",
-        "handler.chat.slack", "handler.chat.wecom", "handler.chat.feishu", "handler.chat.dingtalk",
+        *PLATFORM_MODULES, "handler.chat.wecom_callbacks", "xml",
         "handler.web.form",
         "handler.store.memory", "handler.store.sqlite", "handler.store.redis",
     }  # fmt: skip

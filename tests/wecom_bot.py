@@ -72,6 +72,8 @@ def blocks(content: str) -> list[str]:
 class WeCom:
     """WeCom's side: it signs and sends callbacks."""
 
+    path = "/chat/wecom"
+
     def __init__(self, chat: ChatFunction, stand_in: StandIn) -> None:
         self.chat = chat
         self.stand_in = stand_in
@@ -106,7 +108,7 @@ class WeCom:
         """Return the callback with what is encrypted already."""
         return {
             "httpMethod": "POST",
-            "path": "/chat/wecom",
+            "path": self.path,
             "queryString": self.query(encrypted, **changes),
             "headers": {"content-type": "application/json", "x-scf-remote-addr": "203.0.113.9"},
             "body": json.dumps({"encrypt": encrypted}),
@@ -117,7 +119,7 @@ class WeCom:
 
     def handshake(self, encrypted: str, **changes: str | None) -> dict[str, Any]:
         query = {**self.query(encrypted, **changes), "echostr": encrypted}
-        return {"httpMethod": "GET", "path": "/chat/wecom", "queryString": query, "headers": {}}
+        return {"httpMethod": "GET", "path": self.path, "queryString": query, "headers": {}}
 
     def heard(self, event: Mapping[str, Any], answer: Answer) -> str:
         """Return what an answer to a callback says, after WeCom's checks of it."""

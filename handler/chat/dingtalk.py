@@ -27,8 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.alias_generators import to_camel
 
 from handler.chat import words
+from handler.chat.needed import needed
 from handler.chat.platform import Locale, Message
-from handler.errors import MalformedRequest, PlatformUnavailable, Unauthenticated
+from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http import json_response, parse_json_object, require_json
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ WINDOW = 300
 ANSWER_TIME = 60
 """Seconds for which a `sessionWebhook` has to be good still: an answer may take as long."""
 
+# Refusals that pass: the system is busy, and more than 20 messages in a minute.
+_BUSY = {-1, 130101}
 _TIMESTAMP = re.compile(r"[0-9]{1,14}")
 
 # A userid is chosen by the company's administrator: https://open.dingtalk.com/document/orgapp/user-information-creation
@@ -87,16 +90,16 @@ class _Fields(BaseModel):
     """Pictures, files and the like have none."""
 
 
-class _Taken(BaseModel):
-    """The answer to a message that was taken; the status is 200 for the others, too."""
+class _Answer(BaseModel):
+    """The answer to a message; 0 if it was taken, and the status is 200 for the others, too."""
 
-    errcode: Literal[0]
+    errcode: int
 
 
-def configured(settings: Settings, tools: Tools) -> DingTalk | None:
-    """Return the platform where its secret is set."""
-    secret = settings.dingtalk_app_secret
-    return None if secret is None else DingTalk(secret.encode(), tools.outgoing, tools.nonces, tools.clock)
+def configured(settings: Settings, tools: Tools) -> DingTalk:
+    """Return the platform; raise SettingsInvalid unless its secret is there."""
+    (secret,) = needed(settings, "dingtalk_app_secret")
+    return DingTalk(secret.encode(), tools.outgoing, tools.nonces, tools.clock)
 
 
 @dataclass(frozen=True)
@@ -168,14 +171,16 @@ class DingTalk:
         """Post `reply` to the message's `sessionWebhook`, while that is good."""
         ends, path = message.reply_to.split(" ")
         if self._milliseconds() >= int(ends):
-            raise PlatformUnavailable("dingtalk-session-ended")
+            raise PlatformRefused("dingtalk-session-ended")
         answer = self.outgoing.post_json(ORIGIN, path, _payload(reply), deadline)
-        if answer.status != 200:  # noqa: PLR2004  # HTTP
-            raise PlatformUnavailable("dingtalk-refused")
         try:
-            _Taken.model_validate_json(answer.body)
+            errcode = _Answer.model_validate_json(answer.body).errcode
         except ValidationError:
-            raise PlatformUnavailable("dingtalk-refused") from None
+            raise PlatformRefused("dingtalk-refused") from None
+        if errcode in _BUSY:
+            raise PlatformUnavailable("dingtalk-busy")
+        if answer.status != 200 or errcode != 0:  # noqa: PLR2004  # HTTP
+            raise PlatformRefused("dingtalk-refused")
 
 
 def _fields(body: bytes) -> _Fields:
@@ -187,5 +192,5 @@ def _fields(body: bytes) -> _Fields:
 
 def _payload(reply: Reply) -> Mapping[str, object]:
     # Not `markdown`: DingTalk's knows no code blocks, and would run the lines of an envelope together.
-    texts = (part if isinstance(part, str) else part.text for part in reply.parts)
+    texts = (part.replace("`", '"') if isinstance(part, str) else part.text for part in reply.parts)
     return {"msgtype": "text", "text": {"content": "\n\n".join(texts)}}

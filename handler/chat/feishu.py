@@ -12,12 +12,14 @@ import hmac
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from handler.chat.access_token import AccessToken
+from handler.chat.needed import needed
 from handler.chat.platform import Block, Handshake, Locale, Message
-from handler.errors import MalformedRequest, PlatformUnavailable, SettingsInvalid, Unauthenticated
+from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http import json_response, parse_json_object, require_json
 
 if TYPE_CHECKING:
@@ -35,13 +37,15 @@ WINDOW = 300
 """Seconds for which a signature is good; Feishu names none."""
 CONTENT_LIMIT = 29 * 1024
 """Bytes of `content` in a request that sends a message of the type `post`; all of it may have 30 KB."""
-TOKEN_MARGIN = 300
-"""Seconds before its end from which a token is not used any more."""
 
-_NONCE_TTL = 2 * WINDOW
+# From WINDOW before its time to WINDOW after it, and past the last moment.
+_NONCE_TTL = 2 * WINDOW + 1
 _TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105  # a path
 _SEND_PATH = "/open-apis/im/v1/messages?receive_id_type=open_id"
 _UUID_LENGTH = 50
+# https://open.feishu.cn/document/server-docs/api-call-guide/frequency-control says 400 or 429 with the first;
+# the second is that of messages to one user or chat (.../im-v1/message/create).
+_BUSY = {99991400, 230020}
 
 # Of one length: the signature has nothing between timestamp and nonce, so one could pass for the other.
 _TIMESTAMP = re.compile(r"[1-9][0-9]{9}")
@@ -100,41 +104,31 @@ class _Push(_Part):
     event: _Event
 
 
-class _Taken(_Part):
+class _Answered(_Part):
+    code: int
+
+
+class _Taken(_Answered):
     code: Literal[0]
 
 
 class _Granted(_Taken):
-    tenant_access_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,2048}$")]
+    tenant_access_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,2048}$")] = Field(
+        repr=False
+    )
     expire: int
 
 
 _Said = TypeVar("_Said", bound=_Taken)
 
 
-class _Token(NamedTuple):
-    text: str
-    good_until: float
-
-
-@dataclass
-class _TokenCache:
-    """Of this container only: another one fetches its own, and gets the same."""
-
-    token: _Token | None = field(default=None, repr=False)
-
-
-def configured(settings: Settings, tools: Tools) -> Feishu | None:
-    """Return the platform where its settings are there; raise SettingsInvalid if only some are."""
-    encrypt_key, token = settings.feishu_encrypt_key, settings.feishu_verification_token
-    app_id, app_secret = settings.feishu_app_id, settings.feishu_app_secret
-    if encrypt_key is None or token is None or app_id is None or app_secret is None:
-        if encrypt_key or token or app_id or app_secret:
-            raise SettingsInvalid(
-                "KEYPAIR_FEISHU_ENCRYPT_KEY, _VERIFICATION_TOKEN, _APP_ID and _APP_SECRET go together"
-            )
-        return None
-    return Feishu(encrypt_key, token, app_id, app_secret, settings.feishu_origin, tools)
+def configured(settings: Settings, tools: Tools) -> Feishu:
+    """Return the platform; raise SettingsInvalid unless all of its settings are there."""
+    encrypt_key, token, app_id, app_secret = needed(
+        settings, "feishu_encrypt_key", "feishu_verification_token", "feishu_app_id", "feishu_app_secret"
+    )
+    access_token = AccessToken(tools.clock)
+    return Feishu(encrypt_key, token, app_id, app_secret, settings.feishu_origin, tools, access_token)
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,7 @@ class Feishu:
     app_secret: str = field(repr=False)
     origin: str
     tools: Tools
-    cache: _TokenCache = field(default_factory=_TokenCache)
+    access_token: AccessToken
 
     name = "feishu"
     methods = ("POST",)
@@ -244,26 +238,24 @@ class Feishu:
             # Of the requests with the same one, Feishu takes one in an hour: a lost answer doubles nothing.
             "uuid": hashlib.sha256(f"{message.event_id} {reply.gives}".encode()).hexdigest()[:_UUID_LENGTH],
         }
-        token = self.cache.token
-        if token and self.tools.clock.now() < token.good_until and self._sent(token, payload, deadline):
-            return
-        # A token may end early, when the secret is exchanged; a new one tells that from any other refusal.
-        if not self._sent(self._new_token(deadline), payload, deadline):
-            raise PlatformUnavailable("feishu-refused")
+        if not self._sent(payload, deadline):
+            # A token may end early, when the secret is exchanged; another tells that from any other refusal.
+            self.access_token.drop()
+            if not self._sent(payload, deadline):
+                raise PlatformRefused("feishu-refused")
 
-    def _new_token(self, deadline: Deadline) -> _Token:
+    def _granted(self, deadline: Deadline) -> tuple[str, int]:
         secret = {"app_id": self.app_id, "app_secret": self.app_secret}
         granted = _accepted(
             self.tools.outgoing.post_json(self.origin, _TOKEN_PATH, secret, deadline), _Granted
         )
         if granted is None:
-            raise PlatformUnavailable("feishu-token-refused")
-        good_until = self.tools.clock.now() + granted.expire - TOKEN_MARGIN
-        self.cache.token = _Token(granted.tenant_access_token, good_until)
-        return self.cache.token
+            raise PlatformRefused("feishu-token-refused")
+        return granted.tenant_access_token, granted.expire
 
-    def _sent(self, token: _Token, payload: Mapping[str, str], deadline: Deadline) -> bool:
-        headers = {"Authorization": f"Bearer {token.text}"}
+    def _sent(self, payload: Mapping[str, str], deadline: Deadline) -> bool:
+        token = self.access_token.get(lambda: self._granted(deadline))
+        headers = {"Authorization": f"Bearer {token}"}
         answer = self.tools.outgoing.post_json(self.origin, _SEND_PATH, payload, deadline, headers=headers)
         return _accepted(answer, _Taken) is not None
 
@@ -305,14 +297,19 @@ def _content(reply: Reply, locale: Locale) -> str:
         if isinstance(part, Block):
             paragraphs.append([{"tag": "code_block", "text": part.text}])
         else:
-            paragraphs += [[{"tag": "text", "text": line}] for line in part.split("\n")]
+            paragraphs += [[{"tag": "text", "text": line}] for line in part.replace("`", '"').split("\n")]
     language = "zh_cn" if locale is Locale.ZH else "en_us"
     return json.dumps({language: {"content": paragraphs}}, ensure_ascii=False)
 
 
 def _accepted(answer: Answer, form: type[_Said]) -> _Said | None:
-    """Return what Feishu says where it accepts, else None: it refuses by `code`, with 200 as well."""
+    """Return what Feishu says where it accepts, else None: it refuses by `code`, with 200 as well.
+
+    Raises PlatformUnavailable where it refuses too many requests.
+    """
     try:
+        if _Answered.model_validate_json(answer.body).code in _BUSY:
+            raise PlatformUnavailable("feishu-busy")
         return form.model_validate_json(answer.body) if answer.status == 200 else None  # noqa: PLR2004  # HTTP
     except ValidationError:
         return None

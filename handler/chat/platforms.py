@@ -20,14 +20,14 @@ def _module(name: str) -> Callable[[Settings, Tools], Platform | None]:
         # Whoever has no chat does not wait for its modules at each cold start.
         if not any(setting.startswith(f"{name}_") for setting in settings.model_fields_set):
             return None
-        made: Platform | None = import_module(f"handler.chat.{name}").configured(settings, tools)
+        made: Platform = import_module(f"handler.chat.{name}").configured(settings, tools)
         return made
 
     return configure
 
 
 PLATFORMS: Mapping[str, Callable[[Settings, Tools], Platform | None]] = {
-    name: _module(name) for name in ("slack", "feishu", "dingtalk", "wecom")
+    name: _module(name) for name in ("slack", "feishu", "dingtalk", "wecom", "wecomapp")
 }
 """Name, of the module and of its settings -> what makes the platform, or None where these are not there."""
 

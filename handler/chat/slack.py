@@ -16,8 +16,9 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from handler.chat import words
+from handler.chat.needed import needed
 from handler.chat.platform import Block, Locale, Message
-from handler.errors import MalformedRequest, PlatformUnavailable, Unauthenticated
+from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
 from handler.http import json_response
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class _Fields(BaseModel):
     text: str
 
 
-def configured(settings: Settings, tools: Tools) -> Slack | None:
-    """Return the platform where its secret is set."""
-    secret = settings.slack_signing_secret
-    return None if secret is None else Slack(secret.encode(), tools.outgoing, tools.clock)
+def configured(settings: Settings, tools: Tools) -> Slack:
+    """Return the platform; raise SettingsInvalid unless its secret is there."""
+    (secret,) = needed(settings, "slack_signing_secret")
+    return Slack(secret.encode(), tools.outgoing, tools.clock)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Slack:
         """Post `reply` to the command's `response_url`, which takes five of them within 30 minutes."""
         answer = self.outgoing.post_json(ORIGIN, message.reply_to, _payload(reply), deadline)
         if answer.status != 200:  # noqa: PLR2004  # HTTP
-            raise PlatformUnavailable("slack-refused")
+            raise PlatformRefused("slack-refused")
 
 
 def _fields(body: bytes) -> _Fields:

@@ -7,14 +7,23 @@ from enum import Enum
 RECIPIENT_LIMIT = 16 * 1024
 """Characters of one recipient."""
 
-_AGE_KEY = "age-keygen -o key.txt"
-_SSH_KEY = "ssh-keygen -t ed25519"
-_PUBLIC = "openssl pkey -in key.pem -pubout"
-_PEM_KEY = f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem && {_PUBLIC}"
-_RSA_KEY = f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out key.pem && {_PUBLIC}"
-_JWK_KEY = """jose jwk gen -i '{"alg":"ECDH-ES+A256KW"}' -o key.jwk && jose jwk pub -i key.jwk"""
-_CERTIFICATE = "openssl req -x509 -newkey rsa:3072 -nodes -keyout key.pem -subj /CN=me -days 365"
-_PGP_KEY = "gpg --quick-generate-key you@example.com && gpg --armor --export you@example.com"
+# The commands that advice names, in whatever language it is.
+MAKE_AGE_KEY = "age-keygen -o key.txt"
+MAKE_SSH_KEY = "ssh-keygen -t ed25519"
+PRINT_PUBLIC_KEY = "openssl pkey -in key.pem -pubout"
+PRINT_RSA_PUBLIC_KEY = "openssl rsa -RSAPublicKey_in -in FILE -pubout"
+PRINT_CERTIFICATE_KEY = "openssl x509 -in FILE -noout -pubkey"
+MAKE_PEM_KEY = (
+    f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem && {PRINT_PUBLIC_KEY}"
+)
+MAKE_RSA_KEY = (
+    f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out key.pem && {PRINT_PUBLIC_KEY}"
+)
+MAKE_JWK = """jose jwk gen -i '{"alg":"ECDH-ES+A256KW"}' -o key.jwk && jose jwk pub -i key.jwk"""
+MAKE_CERTIFICATE = "openssl req -x509 -newkey rsa:3072 -nodes -keyout key.pem -subj /CN=me -days 365"
+MAKE_PGP_KEY = "gpg --quick-generate-key you@example.com && gpg --armor --export you@example.com"
+EXTEND_PGP_KEY = "gpg --quick-set-expire KEY 1y"
+EXTEND_PGP_SUBKEY = f"{EXTEND_PGP_KEY} SUBKEY"
 
 
 class RecipientProblem(Enum):
@@ -35,7 +44,7 @@ class RecipientProblem(Enum):
         "recipient-unknown",
         (
             "send an age recipient, an ssh-ed25519 or ssh-rsa public key line, a JWK, a certificate or "
-            f"public key in PEM, or a PGP public key block; {_AGE_KEY} makes one"
+            f"public key in PEM, or a PGP public key block; {MAKE_AGE_KEY} makes one"
         ),
     )
     OTHER_FORMAT = (
@@ -54,36 +63,39 @@ class RecipientProblem(Enum):
         "the policy seals every key pair to its own recipients too, and has none of this kind; send another",
     )
     BECH32 = ("recipient-checksum", "the age recipient is mistyped or cut; copy it again")
-    PLUGIN = ("recipient-plugin", f"age plugins are not supported; make a key with {_AGE_KEY}")
-    LOW_ORDER = ("recipient-low-order", f"this key protects nothing; make a new one, as with {_AGE_KEY}")
-    SSH_TYPE = ("recipient-ssh-type", f"send an ssh-ed25519 or ssh-rsa public key line; {_SSH_KEY} makes one")
+    PLUGIN = ("recipient-plugin", f"age plugins are not supported; make a key with {MAKE_AGE_KEY}")
+    LOW_ORDER = ("recipient-low-order", f"this key protects nothing; make a new one, as with {MAKE_AGE_KEY}")
+    SSH_TYPE = (
+        "recipient-ssh-type",
+        f"send an ssh-ed25519 or ssh-rsa public key line; {MAKE_SSH_KEY} makes one",
+    )
     SSH_MALFORMED = ("recipient-ssh-malformed", "send one line as it stands in the .pub file")
-    ED25519_POINT = ("recipient-ed25519-point", f"this key is not valid; make one with {_SSH_KEY}")
+    ED25519_POINT = ("recipient-ed25519-point", f"this key is not valid; make one with {MAKE_SSH_KEY}")
     RSA_SIZE = (
         "recipient-rsa-size",
-        f"send an RSA key of 2048 to 8192 bits, as an SSH key 4096 at most; {_RSA_KEY} makes one",
+        f"send an RSA key of 2048 to 8192 bits, as an SSH key 4096 at most; {MAKE_RSA_KEY} makes one",
     )
     RSA_EXPONENT = (
         "recipient-rsa-exponent",
-        f"send an RSA key with the usual exponent, 65537; {_RSA_KEY} makes one",
+        f"send an RSA key with the usual exponent, 65537; {MAKE_RSA_KEY} makes one",
     )
-    RSA_MODULUS = ("recipient-rsa-modulus", f"this RSA key is not valid; make a new one with {_RSA_KEY}")
-    EC_POINT = ("recipient-ec-point", f"this key is not valid; make a new one with {_PEM_KEY}")
+    RSA_MODULUS = ("recipient-rsa-modulus", f"this RSA key is not valid; make a new one with {MAKE_RSA_KEY}")
+    EC_POINT = ("recipient-ec-point", f"this key is not valid; make a new one with {MAKE_PEM_KEY}")
     CURVE = (
         "recipient-curve",
-        f"send a key on P-256, P-384 or P-521, or X25519 for jwe; {_PEM_KEY} makes one, {_JWK_KEY} a JWK",
+        f"send a key on P-256, P-384 or P-521, or X25519 for jwe; {MAKE_PEM_KEY} makes one, {MAKE_JWK} a JWK",
     )
-    JWK_MALFORMED = ("recipient-jwk-malformed", f"send one JWK (RFC 7517); {_JWK_KEY} makes one")
-    JWK_TYPE = ("recipient-jwk-type", f"send a JWK with kty RSA, EC or OKP; {_JWK_KEY} makes one")
+    JWK_MALFORMED = ("recipient-jwk-malformed", f"send one JWK (RFC 7517); {MAKE_JWK} makes one")
+    JWK_TYPE = ("recipient-jwk-type", f"send a JWK with kty RSA, EC or OKP; {MAKE_JWK} makes one")
     JWK_USE = (
         "recipient-jwk-use",
-        f"send a JWK for encryption by RSA-OAEP-256 or ECDH-ES+A256KW; {_JWK_KEY} makes one",
+        f"send a JWK for encryption by RSA-OAEP-256 or ECDH-ES+A256KW; {MAKE_JWK} makes one",
     )
     PEM_TYPE = (
         "recipient-pem-type",
         (
-            f"send a CERTIFICATE or PUBLIC KEY block; {_PUBLIC} prints the latter, of an RSA PUBLIC KEY "
-            "openssl rsa -RSAPublicKey_in -in FILE -pubout"
+            f"send a CERTIFICATE or PUBLIC KEY block; {PRINT_PUBLIC_KEY} prints the latter, of an RSA "
+            f"PUBLIC KEY {PRINT_RSA_PUBLIC_KEY}"
         ),
     )
     PEM_MALFORMED = (
@@ -92,46 +104,52 @@ class RecipientProblem(Enum):
     )
     KEY_TYPE = (
         "recipient-key-type",
-        f"send an RSA key or one on P-256, P-384 or P-521; {_PEM_KEY} makes one",
+        f"send an RSA key or one on P-256, P-384 or P-521; {MAKE_PEM_KEY} makes one",
     )
     CERTIFICATE_MALFORMED = (
         "recipient-certificate-malformed",
-        f"this is not a valid certificate; {_CERTIFICATE} makes one",
+        f"this is not a valid certificate; {MAKE_CERTIFICATE} makes one",
     )
-    CERTIFICATE_NOT_YET = ("recipient-certificate-not-yet-valid", "this certificate is not valid yet")
+    CERTIFICATE_NOT_YET = (
+        "recipient-certificate-not-yet-valid",
+        "this certificate is not valid yet; send another, or wait",
+    )
     CERTIFICATE_EXPIRED = (
         "recipient-certificate-expired",
-        f"this certificate has expired; {_CERTIFICATE} makes a new one",
+        f"this certificate has expired; {MAKE_CERTIFICATE} makes a new one",
     )
     CERTIFICATE_USE = (
         "recipient-certificate-use",
         (
             "the certificate's key usage forbids encryption: RSA needs keyEncipherment, EC keyAgreement; "
-            f"{_CERTIFICATE} makes one without limits"
+            f"{MAKE_CERTIFICATE} makes one without limits"
         ),
     )
     CERTIFICATE_UNSUITABLE = (
         "recipient-certificate-unsuitable",
         (
             "the certificate has a critical extension or an issuer that is not understood here; send its "
-            "public key alone: openssl x509 -in FILE -noout -pubkey prints it"
+            f"public key alone: {PRINT_CERTIFICATE_KEY} prints it"
         ),
     )
-    PGP_MALFORMED = ("recipient-pgp-malformed", f"send one PGP public key block; {_PGP_KEY} prints one")
-    PGP_REVOKED = ("recipient-pgp-revoked", f"this PGP key is revoked; {_PGP_KEY} makes a new one")
+    PGP_MALFORMED = ("recipient-pgp-malformed", f"send one PGP public key block; {MAKE_PGP_KEY} prints one")
+    PGP_REVOKED = ("recipient-pgp-revoked", f"this PGP key is revoked; {MAKE_PGP_KEY} makes a new one")
     PGP_EXPIRED = (
         "recipient-pgp-expired",
         (
-            "this PGP key has expired; extend it with gpg --quick-set-expire KEY 1y, an expired subkey with "
-            "gpg --quick-set-expire KEY 1y SUBKEY, and export it again"
+            f"this PGP key has expired; extend it with {EXTEND_PGP_KEY}, an expired subkey with "
+            f"{EXTEND_PGP_SUBKEY}, and export it again"
         ),
     )
-    PGP_USE = ("recipient-pgp-use", f"this PGP key cannot encrypt; {_PGP_KEY} makes one that can")
+    PGP_USE = ("recipient-pgp-use", f"this PGP key cannot encrypt; {MAKE_PGP_KEY} makes one that can")
     OPENPGP_NOT_INSTALLED = (
         "recipient-openpgp-not-installed",
-        f"this function is built without OpenPGP; send a recipient of another kind: {_AGE_KEY} makes one",
+        f"this function is built without OpenPGP; send a recipient of another kind: {MAKE_AGE_KEY} makes one",
     )
-    UNUSABLE = ("recipient-unusable", f"nothing can be sealed to this key; make a new one with {_AGE_KEY}")
+    UNUSABLE = (
+        "recipient-unusable",
+        f"nothing can be sealed to this key; make a new one with {MAKE_AGE_KEY}",
+    )
 
     def __init__(self, code: str, advice: str) -> None:
         self.code = code

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 from handler import sealing
+from handler.chat import platforms
 from handler.errors import PolicyInvalid, RecipientRefused
 from handler.order import EnvelopeFormat
 from handler.policy import Policy
 from handler.recipient_problem import RecipientProblem
 from handler.sealing.detection import detect
+from handler.web.page import pages
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -65,6 +67,9 @@ def check_policy(source: Path) -> dict[str, object]:
     content = read_policy(source)
     try:
         policy = Policy.parse(content)
+        # As the function does when it starts; the region makes no difference.
+        platforms.check(policy, platforms.PLATFORMS)
+        pages(policy, default_region="")
     except PolicyInvalid as error:
         raise PolicyUnusable("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from error
     _check_recipients(source, policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -14,12 +15,15 @@ from slack_sdk.signature import SignatureVerifier
 from handler.cloud.scf import Scf
 from handler.errors import CloudRefused
 from handler.invocation import Clock, Invocation
+from scripts.cvm_emulator.signature import Credential
+from scripts.function_url.instance import Returned
+from scripts.function_url.invocations import Invocations
 from tests.chat_function import CONTEXT, chat_policy
 from tests.chat_slack import SECRET, TEAM
 from tests.function_process import FunctionProcess, running_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.emulator_process import EmulatorProcess
@@ -83,6 +87,38 @@ def test_who_cannot_sign_for_the_account_invokes_nothing(
     with pytest.raises(CloudRefused) as refused:
         invoke(served, emulator, {"Type": "Timer"}, key="another key")
     assert refused.value.reason == "invoke-AuthFailure"
+
+
+class FailingAtFirst:
+    """A function that cannot be run on its first event."""
+
+    def __init__(self) -> None:
+        self.events: list[Mapping[str, object]] = []
+
+    def call(self, event: Mapping[str, object]) -> Returned:
+        self.events.append(event)
+        if len(self.events) == 1:
+            raise ZeroDivisionError("at first")
+        return Returned({})
+
+
+def test_an_event_that_fails_holds_up_neither_the_next_one_nor_who_waits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    function = FailingAtFirst()
+    invocations = Invocations(Credential("id", "key"))
+    environ = {"TENCENTCLOUD_SECRETID": "id", "TENCENTCLOUD_SECRETKEY": "key"}
+    events = [{"Type": "Timer", "Message": "1"}, {"Type": "Timer", "Message": "2"}]
+    with invocations.serving(function):
+        for event in events:
+            invocation = Invocation.begin(CONTEXT, environ, Clock())
+            Scf("ap-guangzhou", invocations.url).invoke_again(json.dumps(event), invocation)
+        waiting = threading.Thread(target=invocations.settle, daemon=True)
+        waiting.start()
+        waiting.join(10)
+        assert not waiting.is_alive()
+    assert function.events == events
+    assert "ZeroDivisionError: at first" in capsys.readouterr().err
 
 
 def test_a_command_over_http(served: FunctionProcess) -> None:

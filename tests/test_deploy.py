@@ -131,6 +131,18 @@ def test_values_that_scf_would_break_are_refused_and_not_shown(project: Path, va
     assert value not in done.stderr
 
 
+def test_values_of_optional_settings_are_looked_at_too(project: Path) -> None:
+    (project / ".env").write_text("KEYPAIR_SLACK_SIGNING_SECRET=a;b\n", "utf-8")
+    assert_refused(
+        project,
+        deploy(project, **SETTINGS, KEYPAIR_DINGTALK_APP_SECRET="a=b"),
+        *(
+            f"{name} has a ';' or a '=' in its value, which SCF does not carry over"
+            for name in ("KEYPAIR_DINGTALK_APP_SECRET", "KEYPAIR_SLACK_SIGNING_SECRET")
+        ),
+    )
+
+
 def test_a_failed_build_deploys_nothing(project: Path) -> None:
     executable(project / "scripts" / "build", "#!/bin/sh\nexit 1\n")
     assert deploy(project, **SETTINGS).returncode == 1

@@ -385,6 +385,16 @@ def test_a_policy_that_the_function_would_refuse_is_not_packed(
     assert not (project / "dist").exists()
 
 
+def test_a_policy_with_which_the_function_would_not_start_is_not_packed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = '[[callers.ci.chat]]\nplatform = "slak"\ntenant = "T1"\nuser = "U1"\n'
+    project = copy_of_the_project(tmp_path, policy_text=POLICY + chat)
+    assert build_copy(project) == 1
+    assert "policy.toml: callers: a chat table names no platform" in capsys.readouterr().err
+    assert not (project / "dist").exists()
+
+
 def test_a_missing_policy_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = copy_of_the_project(tmp_path)
     assert build_copy(project, "--policy", str(tmp_path / "mine.toml")) == 2

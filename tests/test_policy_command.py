@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from handler.chat.platforms import PLATFORMS
 from handler.order import KeyPairOrder
 from handler.policy import Policy
 from handler.recipient_problem import RecipientProblem
@@ -93,6 +94,48 @@ def test_the_example_can_be_used() -> None:
 )
 def test_what_is_told_of_a_file(content: str | bytes, text: str, tmp_path: Path) -> None:
     assert told(toml(tmp_path, content)) == text
+
+
+CALLER = f"[callers.a]\nrecipients = ['{REGISTERED.to_public()}']\n[[callers.a.grants]]\n{GRANT}"
+CHAT = '[[callers.a.chat]]\nplatform = "{}"\ntenant = "T1"\nuser = "U1"\n'
+SIGN_IN = """
+[issuers.company]
+issuer = "{}"
+audience = "keypair-function"
+algorithms = ["RS256"]
+jwks_url = "https://login.example.com/keys"
+once = {}
+[web]
+issuer = "company"
+client_id = "page"
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (
+            CHAT.format("slak"),
+            f"FILE: callers: a chat table names no platform; write one of {', '.join(PLATFORMS)}",
+        ),
+        (
+            SIGN_IN.format("company", "false"),
+            "FILE: web.issuer: issuers.company.issuer is no https:// address to sign in at",
+        ),
+        (
+            SIGN_IN.format("https://login.example.com", "true"),
+            "FILE: web.issuer: issuers.company.once is true; the page needs two requests",
+        ),
+    ],
+    ids=["platform", "issuer", "once"],
+)
+def test_what_the_function_refuses_when_it_starts(content: str, text: str, tmp_path: Path) -> None:
+    assert told(toml(tmp_path, CALLER + content)) == text
+
+
+def test_what_the_function_takes_when_it_starts(tmp_path: Path) -> None:
+    content = CHAT.format("slack") + SIGN_IN.format("https://login.example.com", "false")
+    assert set(check_policy(toml(tmp_path, CALLER + content))) == {"callers", "issuers", "web"}
 
 
 @pytest.mark.parametrize(

@@ -83,12 +83,15 @@ def test_the_sweeper_runs_every_ten_minutes(events: dict[str, dict[str, Any]]) -
     assert events["timer"]["enable"] is True
 
 
-def test_environment_variables_are_known_to_the_function_and_not_reserved(inputs: dict[str, Any]) -> None:
+ON_ONE_MACHINE = {"cvm_endpoint", "scf_endpoint", "policy"}
+"""Settings that tests and the local commands need, and no deployed function."""
+
+
+def test_each_setting_is_an_environment_variable_and_no_name_is_reserved(inputs: dict[str, Any]) -> None:
     variables = inputs["environment"]["variables"]
-    known = {f"KEYPAIR_{field.upper()}" for field in Settings.model_fields}
-    assert set(variables) <= known
-    required = {f"KEYPAIR_{n.upper()}" for n, field in Settings.model_fields.items() if field.is_required()}
-    assert required <= set(variables)
+    assert set(variables) == {
+        f"KEYPAIR_{field.upper()}" for field in set(Settings.model_fields) - ON_ONE_MACHINE
+    }
     for name, value in variables.items():
         assert not name.startswith(("SCF_", "QCLOUD_", "TENCENTCLOUD_"))
         # A secret in this file would be in git; a ';' or '=' in a value breaks on SCF.
@@ -122,12 +125,32 @@ def test_the_policy_of_the_role_grants_what_the_function_calls_and_no_more() -> 
     ]
 
 
-def test_the_guide_names_the_files_and_the_role_that_there_are(inputs: dict[str, Any]) -> None:
-    guide = (ROOT / "docs" / "deploy.md").read_text("utf-8")
-    for link in re.findall(r"\]\(([^)#:]+)\)", guide):
+def test_the_policy_for_chat_bots_lets_the_function_invoke_itself_and_nothing_else(
+    document: dict[str, Any], inputs: dict[str, Any]
+) -> None:
+    policy = json.loads((ROOT / "docs" / "cam-policy-chat.json").read_text("utf-8"))
+    assert set(policy) == {"version", "statement"}
+    assert policy["version"] == "2.0"
+    (statement,) = policy["statement"]
+    assert set(statement) == {"effect", "action", "resource"}
+    assert (statement["effect"], statement["action"]) == ("allow", ["name/scf:InvokeFunction"])
+    name = inputs["name"].replace("${name}", document["name"]).replace("${stage}", document["stage"])
+    (resource,) = statement["resource"]
+    assert re.fullmatch(rf"qcs::scf:[a-z]+-[a-z]+:uin/\d+:namespace/default/function/{name}", resource)
+
+
+@pytest.mark.parametrize("guide", ["deploy.md", "chat.md"])
+def test_a_guide_names_the_files_that_there_are(guide: str) -> None:
+    text = (ROOT / "docs" / guide).read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]+)?\)", text):
         assert (ROOT / "docs" / link).is_file(), link
-    for script in re.findall(r"scripts/[a-z]+", guide):
+    for script in re.findall(r"scripts/[a-z]+", text):
         assert (ROOT / script).is_file(), script
-    assert f"`{inputs['role']}`" in guide
+
+
+def test_the_guides_name_the_role_and_the_settings_that_there_are(inputs: dict[str, Any]) -> None:
+    deploy = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    chat = (ROOT / "docs" / "chat.md").read_text("utf-8")
+    assert f"`{inputs['role']}`" in deploy
     for name in inputs["environment"]["variables"]:
-        assert f"| `{name}` |" in guide
+        assert f"| `{name}` |" in deploy or f"`{name}`" in chat, name

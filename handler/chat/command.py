@@ -11,8 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from handler.order import Duration, KeyName, Region, seconds
 
-TEXT_LIMIT = 20_000
-"""Characters of a message; what is longer is no command."""
+TEXT_LIMIT = 16_000
+"""Characters of a message; what is longer is no command.
+
+Seven bytes each, for control characters in JSON within JSON, stay below the 128 KB that SCF takes as an
+asynchronous event (583/11637).
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Mistake(str, Enum):
     REGION = "region"
     EXPIRY = "expiry"
     TWICE = "twice"
-    """A part of the command stands there twice."""
+    """A part of the command appears twice."""
     WORD = "word"
     """A word after the name that begins no part."""
     OTHER = "other"
@@ -63,6 +67,8 @@ _PARTS = {
     "有效期": "expiry",
 }
 
+_WORD = re.compile(r"\S+")
+_BEGIN, _END = "-----BEGIN", "-----END"
 # JSON can carry one half of a surrogate pair, and nothing else can.
 _HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
@@ -75,26 +81,30 @@ def understand(text: str) -> Command:
     """Return what `text` asks for."""
     if len(text) > TEXT_LIMIT or _HALF_A_CHARACTER.search(text):
         return Mistake.OTHER
-    words = text.split()
-    first = words[0].lower() if words else ""
+    words = list(_WORD.finditer(text))
+    first = words[0][0].lower() if words else ""
     if first in _HELP:
         return Help.HELP
     if first not in _COMMANDS:
         return Mistake.OTHER
-    if len(words) == 1 or (len(words) == 2 and words[1].lower() in _HELP):  # noqa: PLR2004  # `/keypair help`
+    if len(words) == 1 or (len(words) == 2 and words[1][0].lower() in _HELP):  # noqa: PLR2004  # `/keypair help`
         return Help.HELP
-    name, rest = words[1], words[2:]
+    name, rest = words[1][0], words[2:]
     if not _is(_NAME, name):
         return Mistake.NAME
     parts = _parts(rest)
-    return parts if isinstance(parts, Mistake) else _wanted(name, parts)
+    return parts if isinstance(parts, Mistake) else _wanted(name, parts, text)
 
 
-def _parts(words: list[str]) -> dict[str, list[str]] | Mistake:
-    parts: dict[str, list[str]] = {}
-    current: list[str] | None = None
+def _parts(words: list[re.Match[str]]) -> dict[str, list[re.Match[str]]] | Mistake:
+    parts: dict[str, list[re.Match[str]]] = {}
+    current: list[re.Match[str]] | None = None
+    armored = False
     for word in words:
-        part = _PARTS.get(word.lower())
+        if word[0] in (_BEGIN, _END):
+            armored = word[0] == _BEGIN
+        # PGP's armor may have comments in it, such as `Comment: for letters`.
+        part = None if armored else _PARTS.get(word[0].lower())
         if part is not None:
             if part in parts:
                 return Mistake.TWICE
@@ -106,22 +116,29 @@ def _parts(words: list[str]) -> dict[str, list[str]] | Mistake:
     return parts
 
 
-def _wanted(name: str, parts: dict[str, list[str]]) -> Wanted | Mistake:
+def _wanted(name: str, parts: dict[str, list[re.Match[str]]], text: str) -> Wanted | Mistake:
     recipient = region = duration = None
     if "recipient" in parts:
-        # An SSH key is several words: its type, itself, a comment.
-        recipient = " ".join(parts["recipient"])
+        recipient = _written(parts["recipient"], text)
         if not recipient:
             return Mistake.RECIPIENT
+        if _BEGIN not in recipient:
+            # An SSH key is one line, of several words; a chat may have wrapped it.
+            recipient = " ".join(recipient.split())
     if "region" in parts:
-        region = " ".join(parts["region"])
+        region = _written(parts["region"], text)
         if not _is(_REGION, region):
             return Mistake.REGION
     if "expiry" in parts:
-        duration = " ".join(parts["expiry"])
+        duration = _written(parts["expiry"], text)
         if not _is(_DURATION, duration):
             return Mistake.EXPIRY
     return Wanted(name, recipient, region, None if duration is None else seconds(duration))
+
+
+def _written(words: list[re.Match[str]], text: str) -> str:
+    """Return `words` with what stands between them: the lines of PEM and PGP, and PGP's blank one, count."""
+    return text[words[0].start() : words[-1].end()] if words else ""
 
 
 def _is(kind: TypeAdapter[str], text: str) -> bool:

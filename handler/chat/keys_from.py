@@ -30,6 +30,20 @@ LIMIT = 64 * 1024
 
 _TYPES = ("ssh-ed25519 ", "ssh-rsa ")
 """Those that can be sealed to; `ecdsa-…` and `sk-…` cannot."""
+# RFC 4291 section 2.4, and the IANA registry ipv6-address-space: nothing else is given out for unicast.
+_UNICAST = ipaddress.ip_network("2000::/3")
+# What some Pythons call global of IANA's iana-ipv4-special-registry and iana-ipv6-special-registry: the older
+# ones lack newer entries, and the newer ones except single services from 2001::/23.
+_SPECIAL = [
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # RFC 6890: IETF protocol assignments
+        "192.88.99.0/24",  # RFC 7526: relays of 6to4
+        "2001::/23",  # RFC 2928: IETF protocol assignments, Teredo's tunnels (RFC 4380) among them
+        "2002::/16",  # RFC 3056: 6to4, which leads to an IPv4 address
+        "3fff::/20",  # RFC 9637: documentation
+    )
+]
 _NOT_FOUND = (404, 410)
 _OK = 200
 
@@ -113,17 +127,18 @@ def is_public(address: str) -> bool:
     """Tell whether `address` is one of the public internet, also where IPv6 wraps an IPv4 address."""
     try:
         parsed = ipaddress.ip_address(address)
-    except ValueError:  # with a zone, for example, which only a local address has
+    except ValueError:
         return False
     if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo or (None, None))[1] or _nat64(parsed)
-        if inner is not None and not _global(inner):
+        # A zone (RFC 4007) is for addresses that mean another machine on each link.
+        if parsed.scope_id is not None:
             return False
-    return _global(parsed)
-
-
-def _global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_global and not address.is_multicast
+        inner = parsed.ipv4_mapped or _nat64(parsed)
+        if inner is None and parsed not in _UNICAST:
+            return False
+        parsed = inner or parsed
+    special = any(parsed in network for network in _SPECIAL)
+    return parsed.is_global and not parsed.is_multicast and not special
 
 
 def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from handler.chat.advice import advice
 from handler.chat.platform import Block, Locale, Reply
-from handler.errors import NotUnderstood, RecipientRefused
+from handler.errors import NotUnderstood, RecipientRefused, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,26 +15,55 @@ if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError
     from handler.issuing import IssuedKeyPair
 
-_EXAMPLES = (
-    "/keypair web_1\n/keypair web_1 for age1…\n/keypair web_1 for github:alice in ap-guangzhou expires 30d"
-)
-
-_HELP = {
+_WHAT = {
     Locale.EN: (
-        "I make an SSH key pair in Tencent Cloud and give you its private key, encrypted to your public key.",
-        "Without `for` I take your registered keys. After it: an age or SSH public key, or place:user.",
+        "I make an SSH key pair in Tencent Cloud and give you its private key, encrypted to your public key."
     ),
-    Locale.ZH: (
-        "我会在腾讯云创建 SSH 密钥对，并把私钥用你的公钥加密后交给你。",
-        "不写 `for` 时，使用为你登记的公钥加密。`for` 之后可以写 age 公钥、SSH 公钥，或“平台:用户名”。",
-    ),
+    Locale.ZH: "我会在腾讯云创建 SSH 密钥对，并把私钥用你的公钥加密后交给你。",
+}
+# Whether the message is vouched for -> what is shown: nobody is offered a `for` that would be refused.
+_EXAMPLES = {
+    True: {
+        Locale.EN: (
+            "/keypair web_1\n/keypair web_1 for age1…\n"
+            "/keypair web_1 for github:alice in ap-guangzhou expires 30d"
+        ),
+        Locale.ZH: (
+            "/keypair web_1\n/keypair web_1 for age1…\n"
+            "/keypair web_1 给 github:alice 在 ap-guangzhou 有效期 30d"
+        ),
+    },
+    False: {
+        Locale.EN: "/keypair web_1\n/keypair web_1 in ap-guangzhou expires 30d",
+        Locale.ZH: "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d",
+    },
+}
+_SEALED_TO = {
+    True: {
+        Locale.EN: (
+            "Without `for` I take your registered keys. After it: an age, SSH, PEM or PGP public key, a JWK, "
+            "or place:user."
+        ),
+        Locale.ZH: (
+            "不写 `for`（给）时，使用为你登记的公钥加密。"
+            "`for`（给）之后可以写 age、SSH、PEM 或 PGP 公钥、JWK，或“平台:用户名”。"
+        ),
+    },
+    False: {
+        Locale.EN: "I take the public keys that are registered for you.",
+        Locale.ZH: "使用为你登记的公钥加密。",
+    },
 }
 
 _WORKING = {
-    Locale.EN: "I am making the key pair. It comes in a moment, to you alone.",
-    Locale.ZH: "正在创建密钥对，稍后只发给你一个人。",
+    Locale.EN: "I am on it. The answer comes in a moment, to you alone.",
+    Locale.ZH: "正在处理，稍后只回复给你一个人。",
 }
 
+_UNFIT = {
+    Locale.EN: "The policy and the account do not fit together here. Ask the keeper of the policy.",
+    Locale.ZH: "策略与账号的设置不一致。请联系策略管理员。",
+}
 # By reason, else by code.
 _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     "command-name": {
@@ -42,23 +72,23 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     },
     "command-recipient": {
         Locale.EN: "A public key is missing after `for`. Paste one, or leave `for` out.",
-        Locale.ZH: "`for` 之后缺少公钥。请粘贴公钥，或去掉 `for`。",
+        Locale.ZH: "`for`（给）之后缺少公钥。请粘贴公钥，或去掉 `for`（给）。",
     },
     "command-region": {
         Locale.EN: "That is no region. Write one such as ap-guangzhou after `in`.",
-        Locale.ZH: "地域不正确。请在 `in` 之后写地域，例如 ap-guangzhou。",
+        Locale.ZH: "地域不正确。请在 `in`（在）之后写地域，例如 ap-guangzhou。",
     },
     "command-expiry": {
         Locale.EN: "That is no duration. Write one such as 90m, 12h or 30d after `expires`.",
-        Locale.ZH: "有效期不正确。请在 `expires` 之后写时长，例如 90m、12h 或 30d。",
+        Locale.ZH: "有效期不正确。请在 `expires`（有效期）之后写时长，例如 90m、12h 或 30d。",
     },
     "command-twice": {
-        Locale.EN: "A part of the command stands there twice. Write `for`, `in` and `expires` once at most.",
-        Locale.ZH: "命令中有重复的部分。`for`、`in`、`expires` 最多各写一次。",
+        Locale.EN: "A part of the command appears twice. Write each once at most, as here:",
+        Locale.ZH: "命令中有重复的部分。每个部分最多写一次，例如：",
     },
     "command-word": {
-        Locale.EN: "I do not know the word after the name. There come `for`, `in` or `expires`.",
-        Locale.ZH: "名称之后的词我不认识。名称之后可以写 `for`、`in` 或 `expires`。",
+        Locale.EN: "I do not know the word after the name. Write it as here:",
+        Locale.ZH: "名称后面有无法识别的内容。请参照这些例子：",
     },
     "command-other": {
         Locale.EN: "I did not understand that. This is what I know:",
@@ -74,11 +104,11 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     },
     "not-granted-own-recipients": {
         Locale.EN: "You may not bring a public key. Leave out `for`: your registered keys are used.",
-        Locale.ZH: "你不能自带公钥。请去掉 `for`，系统会使用为你登记的公钥。",
+        Locale.ZH: "你不能自带公钥。请去掉 `for`（给），我会使用为你登记的公钥。",
     },
     "chat-own-recipients": {
         Locale.EN: "No public key can be taken from here. Leave out `for`: your registered keys are used.",
-        Locale.ZH: "这里不能使用自带的公钥。请去掉 `for`，系统会使用为你登记的公钥。",
+        Locale.ZH: "这里不能使用自带的公钥。请去掉 `for`（给），我会使用为你登记的公钥。",
     },
     "chat-not-private": {
         Locale.EN: "Others read this chat. Write to me directly.",
@@ -86,7 +116,7 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     },
     "not-granted-expiry": {
         Locale.EN: "The policy grants you a shorter life only. Write less after `expires`, or leave it out.",
-        Locale.ZH: "策略只允许更短的有效期。请把 `expires` 之后的时长改短，或去掉它。",
+        Locale.ZH: "策略只允许更短的有效期。请把 `expires`（有效期）之后的时长改短，或去掉它。",
     },
     "name-taken": {
         Locale.EN: "A key pair of this name exists. Choose another name.",
@@ -98,7 +128,7 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     },
     "keys-not-found": {
         Locale.EN: "I found no ssh-ed25519 or ssh-rsa key there. Check place and user after `for`.",
-        Locale.ZH: "没有找到 ssh-ed25519 或 ssh-rsa 公钥。请检查 `for` 之后的平台和用户名。",
+        Locale.ZH: "没有找到 ssh-ed25519 或 ssh-rsa 公钥。请检查 `for`（给）之后的平台和用户名。",
     },
     "keys-unavailable": {
         Locale.EN: "The place of the public keys does not answer. Try again later, or paste a public key.",
@@ -109,8 +139,17 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
         Locale.ZH: "请求过于频繁。请稍候再发送命令。",
     },
     "outcome-unknown": {
-        Locale.EN: "I do not know whether the key pair was made. In ten minutes, ask with another name.",
-        Locale.ZH: "无法确定密钥对是否已创建。请等待十分钟，然后换一个名称重试。",
+        Locale.EN: (
+            "I do not know whether the key pair was made. "
+            "Ask with another name; what is left over is removed by itself."
+        ),
+        Locale.ZH: "无法确定密钥对是否已创建。请换一个名称重试，遗留的密钥对会自动删除。",
+    },
+    "invoke-unknown": {
+        Locale.EN: (
+            "I may not have received that. If nothing comes within a minute, send the command again."
+        ),
+        Locale.ZH: "可能没有收到你的命令。如果一分钟内没有结果，请重新发送。",
     },
     "reply-not-delivered": {
         Locale.EN: "The key pair was made, but I could not give it to you. Ask with another name.",
@@ -120,15 +159,21 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
         Locale.EN: "The account is full of key pairs. Ask its owner to delete some.",
         Locale.ZH: "账号的密钥对数量已达上限。请联系账号管理员删除一些。",
     },
+    "project-not-found": _UNFIT,
+    "tags-refused": _UNFIT,
 }
 
 _LATER = {
-    Locale.EN: "That did not work, and nothing was made. Wait a minute, then send the command again.",
-    Locale.ZH: "操作没有成功，也没有创建任何密钥对。请稍等一分钟，再发送命令。",
+    Locale.EN: "That did not work. Wait a minute, then send the command again.",
+    Locale.ZH: "操作没有成功。请稍等一分钟，再发送命令。",
+}
+_BROKEN = {
+    Locale.EN: "That did not work. Tell whoever runs this bot.",
+    Locale.ZH: "操作没有成功。请联系机器人管理员。",
 }
 _CHANGE = {
-    Locale.EN: "That cannot be done as it stands. Send `help` to see what I know.",
-    Locale.ZH: "无法照此办理。发送“帮助”查看可用的命令。",
+    Locale.EN: "That cannot be done as it stands. Send `/keypair help` to see what I know.",
+    Locale.ZH: "无法执行这个请求。发送 `/keypair help` 查看可用的命令。",
 }
 
 _ISSUED = {
@@ -140,7 +185,7 @@ _ISSUED = {
         "Sealed to: ",
         "Expires: ",
     ),
-    Locale.ZH: ("密钥对已创建：", "地域：", "密钥 ID：", "指纹：", "加密给：", "到期时间："),
+    Locale.ZH: ("密钥对已创建：", "地域：", "密钥 ID：", "指纹：", "加密所用公钥：", "到期时间："),
 }
 _PUBLIC = {Locale.EN: "Public key:", Locale.ZH: "公钥："}
 _SAVE = {
@@ -149,15 +194,19 @@ _SAVE = {
 }
 _FETCH = {
     Locale.EN: "The encrypted private key is too long to post. Fetch it within an hour; the link works once:",
-    Locale.ZH: "加密后的私钥太长，无法直接发送。请在一小时内取回，链接只能使用一次：",
+    Locale.ZH: "加密后的私钥太长，请在一小时内用以下命令取回，链接只能使用一次：",
+}
+_USED = {
+    Locale.EN: "If the link was used already, somebody else has the ciphertext only. Ask with another name.",
+    Locale.ZH: "如果链接已被使用，说明别人取走了密文，但无法解密。请换一个名称重试。",
 }
 _OPEN = {Locale.EN: "Open it with:", Locale.ZH: "用以下命令解密："}
 
 
-def help_text(locale: Locale) -> Reply:
-    """Say what the bot can do."""
-    what, how = _HELP[locale]
-    return Reply((what, Block(_EXAMPLES), how))
+def help_text(message: Message) -> Reply:
+    """Say what the bot can do for the one who wrote."""
+    vouched, locale = message.vouched, message.locale
+    return Reply((_WHAT[locale], Block(_EXAMPLES[vouched][locale]), _SEALED_TO[vouched][locale]))
 
 
 def working(locale: Locale) -> Reply:
@@ -166,20 +215,26 @@ def working(locale: Locale) -> Reply:
 
 
 def refused(error: KeyPairFunctionError, message: Message) -> Reply:
-    """Say what to change, or that there is nothing to change."""
+    """Say what to change, when to try again, or whom to tell."""
     locale = message.locale
-    said = _REFUSALS.get(error.reason) or _REFUSALS.get(error.code)
+    reason = error.reason
+    if reason == "command-recipient" and not message.vouched:
+        # The public key that is missing would be refused.
+        reason = "chat-own-recipients"
+    said = _REFUSALS.get(reason) or _REFUSALS.get(error.code)
+    if said is None and error.retry_after is not None:
+        said = _LATER
     if said is None:
-        said = _CHANGE if error.status < 500 else _LATER  # noqa: PLR2004  # not the caller's fault
+        said = _CHANGE if isinstance(error, RequestRefused) else _BROKEN
     parts: list[str | Block] = [said[locale]]
     if error.code == "unregistered":
         parts.append(
             Block(f'platform = "{message.platform}"\ntenant = "{message.tenant}"\nuser = "{message.user}"')
         )
     if isinstance(error, NotUnderstood):
-        parts.append(Block(_EXAMPLES))
+        parts.append(Block(_EXAMPLES[message.vouched][locale]))
     if isinstance(error, RecipientRefused):
-        parts.append(error.problem.advice)
+        parts.append(advice(error.problem, locale))
     return Reply(tuple(parts))
 
 
@@ -204,8 +259,8 @@ def issued_elsewhere(issued: IssuedKeyPair, file_name: str, link: str, locale: L
         (
             *_described(issued, locale),
             _FETCH[locale],
-            # In a block, and so no link that a chat would read ahead: that would be the one reading.
-            Block(f"curl -fsS -o {file_name} {link}"),
+            Block(f"curl -fsS -X POST -o {file_name} {link}"),
+            _USED[locale],
             _OPEN[locale],
             Block(issued.sealed_private_key.open_with),
         ),

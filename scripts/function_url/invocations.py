@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,8 +52,12 @@ class Invocations:
 
     def _run(self, function: Function) -> None:
         while (event := self._events.get()) is not None:
-            function.call(event)
-            self._events.task_done()
+            try:
+                function.call(event)
+            except Exception:  # noqa: BLE001 # whatever it is, there are more events, and somebody may wait
+                traceback.print_exc()
+            finally:
+                self._events.task_done()
 
     def settle(self) -> None:
         """Wait until the function has run on every event so far."""

@@ -31,7 +31,8 @@ SCREENSHOTS = os.environ.get("SCREENSHOTS")
 NEEDS_A_BROWSER = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        CHROMIUM is None or not AXE.is_file() or not SSHD.is_file(),
+        # Where all has to be there, a test without it fails.
+        os.environ.get("CI") != "true" and (CHROMIUM is None or not AXE.is_file() or not SSHD.is_file()),
         reason="scripts/test installs Chromium, sshd and axe-core",
     ),
 ]

@@ -73,7 +73,7 @@ def served(folder: Path, identity: Identity, package: Path | None) -> Iterator[F
         yield function
 
 
-@pytest.fixture(scope="module", params=["source", "package"])
+@pytest.fixture(scope="module", params=["source", pytest.param("package", marks=pytest.mark.slow)])
 def function(
     request: pytest.FixtureRequest, identity: Identity, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FunctionProcess]:

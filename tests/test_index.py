@@ -362,7 +362,17 @@ def test_a_process_as_scf_has_it(function: FunctionUnderTest, tmp_path: Path) ->
     def run(environ: dict[str, str], *events: object) -> tuple[list[dict[str, Any]], str, str]:
         answers = tmp_path / "answers.json"
         process = subprocess.run(
-            [sys.executable, "-W", "error", "-c", source, str(answers)],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                # The cloud's SDK, from Python 3.12 on.
+                "-W",
+                "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning",
+                "-c",
+                source,
+                str(answers),
+            ],
             input=json.dumps(events),
             env={**clean_environment(), **environ},
             capture_output=True,

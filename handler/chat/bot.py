@@ -293,6 +293,7 @@ class Bot:
         try:
             self.platforms[message.platform].deliver(message, reply(), deadline)
         except Exception:
+            # Whatever it was, a defect too: the next one need not wait until this mark has ended.
             self.store.replace(key, _SAYING, _FAILED, ANSWER_TTL)
             raise
         # Said is said: that nobody could write it down leads at worst to its being said twice.

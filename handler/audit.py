@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, TextIO
 from handler.errors import AuditUnavailable
 
 if TYPE_CHECKING:
-    from handler.invocation import Clock
+    from collections.abc import Callable
+
+    from handler.order import KeyPairOrder
+    from handler.scf.invocation import Clock
 
 SCHEMA = "keypair-function/1"
 
@@ -63,7 +66,8 @@ class AuditTrail:
     stream: TextIO
     clock: Clock
     request_id: str
-    door: str
+    endpoint: str
+    """Written as `door`."""
     remote_address: str
     started: float
     facts: Facts = field(default_factory=Facts)
@@ -72,6 +76,10 @@ class AuditTrail:
         """Add to what is known."""
         self.facts = replace(self.facts, **facts)  # type: ignore[arg-type]  # the names are checked at run time
 
+    def note_order(self, order: KeyPairOrder) -> None:
+        """Add what the caller asks for."""
+        self.note(key_name=order.name, region=order.region, project_id=order.project_id)
+
     def write(self, decision: Decision, reason: str | None = None) -> None:
         """Write one line; raise AuditUnavailable if it cannot be written."""
         facts = asdict(self.facts)
@@ -79,7 +87,7 @@ class AuditTrail:
             "audit": SCHEMA,
             "time": datetime.fromtimestamp(self.clock.now(), timezone.utc).isoformat(timespec="milliseconds"),
             "requestId": self.request_id,
-            "door": self.door,
+            "door": self.endpoint,
             "decision": decision.value,
             "reason": reason,
             "caller": facts["caller"],
@@ -101,3 +109,22 @@ class AuditTrail:
             self.stream.flush()
         except (OSError, ValueError):  # ValueError: the stream is closed
             raise AuditUnavailable from None
+
+
+@dataclass(frozen=True)
+class AuditLog:
+    """Where audit lines go. `stream` is called for each trail: SCF may replace `sys.stdout`."""
+
+    stream: Callable[[], TextIO]
+    clock: Clock
+
+    def trail(self, endpoint: str, request_id: str, remote_address: str = "") -> AuditTrail:
+        """Return a trail that starts now."""
+        return AuditTrail(
+            stream=self.stream(),
+            clock=self.clock,
+            request_id=request_id,
+            endpoint=endpoint,
+            remote_address=remote_address,
+            started=self.clock.monotonic(),
+        )

@@ -5,81 +5,102 @@ from __future__ import annotations
 import random
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from handler.api.grants import GrantsDoor
+from handler.api import pages
+from handler.api.grants import PATH as GRANTS_PATH
+from handler.api.grants import GrantsEndpoint
+from handler.api.pages import PageEndpoint
 from handler.api.rest import PATH as REST_PATH
-from handler.api.rest import RestDoor
-from handler.api.tencent_v2 import PATH as V2_PATH
-from handler.api.tencent_v2 import TencentV2Door
-from handler.api.tencent_v3 import TencentV3Door
+from handler.api.rest import RestEndpoint
+from handler.api.tencent_v2 import TencentV2Endpoint
+from handler.api.tencent_v3 import TencentV3Endpoint
+from handler.api.timer import SweepEndpoint
 from handler.application import Application
-from handler.authentication import Authentication
-from handler.chat import platforms
+from handler.audit import AuditLog
+from handler.auth.admission import Admission
+from handler.auth.authenticator import Authenticator
+from handler.auth.nonces import Nonces
+from handler.auth.rate_limits import Limiter
 from handler.chat.bot import Bot
-from handler.chat.deferral import Deferral
-from handler.chat.keys_from import KeysFrom
-from handler.chat.outgoing import Outgoing
-from handler.chat.pickup import Pickups
-from handler.chat.platform import Tools
-from handler.claims import Claims
+from handler.chat.endpoints import ChatWebhook, JobEndpoint
+from handler.chat.jobs import JobCodec
+from handler.chat.platforms import registry
+from handler.chat.platforms.base import PlatformContext
+from handler.chat.published_keys import PublishedKeys
 from handler.cloud.cvm import Cvm
 from handler.cloud.scf import Scf
 from handler.errors import SettingsInvalid
-from handler.http import Response, json_response
-from handler.issuing import Issuer
-from handler.limits import Limiter
-from handler.marks import Marker
-from handler.nonces import Nonces
-from handler.policy import Policy
+from handler.http.client import HttpClient
+from handler.issuance.idempotency import IdempotencyLedger
+from handler.issuance.issuer import Issuer
+from handler.issuance.ownership_tags import TagSigner
+from handler.issuance.sweeper import Sweeper
+from handler.pickup.endpoint import PickupEndpoint
+from handler.pickup.links import PickupLinks
+from handler.policy.model import Policy
 from handler.settings import Settings
 from handler.store import open_store
-from handler.sweeping import Sweeper
-from handler.web.page import pages
+from handler.web.origins import CrossOriginRules
+from handler.web.page import pages as web_pages
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping
 
-    from handler.chat.platform import Platform
-    from handler.door import Door
-    from handler.invocation import Clock, Credentials, Deadline
-    from handler.issuing import Connect
+    from handler.chat.platforms.base import Platform
+    from handler.http.endpoint import Endpoint
+    from handler.issuance.issuer import Connect
+    from handler.scf.invocation import Clock, Credentials, Deadline
     from handler.store.base import Store
-
-OPENAPI = Path(__file__).parent / "api" / "openapi.json"
-"""Made by `scripts/openapi`."""
-
-
-def _health() -> Response:
-    return json_response(200, {"status": "ok"})
-
-
-def _description() -> Response:
-    return Response(200, OPENAPI.read_text(encoding="utf-8"), "application/json")
-
-
-_PAGES: dict[str, Callable[[], Response]] = {"/healthz": _health, "/openapi.json": _description}
 
 
 @dataclass(frozen=True)
 class ChatNetwork:
     """How the bot reaches others: which chat platforms, and where people publish their keys."""
 
-    outgoing: Outgoing = field(default_factory=Outgoing)
-    keys_from: Callable[[Mapping[str, str]], KeysFrom] = KeysFrom
-    platforms: Mapping[str, Callable[[Settings, Tools], Platform | None]] = field(
-        default_factory=lambda: platforms.PLATFORMS
+    http: HttpClient = field(default_factory=HttpClient)
+    published_keys: Callable[[Mapping[str, str]], PublishedKeys] = PublishedKeys
+    platforms: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]] = field(
+        default_factory=lambda: registry.PLATFORMS
     )
 
 
-def build(
+@dataclass(frozen=True)
+class Services:
+    """What the endpoints work with."""
+
+    settings: Settings
+    policy: Policy
+    authenticator: Authenticator
+    admission: Admission
+    issuer: Issuer
+    sweeper: Sweeper
+    bot: Bot
+    audit_log: AuditLog
+
+    def application(self) -> Application:
+        """Return the application; raise PolicyInvalid if its web page cannot work."""
+        endpoints: dict[str | re.Pattern[str], list[Endpoint]] = {}
+        for endpoint in [*_api(self), *_web(self), *_chat(self), SweepEndpoint(self.sweeper)]:
+            endpoints.setdefault(endpoint.path, []).append(endpoint)
+        web = self.policy.web
+        rules = CrossOriginRules(() if web is None else web.origins, (REST_PATH, GRANTS_PATH))
+        return Application(endpoints, rules, self.audit_log)
+
+
+def build(environ: Mapping[str, str], clock: Clock, audit_stream: Callable[[], TextIO]) -> Application:
+    """Return the application that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
+    return services(environ, clock, audit_stream).application()
+
+
+def services(
     environ: Mapping[str, str],
     clock: Clock,
     audit_stream: Callable[[], TextIO],
     chat: ChatNetwork | None = None,
-) -> Application:
-    """Return the application that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
+) -> Services:
+    """Return the services that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
     settings = Settings.from_environ(environ)
     jitter = random.SystemRandom().random
 
@@ -106,57 +127,84 @@ def compose(
     chat: ChatNetwork,
     clock: Clock,
     audit_stream: Callable[[], TextIO],
-) -> Application:
-    """Return an application of these parts.
+) -> Services:
+    """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they do not fit."""
+    audit_log = AuditLog(audit_stream, clock)
+    signer = TagSigner(settings.master_secrets)
+    ledger = IdempotencyLedger(store, clock, new_holder=lambda: uuid.uuid4().hex)
+    issuer = Issuer(policy, ledger, signer, connect, clock)
+    return Services(
+        settings,
+        policy,
+        Authenticator.under(settings, policy, store, clock),
+        Admission(policy, Limiter(store, clock)),
+        issuer,
+        Sweeper(policy.regions | {settings.region}, ledger, signer, connect, clock, audit_log),
+        _bot(settings, policy=policy, store=store, clock=clock, chat=chat, issuer=issuer),
+        audit_log,
+    )
 
-    Raises PolicyInvalid or SettingsInvalid where they do not fit together.
-    """
-    platforms.check(policy, chat.platforms)
-    talking = platforms.configured(settings, Tools(chat.outgoing, Nonces(store), clock), chat.platforms)
-    if talking and settings.store == "memory:" and settings.scf_endpoint is None:
-        # What one invocation makes, another gives: with memories of their own it would be given to nobody.
+
+def _bot(
+    settings: Settings, *, policy: Policy, store: Store, clock: Clock, chat: ChatNetwork, issuer: Issuer
+) -> Bot:
+    registry.check(policy, chat.platforms)
+    context = PlatformContext(chat.http, Nonces(store), clock)
+    platforms = registry.configured(settings, context, chat.platforms)
+    if platforms and settings.store == "memory:" and settings.scf_endpoint is None:
+        # One invocation makes the key pair and another delivers it: both have to see the same store.
         raise SettingsInvalid(
             "KEYPAIR_STORE: chat needs a store that all instances share, redis:// or rediss://"
         )
-    authentication = Authentication.under(settings, policy, store, clock)
-    v2 = TencentV2Door(authentication.v2, settings.region)
-    marker = Marker(settings.master_secrets)
-    claims = Claims(store, clock, new_holder=lambda: uuid.uuid4().hex)
-    doors: dict[tuple[str, str], Door] = {
-        ("POST", REST_PATH): RestDoor(authentication.token_or_tc3, settings.region),
-        ("POST", "/"): TencentV3Door(authentication.tc3, settings.region),
-        ("GET", V2_PATH): v2,
-        ("POST", V2_PATH): v2,
-    }
-    if policy.web is not None and policy.issuers:
-        from handler.web.form import PATH as FORM_PATH
-        from handler.web.form import FormDoor
-
-        # Without an issuer there is no token that somebody could type.
-        doors["POST", FORM_PATH] = FormDoor(
-            authentication.bearer.authenticate, settings.region, settings.hosts, policy.web.origins
-        )
-    issuer = Issuer(policy, claims, marker, connect, clock)
-    bot = Bot(
-        platforms=talking,
+    return Bot(
+        platforms=platforms,
         policy=policy,
         issuer=issuer,
         store=store,
-        deferral=Deferral(settings.master_secrets, clock),
+        deferral=JobCodec(settings.master_secrets, clock),
         invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
-        pickups=Pickups(store, clock, settings.link_base, settings.master_secret),
-        keys_from=chat.keys_from(policy.keys_from),
+        pickups=PickupLinks(store, clock, settings.link_base, settings.master_secret),
+        keys_from=chat.published_keys(policy.keys_from),
         default_region=settings.region,
     )
-    return Application(
-        issuer=issuer,
-        sweeper=Sweeper(policy.regions | {settings.region}, claims, marker, connect, clock),
-        doors=doors,
-        grants=GrantsDoor(authentication.token_or_tc3, policy, settings.region),
-        pages={**_PAGES, **pages(policy, settings.region)},
-        policy=policy,
-        limiter=Limiter(store, clock),
-        bot=bot,
-        clock=clock,
-        audit_stream=audit_stream,
-    )
+
+
+def _api(services: Services) -> list[Endpoint]:
+    """Return the endpoints for programs."""
+    auth, region = services.authenticator, services.settings.region
+    shared = (services.admission, services.issuer, region)
+    return [
+        RestEndpoint(auth.token_or_tc3, *shared),
+        TencentV3Endpoint(auth.tc3, *shared),
+        TencentV2Endpoint(auth.v2, *shared),
+        GrantsEndpoint(auth.token_or_tc3, services.admission, services.policy, region),
+        PageEndpoint("/healthz", pages.health),
+        PageEndpoint("/openapi.json", pages.openapi),
+    ]
+
+
+def _web(services: Services) -> list[Endpoint]:
+    """Return the endpoints for browsers, if the policy has a table [web]."""
+    policy, region = services.policy, services.settings.region
+    endpoints: list[Endpoint] = [PageEndpoint(*page) for page in web_pages(policy, region).items()]
+    if policy.web is not None and policy.issuers:
+        # Without an issuer there is no token that somebody could type.
+        from handler.web.form import FormEndpoint
+
+        form = FormEndpoint(
+            services.authenticator.bearer.authenticate,
+            services.admission,
+            services.issuer,
+            region,
+            services.settings.hosts,
+            policy.web.origins,
+        )
+        endpoints.append(form)
+    return endpoints
+
+
+def _chat(services: Services) -> list[Endpoint]:
+    """Return the endpoints of the chat platforms that are set up, and those that their messages lead to."""
+    bot = services.bot
+    webhooks = [ChatWebhook(platform, bot, services.admission) for platform in bot.platforms.values()]
+    return [*webhooks, JobEndpoint(bot), PickupEndpoint(bot.pickups)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from handler.recipient_problem import RecipientProblem
+    from handler.sealing.recipient_problems import RecipientProblem
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from handler import application, composition
-from handler.api.rest import problem
+from handler.api.problem_details import problem_details
 from handler.errors import InternalFault, KeyPairFunctionError
-from handler.invocation import Clock, Invocation
+from handler.scf.invocation import Clock, Invocation
 
 if TYPE_CHECKING:
-    from handler.http import Json
+    from handler.http.strict_json import Json
 
 _CLOCK = Clock()
 
@@ -31,12 +31,12 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
     try:
         if _Container.application is None:
             _Container.application = composition.build(environ, _CLOCK, lambda: sys.stdout)
-        response = _Container.application.handle(event, invocation)
+        response = _Container.application.dispatch(event, invocation)
     except KeyPairFunctionError as error:
         # Settings or policy; the text names variables and key paths, never values.
         application.log_misconfiguration(error)
-        response = problem(error, invocation.request_id)
+        response = problem_details(error, invocation.request_id)
     except BaseException as error:  # noqa: BLE001  # the last resort: panics of Rust libraries are no Exceptions
         application.log_fault(error)
-        response = problem(InternalFault(), invocation.request_id)
+        response = problem_details(InternalFault(), invocation.request_id)
     return response.to_event()

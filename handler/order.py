@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ANSWER_TTL = 24 * 3600
+"""Seconds for which the answer to an order is kept. Published in the header `Idempotency-Key-TTL`."""
 RECIPIENTS_LIMIT = 20
 TAGS_LIMIT = 20
 """Of the 50 tags that a key pair may carry, so that the function's own and the policy's always fit."""

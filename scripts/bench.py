@@ -22,7 +22,7 @@ import pyrage
 from handler.auth.caller_secrets import derive_secret
 from handler.auth.tc3 import sign
 from handler.composition import build
-from handler.invocation import Clock, Invocation
+from handler.scf.invocation import Clock, Invocation
 from scripts.function_url.emulator import running_emulator
 from scripts.policy_file import compile_policy
 
@@ -98,7 +98,7 @@ def _start(code: str) -> float:
 
 def _answer_with(application: Application, environ: dict[str, str]) -> Callable[[dict[str, object]], int]:
     clock = Clock()
-    return lambda event: application.handle(event, Invocation.begin({}, environ, clock)).status
+    return lambda event: application.dispatch(event, Invocation.begin({}, environ, clock)).status
 
 
 def _timed(call: Callable[[], int], expected: int) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FOLDER = Path("mutants")
-_SMALLEST = "handler.nonces.*"
+_SMALLEST = "handler.auth.nonces.*"
 """With the mutants of any module, mutmut writes the names of all."""
 
 # The exit statuses that mutmut records: of pytest, and its own for a mutant that no test reaches.

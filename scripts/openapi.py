@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from handler import errors
-from handler.api.rest import IDEMPOTENCY_KEY, PATH, KeyPairAnswer, KeyPairRequest, Problem
-from handler.claims import ANSWER_TTL
-from handler.composition import OPENAPI
+from handler.api.pages import OPENAPI
+from handler.api.problem_details import Problem
+from handler.api.rest import IDEMPOTENCY_KEY, PATH, KeyPairAnswer, KeyPairRequest
+from handler.order import ANSWER_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from handler.http import Json
+    from handler.http.strict_json import Json
 
 _Error: TypeAlias = type[errors.KeyPairFunctionError]
 

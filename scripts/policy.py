@@ -18,14 +18,14 @@ from handler import sealing
 from handler.api.rest import KeyPairRequest
 from handler.auth.caller_secrets import derive_secret
 from handler.errors import NotGranted, RecipientRefused
-from handler.policy import CallerId, Policy
+from handler.policy.model import CallerId, Policy
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
 
 if TYPE_CHECKING:
     from handler.auth.caller_secrets import Scheme
     from handler.order import KeyPairOrder
-    from handler.policy import Caller
+    from handler.policy.model import Caller
 
 _UNUSABLE = 2
 """Exit status where what was given cannot be used, as argparse has it."""

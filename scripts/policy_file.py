@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from handler import sealing
-from handler.chat import platforms
+from handler.chat.platforms import registry
 from handler.errors import PolicyInvalid, RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.policy import Policy
-from handler.recipient_problem import RecipientProblem
+from handler.policy.model import Policy
 from handler.sealing.detection import detect
+from handler.sealing.recipient_problems import RecipientProblem
 from handler.web.page import pages
 
 if sys.version_info >= (3, 11):
@@ -68,7 +68,7 @@ def check_policy(source: Path) -> dict[str, object]:
     try:
         policy = Policy.parse(content)
         # As the function does when it starts; the region makes no difference.
-        platforms.check(policy, platforms.PLATFORMS)
+        registry.check(policy, registry.PLATFORMS)
         pages(policy, default_region="")
     except PolicyInvalid as error:
         raise PolicyUnusable("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from error

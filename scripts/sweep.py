@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.audit import Decision
-from handler.composition import build
+from handler.composition import services
 from handler.errors import KeyPairFunctionError, Misconfigured
-from handler.invocation import Clock, Deadline, Invocation
+from handler.scf.invocation import Clock, Deadline, Invocation
 from scripts.policy_file import PolicyUnusable, compile_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from handler.sweeping import Finding
+    from handler.issuance.sweeper import Finding
 
 TIME_LIMIT = 600.0
 """Seconds; a full account, at the pace of the sweeper and against a slow cloud, takes less."""
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] =
                 compiled = Path(folder) / "policy.json"
                 compile_policy(options.policy, compiled)
                 environ = {**environ, "KEYPAIR_POLICY": str(compiled)}
-            application = build(environ, clock, lambda: sys.stdout)
-        counts = application.sweep(invocation, preview=_preview if options.dry_run else None)
+            sweeper = services(environ, clock, lambda: sys.stdout).sweeper
+        counts = sweeper.sweep(invocation, preview=_preview if options.dry_run else None)
     except (Misconfigured, PolicyUnusable) as error:
         print(f"scripts/sweep: {error}", file=sys.stderr)
         return 2

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.emulator_process import EmulatorProcess, running_emulator
-from tests.function_under_test import FunctionUnderTest
-from tests.node_opener import NodeOpener, node_opener
+from tests.support.emulator_process import EmulatorProcess, running_emulator
+from tests.support.function_under_test import FunctionUnderTest
+from tests.support.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.pgp_owners import Gpg
+    from tests.support.pgp_owners import Gpg
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,7 +53,7 @@ def node() -> Iterator[NodeOpener]:
 
 @pytest.fixture(scope="module")
 def gpg() -> Iterator[Gpg]:
-    from tests.pgp_owners import key_ring
+    from tests.support.pgp_owners import key_ring
 
     with key_ring() as ring:
         yield ring

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.api.grants import GrantsDoor
 from handler.audit import AuditTrail, Decision
-from handler.chat.platforms import PLATFORMS
+from handler.chat.platforms.registry import PLATFORMS
 from handler.errors import AuditUnavailable
-from handler.web.form import FormDoor
-from tests.function_under_test import REST, V3, FunctionUnderTest, TestClock
+from handler.web.form import FormEndpoint
+from tests.support.function_under_test import REST, V3, FunctionUnderTest, TestClock
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "audit.md"
 
@@ -33,7 +32,7 @@ def trail(stream: io.StringIO, **given: Any) -> AuditTrail:  # noqa: ANN401  # h
     clock = TestClock().clock()
     known = {
         "request_id": "r-1",
-        "door": "rest",
+        "endpoint": "rest",
         "remote_address": "203.0.113.7",
         "started": clock.monotonic(),
     }
@@ -73,8 +72,9 @@ def test_the_schema_is_the_documented_one(function: FunctionUnderTest) -> None:
     assert {line["audit"] for line in lines} == {"keypair-function/1"}
     doors = re.search(r"\| `door` \| (.*) \|", DOCUMENT.read_text(encoding="utf-8"))
     assert doors is not None
-    named = {door.name for door in function.application.doors.values()}
-    named |= {FormDoor.name, GrantsDoor.name, *PLATFORMS, "pickup", "deferred", "sweeper"}
+    endpoints = [one for there in function.services.application().endpoints.values() for one in there]
+    named = {endpoint.audit_name for endpoint in endpoints if endpoint.audit_name}
+    named |= {FormEndpoint.audit_name, *PLATFORMS, "sweeper"}
     assert {line["door"] for line in lines} <= named == set(re.findall(r"`([^`]+)`", doors[1]))
 
 

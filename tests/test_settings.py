@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handler.errors import SettingsInvalid
-from handler.invocation import Credentials
+from handler.scf.invocation import Credentials
 from handler.settings import PACKED_POLICY, Settings, decode_secret
 
 SECRET = "A" * 42 + "8"

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handler.api.fields import WireModel, json_body, read
-from handler.http import json_response
+from handler.api.problem_details import ProblemDetailsEndpoint
+from handler.api.request_fields import json_body, read
+from handler.api.wire_models import WireModel
+from handler.http.messages import json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handler.door import Proof
-    from handler.grant import Grant
-    from handler.http import Request, Response
-    from handler.policy import Policy
+    from handler.auth.admission import Admission
+    from handler.auth.caller import AuthenticatedCaller
+    from handler.http.endpoint import RequestContext
+    from handler.http.messages import Request, Response
+    from handler.policy.grants import Grant
+    from handler.policy.model import Policy
 
 PATH = "/v1/grants"
 
@@ -24,26 +28,30 @@ class GrantsRequest(WireModel):
 
 
 @dataclass(frozen=True)
-class GrantsDoor:
-    """A way in that leads to no key pair."""
+class GrantsEndpoint(ProblemDetailsEndpoint):
+    """Tells callers what they may have."""
 
-    prove: Callable[[Request], Proof]
+    verify: Callable[[Request], AuthenticatedCaller]
+    admission: Admission
     policy: Policy
     default_region: str
 
-    name = "grants"
+    path = PATH
+    methods = ("POST",)
+    audit_name = "grants"
 
-    def tell(self, request: Request, proof: Proof) -> Response:
-        """Return the grants of a proven caller; raise RequestRefused."""
-        read(GrantsRequest, json_body(request))
-        caller = self.policy.callers[proof.caller_id]
+    def handle(self, context: RequestContext) -> Response:
+        """Return the grants of the caller."""
+        caller_id = self.admission.authenticate(self.verify, context).caller_id
+        read(GrantsRequest, json_body(context.request))
+        caller = self.policy.callers[caller_id]
         return json_response(
             200,
             {
-                "caller": proof.caller_id,
+                "caller": caller_id,
                 "defaultRegion": self.default_region,
                 "registeredRecipients": len(caller.recipients),
-                "grants": [_written(grant, proof.caller_id) for grant in caller.grants],
+                "grants": [_written(grant, caller_id) for grant in caller.grants],
             },
         )
 

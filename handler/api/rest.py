@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from handler.api.fields import OrderModel, json_body, read
-from handler.claims import ANSWER_TTL
-from handler.door import Wish
-from handler.errors import KeyPairFunctionError, MalformedRequest, MethodNotAllowed, Unauthenticated
-from handler.http import Response, json_response
+from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
+from handler.api.problem_details import ProblemDetailsEndpoint
+from handler.api.request_fields import OrderModel, json_body, read
+from handler.api.wire_models import WireAnswer
+from handler.errors import MalformedRequest, Unauthenticated
+from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
+    ANSWER_TTL,
     Duration,
     EnvelopeFormat,
     KeyName,
@@ -25,14 +26,12 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     Tags,
 )
-from handler.recipient_problem import RECIPIENT_LIMIT
+from handler.sealing.recipient_problems import RECIPIENT_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from handler.door import Proof
-    from handler.http import Request
-    from handler.issuing import IssuedKeyPair
+    from handler.auth.caller import AuthenticatedCaller
+    from handler.http.messages import Request
+    from handler.issuance.issuer import IssuedKeyPair
 
 PATH = "/v1/key-pairs"
 
@@ -73,18 +72,7 @@ class KeyPairRequest(OrderModel, alias_generator=to_camel):
     )
 
 
-class _Answer(BaseModel):
-    """A body that goes out, or a part of one, its fields in camelCase."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        from_attributes=True,
-        alias_generator=AliasGenerator(serialization_alias=to_camel),
-        defer_build=True,
-    )
-
-
-class SealedPrivateKey(_Answer):
+class SealedPrivateKey(WireAnswer):
     """The private key as its recipients can open it, and nobody else."""
 
     format: EnvelopeFormat
@@ -93,7 +81,7 @@ class SealedPrivateKey(_Answer):
     open_with: str = Field(description="A command that opens it.")
 
 
-class KeyPairAnswer(_Answer):
+class KeyPairAnswer(WireAnswer):
     """A key pair."""
 
     key_id: str
@@ -108,41 +96,21 @@ class KeyPairAnswer(_Answer):
     request_id: str = Field(description="Of the request that made the key pair.")
 
 
-class FieldAtFault(_Answer):
-    """A field of the request, the rule that it breaks, and what to send instead."""
-
-    field: str = Field(description="Its path, with dots.")
-    rule: str
-    advice: str = Field(default="", exclude_if=operator.not_)
-
-
-class Problem(_Answer):
-    """Problem details (RFC 9457)."""
-
-    type: str = Field(description="urn:keypair-function: and the code.")
-    title: str
-    status: int
-    code: str
-    request_id: str
-    errors: tuple[FieldAtFault, ...] = Field(default=(), exclude_if=operator.not_)
-
-
 @dataclass(frozen=True)
-class RestDoor:
-    """`handler.door.Door` for REST."""
+class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
+    """Issues key pairs over REST."""
 
-    prove: Callable[[Request], Proof]
-    default_region: str
+    path = PATH
+    methods = ("POST",)
+    audit_name = "rest"
 
-    name = "rest"
-
-    def understand(self, request: Request, proof: Proof) -> Wish:
+    def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the body."""
-        stated = _idempotency_key(request, proof)
+        stated = _idempotency_key(request, caller)
         body = read(KeyPairRequest, json_body(request))
-        return Wish(body.order(self.default_region, body.tags), proof.idempotency_key(stated))
+        return IssueRequest(body.order(self.default_region, body.tags), caller.idempotency_key(stated))
 
-    def answer(self, issued: IssuedKeyPair) -> Response:
+    def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""
         return json_response(
             201,
@@ -150,12 +118,8 @@ class RestDoor:
             headers={"Idempotency-Key-TTL": str(ANSWER_TTL)},
         )
 
-    def refuse(self, error: KeyPairFunctionError, request_id: str) -> Response:
-        """Return problem details."""
-        return problem(error, request_id)
 
-
-def _idempotency_key(request: Request, proof: Proof) -> str | None:
+def _idempotency_key(request: Request, caller: AuthenticatedCaller) -> str | None:
     header = request.headers.get("idempotency-key")
     if header is None:
         return None
@@ -164,31 +128,6 @@ def _idempotency_key(request: Request, proof: Proof) -> str | None:
         raise MalformedRequest("idempotency-key")
     # SECURITY BOUNDARY: a header that the signature does not cover could be exchanged, and a captured
     # request, sent again under a new key, would be a new request.
-    if "idempotency-key" not in proof.covers:
+    if "idempotency-key" not in caller.signed_headers:
         raise Unauthenticated("idempotency-key-not-signed")
     return parsed["quoted"] or parsed["bare"]
-
-
-def problem(error: KeyPairFunctionError, request_id: str) -> Response:
-    """Return `error` as problem details (RFC 9457): constant texts and the request's id."""
-    headers: dict[str, str] = {}
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = ", ".join(error.allowed)  # RFC 9110 section 10.2.1
-    if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer, TC3-HMAC-SHA256"  # RFC 9110 section 11.6.1
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    body = Problem(
-        type=f"urn:keypair-function:{error.code}",
-        title=error.title,
-        status=error.status,
-        code=error.code,
-        request_id=request_id,
-        errors=tuple(FieldAtFault.model_validate(field) for field in error.problems),
-    )
-    return json_response(
-        error.status,
-        body.model_dump(mode="json", by_alias=True),
-        content_type="application/problem+json",
-        headers=headers,
-    )

@@ -16,10 +16,10 @@ from pydantic import BeforeValidator, Field
 from pydantic.alias_generators import to_camel
 
 from handler import errors
-from handler.api.fields import OrderModel, message, read
+from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
+from handler.api.request_fields import OrderModel, message, read
 from handler.auth.signature_v2 import parameters_of
-from handler.door import Wish
-from handler.http import Response, json_response
+from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     ClientToken,
     Duration,
@@ -33,11 +33,12 @@ from handler.order import (  # pydantic reads the annotations at run time
 from handler.sealing import refuse_private_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from handler.door import Proof
-    from handler.http import Request
-    from handler.issuing import IssuedKeyPair
+    from handler.auth.caller import AuthenticatedCaller
+    from handler.http.endpoint import RequestContext
+    from handler.http.messages import Request
+    from handler.issuance.issuer import IssuedKeyPair
 
 PATH = "/v2/index.php"
 ACTION = "CreateKeyPair"
@@ -111,15 +112,14 @@ class CreateKeyPairParameters(OrderModel, alias_generator=to_camel):
 
 
 @dataclass(frozen=True)
-class TencentV2Door:
-    """`handler.door.Door` for the clients of the legacy API."""
+class TencentV2Endpoint(IssueEndpoint):
+    """Issues key pairs to the clients of the legacy API."""
 
-    prove: Callable[[Request], Proof]
-    default_region: str
+    path = PATH
+    methods = ("GET", "POST")
+    audit_name = "tencent-v2"
 
-    name = "tencent-v2"
-
-    def understand(self, request: Request, proof: Proof) -> Wish:
+    def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the parameters, all of which are signed."""
         parameters = parameters_of(request)
         refuse_private_keys("\n".join(parameters.values()))
@@ -130,9 +130,9 @@ class TencentV2Door:
             raise errors.UnknownVersion
         wanted = read(CreateKeyPairParameters, _fields(parameters))
         order = wanted.order(self.default_region, tags={})
-        return Wish(order, proof.idempotency_key(wanted.client_token))
+        return IssueRequest(order, caller.idempotency_key(wanted.client_token))
 
-    def answer(self, issued: IssuedKeyPair) -> Response:
+    def render(self, issued: IssuedKeyPair) -> Response:
         """Return the legacy answer, with the sealed key in the place of the plain one."""
         return json_response(
             200,
@@ -151,10 +151,10 @@ class TencentV2Door:
             headers={"X-Request-Id": issued.request_id},
         )
 
-    def refuse(self, error: errors.KeyPairFunctionError, request_id: str) -> Response:
+    def render_error(self, error: errors.KeyPairFunctionError, context: RequestContext) -> Response:
         """Return the legacy form of an error; the status is 200, as the clients expect it."""
         code, description = _code(error)
-        headers = {"X-Request-Id": request_id}
+        headers = {"X-Request-Id": context.request_id}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
         body = {"code": code, "codeDesc": description, "message": message(error)}

@@ -13,10 +13,11 @@ from pydantic import Field
 from pydantic.alias_generators import to_pascal
 
 from handler import errors
-from handler.api.fields import OrderModel, WireModel, json_body, message, read
-from handler.door import Wish
+from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
+from handler.api.request_fields import OrderModel, json_body, message, read
+from handler.api.wire_models import WireModel
 from handler.errors import FieldProblem
-from handler.http import Response, json_response
+from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     TAGS_LIMIT,
     ClientToken,
@@ -32,11 +33,10 @@ from handler.order import (  # pydantic reads the annotations at run time
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from handler.door import Proof
-    from handler.http import Request
-    from handler.issuing import IssuedKeyPair
+    from handler.auth.caller import AuthenticatedCaller
+    from handler.http.endpoint import RequestContext
+    from handler.http.messages import Request
+    from handler.issuance.issuer import IssuedKeyPair
 
 ACTION = "CreateKeyPair"
 VERSION = "2017-03-12"
@@ -98,15 +98,14 @@ class CreateKeyPairRequest(OrderModel, alias_generator=to_pascal):
 
 
 @dataclass(frozen=True)
-class TencentV3Door:
-    """`handler.door.Door` for the SDKs of Tencent Cloud."""
+class TencentV3Endpoint(IssueEndpoint):
+    """Issues key pairs to the SDKs of Tencent Cloud."""
 
-    prove: Callable[[Request], Proof]
-    default_region: str
+    path = "/"
+    methods = ("POST",)
+    audit_name = "tencent-v3"
 
-    name = "tencent-v3"
-
-    def understand(self, request: Request, proof: Proof) -> Wish:
+    def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the headers and the body."""
         # The SDKs sign neither of the two: one signature is good for any action, so there is only one.
         if request.headers.get("x-tc-action") != ACTION:
@@ -121,9 +120,9 @@ class TencentV3Door:
             raise errors.RegionMismatch
         if len(order.tags) != len(tags):
             raise errors.MalformedRequest("fields", (FieldProblem("TagSpecification.0.Tags", "twice"),))
-        return Wish(order, proof.idempotency_key(body.client_token))
+        return IssueRequest(order, caller.idempotency_key(body.client_token))
 
-    def answer(self, issued: IssuedKeyPair) -> Response:
+    def render(self, issued: IssuedKeyPair) -> Response:
         """Return CVM's answer, with the sealed key in the place of the plain one."""
         sealed = issued.sealed_private_key
         return _envelope(
@@ -144,11 +143,11 @@ class TencentV3Door:
             }
         )
 
-    def refuse(self, error: errors.KeyPairFunctionError, request_id: str) -> Response:
+    def render_error(self, error: errors.KeyPairFunctionError, context: RequestContext) -> Response:
         """Return CVM's form of an error."""
         body = {"Code": _code(error), "Message": message(error)}
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return _envelope({"Error": body, "RequestId": request_id}, headers)
+        return _envelope({"Error": body, "RequestId": context.request_id}, headers)
 
 
 def _envelope(response: dict[str, object], headers: dict[str, str] | None = None) -> Response:

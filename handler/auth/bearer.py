@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
+from handler.auth.caller import AuthenticatedCaller
 from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys
-from handler.claims import ANSWER_TTL
-from handler.door import Proof
 from handler.errors import MalformedRequest, Unauthenticated
-from handler.http import parse_json_object
+from handler.http.strict_json import parse_json_object
+from handler.order import ANSWER_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handler.auth.jwks import KeySource
-    from handler.http import Json, Request
-    from handler.invocation import Clock
-    from handler.nonces import Nonces
-    from handler.policy import Policy, TokenIssuer
+    from handler.auth.nonces import Nonces
+    from handler.http.messages import Request
+    from handler.http.strict_json import Json
+    from handler.policy.model import Policy, TokenIssuer
+    from handler.scf.invocation import Clock
 
 LEEWAY = 30
 """Seconds by which an issuer's clock may be off, either way."""
@@ -59,7 +60,7 @@ class BearerVerifier:
     nonces: Nonces
     clock: Clock
 
-    def authenticate(self, request: Request) -> Proof:
+    def authenticate(self, request: Request) -> AuthenticatedCaller:
         """Return who holds the token of `request`.
 
         Raises Unauthenticated, IssuerUnavailable where a key cannot be had, and StoreUnavailable where the
@@ -95,7 +96,7 @@ class BearerVerifier:
         request_key = hashlib.sha256(signed.encode() + b"\n" + request.unverified_body).hexdigest()
         # A token covers nothing but itself, and its holder may send whatever they like: the header is as good
         # as the body. That nobody else touches either of them is TLS's part.
-        return Proof(caller_id, request_key, frozenset({"idempotency-key"}))
+        return AuthenticatedCaller(caller_id, request_key, frozenset({"idempotency-key"}))
 
     @cached_property
     def _names(self) -> dict[tuple[str, str], str]:

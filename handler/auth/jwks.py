@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from handler.errors import IssuerUnavailable, MalformedRequest, Unauthenticated
-from handler.http import parse_json_object
+from handler.http.strict_json import parse_json_object
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Callable, Iterable, Mapping
 
-    from handler.invocation import Clock
+    from handler.scf.invocation import Clock
 
 _log = logging.getLogger(__name__)
 

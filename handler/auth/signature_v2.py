@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from handler.auth.signing import WINDOW, SignatureVerifier
+from handler.auth.request_signatures import WINDOW, SignatureVerifier
 from handler.errors import Unauthenticated
-from handler.http import BODY_LIMIT
+from handler.scf.events import BODY_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from handler.http import Request
+    from handler.http.messages import Request
 
 NONCE_TTL = 2 * WINDOW + 1
 """Seconds to remember a nonce: from the first moment at which its request is taken to past the last one."""
@@ -45,7 +45,7 @@ _NONCE = re.compile(r"[1-9][0-9]{0,19}")  # up to 64 bits; no leading zero, by w
 
 
 @dataclass(frozen=True)
-class SignatureV2Proof:
+class V2Signature:
     """A verified signature. It cannot be made again without the secret, so it names this one request.
 
     `method` is HmacSHA256 or HmacSHA1; whether the caller may use it is not known here, nor whether the
@@ -121,7 +121,7 @@ class SignatureV2Verifier(SignatureVerifier):
 
     scheme = "v2"
 
-    def verify(self, request: Request) -> SignatureV2Proof:
+    def verify(self, request: Request) -> V2Signature:
         """Return who signed `request`; raise Unauthenticated."""
         parameters = parameters_of(request)
         signature = parameters.pop("Signature", "")
@@ -151,4 +151,4 @@ class SignatureV2Verifier(SignatureVerifier):
             )
 
         self._require(signature, caller_id, expected)
-        return SignatureV2Proof(caller_id, signature_method, nonce, signature)
+        return V2Signature(caller_id, signature_method, nonce, signature)

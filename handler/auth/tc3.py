@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from handler.auth.signing import SignatureVerifier
+from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from handler.http import Request
+    from handler.http.messages import Request
 
 SCHEME = "TC3-HMAC-SHA256"
 
@@ -32,7 +32,7 @@ _AUTHORIZATION = re.compile(
 
 
 @dataclass(frozen=True)
-class Tc3Proof:
+class Tc3Signature:
     """A verified signature. It cannot be made again without the secret, so it names this one request."""
 
     caller_id: str
@@ -67,7 +67,7 @@ class Tc3Verifier(SignatureVerifier):
 
     scheme = "tc3"
 
-    def verify(self, request: Request) -> Tc3Proof:
+    def verify(self, request: Request) -> Tc3Signature:
         """Return who signed `request`; raise Unauthenticated."""
         headers = request.headers
         parsed = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
@@ -99,7 +99,7 @@ class Tc3Verifier(SignatureVerifier):
             )
 
         self._require(parsed["signature"], parsed["id"], expected)
-        return Tc3Proof(parsed["id"], parsed["signature"], frozenset(signed))
+        return Tc3Signature(parsed["id"], parsed["signature"], frozenset(signed))
 
 
 def _canonical_headers(signed: Sequence[str], headers: dict[str, str]) -> str:

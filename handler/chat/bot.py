@@ -8,10 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handler.chat import words
+from handler.chat import messages
 from handler.chat.command import Help, Mistake, Wanted, place_of, understand
-from handler.chat.pickup import file_name_of
-from handler.claims import ANSWER_TTL
 from handler.errors import (
     KeyPairFunctionError,
     NotGranted,
@@ -23,26 +21,25 @@ from handler.errors import (
     StoreUnavailable,
     Unregistered,
 )
-from handler.invocation import LONGEST
-from handler.order import KeyPairOrder
+from handler.order import ANSWER_TTL, KeyPairOrder
+from handler.pickup.links import file_name_of
+from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing import refuse_private_recipient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handler.audit import AuditTrail
-    from handler.chat.deferral import Deferral, Deferred
-    from handler.chat.keys_from import KeysFrom
-    from handler.chat.pickup import Pickups
-    from handler.chat.platform import Message, Platform, Reply
-    from handler.http import Response
-    from handler.invocation import Deadline, Invocation
-    from handler.issuing import IssuedKeyPair, Issuer
-    from handler.policy import Policy
+    from handler.chat.jobs import Job, JobCodec
+    from handler.chat.platforms.base import Message, Platform, Reply
+    from handler.chat.published_keys import PublishedKeys
+    from handler.http.messages import Response
+    from handler.issuance.issuer import IssuedKeyPair, Issuer
+    from handler.pickup.links import PickupLinks
+    from handler.policy.model import Policy
+    from handler.scf.invocation import Deadline, Invocation
     from handler.store.base import Store
 
-PATH = "/chat/"
-"""Where the platforms' requests come to: this and the platform's name."""
 ISSUE_MINIMUM = 8.0
 """Seconds without which an order is not tried again."""
 HANDING_ON = 4.0
@@ -66,16 +63,12 @@ class Bot:
     policy: Policy
     issuer: Issuer
     store: Store
-    deferral: Deferral
+    deferral: JobCodec
     invoke_again: Callable[[str, Invocation], None]
     """Event (JSON) -> a later invocation; raises an error of `handler.errors`."""
-    pickups: Pickups
-    keys_from: KeysFrom
+    pickups: PickupLinks
+    keys_from: PublishedKeys
     default_region: str
-
-    def at(self, path: str) -> Platform | None:
-        """Return the platform whose requests come to `path`."""
-        return self.platforms.get(path.removeprefix(PATH)) if path.startswith(PATH) else None
 
     def caller_of(self, message: Message) -> str:
         """Return the id of the caller whom the policy names for the one who wrote; raise Unregistered."""
@@ -93,7 +86,7 @@ class Bot:
         if not message.private:
             raise NotGranted("chat-not-private")
         if understand(message.text) is Help.HELP:
-            return self.answer(message, words.help_text(message), invocation.deadline)
+            return self.answer(message, messages.help_text(message), invocation.deadline)
         _wanted(message)
         # What comes again within a minute, from the platform or from somebody who saw it go by, costs no
         # further invocation. Later it does: the one that has it in hand may have died.
@@ -101,7 +94,7 @@ class Bot:
         if self.store.add(heard, "", HEARING):
             self.invoke_again(self.deferral.begin(message), invocation)
             with suppress(StoreUnavailable):
-                self.store.replace(heard, "", "", LONGEST)
+                self.store.replace(heard, "", "", MAX_INVOCATION_SECONDS)
         return self.platforms[message.platform].acknowledge(message)
 
     def refuse(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> Response:
@@ -115,7 +108,7 @@ class Bot:
                 return self.platforms[message.platform].acknowledge(message)
         # Where others read along, they are told nothing else.
         told = error if message.private else NotGranted("chat-not-private")
-        return self.answer(message, words.refused(told, message), deadline)
+        return self.answer(message, messages.refused(told, message), deadline)
 
     def answer(self, message: Message, reply: Reply, deadline: Deadline) -> Response:
         """Say `reply` in answer to the request, or else aside.
@@ -129,7 +122,7 @@ class Bot:
         self._deliver(message, _TOLD, lambda: reply, deadline)
         return platform.acknowledge(message)
 
-    def work(self, deferred: Deferred, invocation: Invocation, trail: AuditTrail) -> None:
+    def work(self, deferred: Job, invocation: Invocation, trail: AuditTrail) -> None:
         """Make the key pair that a message asks for and give it to the one who wrote.
 
         Where it cannot be given yet, a later invocation does. Raises an error of `handler.errors`;
@@ -150,7 +143,7 @@ class Bot:
                 # The key pair is there: nobody may be told that nothing is left.
                 raise OutcomeUnknown("reply-not-delivered") from failure
 
-    def work_refused(self, deferred: Deferred, error: KeyPairFunctionError, invocation: Invocation) -> None:
+    def work_refused(self, deferred: Job, error: KeyPairFunctionError, invocation: Invocation) -> None:
         """Tell the one who wrote why there is no key pair, or leave it to a later invocation.
 
         Raises an error of `handler.errors` where neither can be done.
@@ -173,14 +166,14 @@ class Bot:
             if error.retry_after is not None:
                 raise error
             error = OutcomeUnknown("reply-not-delivered")
-        reply = words.refused(error, message)
+        reply = messages.refused(error, message)
         self._deliver(message, _TOLD, lambda: reply, deadline)
 
     def _given(self, message: Message) -> str | None:
         """Return how far the giving of a key pair for this message has come; None if there is none yet."""
         return self.store.get(f"{_GIVEN}:{_event(message)}")
 
-    def _handed_on(self, deferred: Deferred, failure: Exception, invocation: Invocation) -> bool:
+    def _handed_on(self, deferred: Job, failure: Exception, invocation: Invocation) -> bool:
         """Leave it to a later invocation to do what `failure` kept this one from; return whether it will.
 
         It asks for the same key pair again, gets the one that is there, and gives it.
@@ -203,10 +196,10 @@ class Bot:
             return False
         return True
 
-    def _leads(self, later: Deferred) -> bool:
+    def _leads(self, later: Job) -> bool:
         """Tell whether it is this invocation that hands on: an event may run twice, and each would."""
         try:
-            return self.store.add(f"next:{later.round}:{_event(later.message)}", "", LONGEST)
+            return self.store.add(f"next:{later.round}:{_event(later.message)}", "", MAX_INVOCATION_SECONDS)
         except StoreUnavailable:
             return True
 
@@ -271,11 +264,11 @@ class Bot:
 
     def _dressed(self, message: Message, caller_id: str, issued: IssuedKeyPair) -> Reply:
         file_name = file_name_of(issued)
-        reply = words.issued_here(issued, file_name, message.locale)
+        reply = messages.issued_here(issued, file_name, message.locale)
         if self.platforms[message.platform].fits(reply):
             return reply
         link = self.pickups.leave(caller_id, issued, _event(message))
-        return words.issued_elsewhere(issued, file_name, link, message.locale)
+        return messages.issued_elsewhere(issued, file_name, link, message.locale)
 
     def _deliver(self, message: Message, what: str, reply: Callable[[], Reply], deadline: Deadline) -> None:
         """Say what `reply` returns, once for each message: its repetitions find that it was said.
@@ -286,7 +279,10 @@ class Bot:
         """
         key = f"{what}:{_event(message)}"
         deadline = deadline.sooner(2 * HANDING_ON if what == _GIVEN else HANDING_ON)
-        if not (self.store.add(key, _SAYING, LONGEST) or self.store.replace(key, _FAILED, _SAYING, LONGEST)):
+        if not (
+            self.store.add(key, _SAYING, MAX_INVOCATION_SECONDS)
+            or self.store.replace(key, _FAILED, _SAYING, MAX_INVOCATION_SECONDS)
+        ):
             if self.store.get(key) == _SAID:
                 return
             raise RequestInFlight("reply-in-hand")

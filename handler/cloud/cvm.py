@@ -31,7 +31,7 @@ from handler.order import ORDER_TAG
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from handler.invocation import Credentials, Deadline
+    from handler.scf.invocation import Credentials, Deadline
 
 ENDPOINT = "https://cvm.tencentcloudapi.com"
 VERSION = "2017-03-12"

@@ -14,7 +14,7 @@ from handler.errors import CloudRefused, CloudUnreachable, OutcomeUnknown, OutOf
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError
-    from handler.invocation import Invocation
+    from handler.scf.invocation import Invocation
 
 ENDPOINT = "https://scf.tencentcloudapi.com"
 VERSION = "2018-04-16"

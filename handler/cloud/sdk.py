@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from handler.http.client import silence_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import requests
 
-    from handler.invocation import Clock, Credentials
+    from handler.scf.invocation import Clock, Credentials
 
 _ANSWER_LIMIT = 1024 * 1024
 
@@ -112,17 +113,6 @@ class Api:
 def request_id_of(value: object) -> str:
     """Return a request id for the audit line, empty if it does not look like one."""
     return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z-]{1,64}", value) else ""
-
-
-def silence_loggers() -> None:
-    """Keep what goes over the wire out of the log, whatever the level of the root logger."""
-    # SECURITY BOUNDARY. At DEBUG, which is what SCF sets the root logger to, the SDK logs every answer
-    # whole, private key included, and every request with its token. Without these lines the key is in
-    # the function's log.
-    for name in ("tencentcloud_sdk_common", "urllib3"):
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.WARNING)
-        logger.propagate = False
 
 
 def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes | Failure:  # noqa: ANN401  # as above

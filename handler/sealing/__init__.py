@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.recipient_problem import RECIPIENT_LIMIT, RecipientProblem
 from handler.sealing.detection import detect
-from handler.sealing.envelope import Contents, Envelope, parse_each
+from handler.sealing.recipient_problems import RECIPIENT_LIMIT, RecipientProblem
+from handler.sealing.sealer import Contents, Sealer, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Contents", "Envelope", "address"]
+__all__ = ["Contents", "Sealer", "address"]
 
 # Looked for before anything else, so that no parser, error or log ever handles a private key.
 _PRIVATE = re.compile(
@@ -48,7 +48,7 @@ def address(
     now: float,
     stated: EnvelopeFormat | None = None,
     escrow: Sequence[str] = (),
-) -> Envelope:
+) -> Sealer:
     """Return an envelope for these recipients and escrow, proven by sealing a trial text to them.
 
     One envelope has one format: that of the recipients, which has to be the `stated` one if there is one.
@@ -80,25 +80,25 @@ def address(
     return envelope
 
 
-def _kind(chosen: EnvelopeFormat) -> type[Envelope]:
+def _kind(chosen: EnvelopeFormat) -> type[Sealer]:
     # Imported here: some of them take longer than all the rest of a cold start.
     if chosen is EnvelopeFormat.AGE:
-        from handler.sealing.age import AgeEnvelope
+        from handler.sealing.age import AgeSealer
 
-        return AgeEnvelope
+        return AgeSealer
     if chosen is EnvelopeFormat.JWE:
-        from handler.sealing.jwe import JweEnvelope
+        from handler.sealing.jwe import JweSealer
 
-        return JweEnvelope
+        return JweSealer
     if chosen is EnvelopeFormat.CMS:
-        from handler.sealing.cms import CmsEnvelope
+        from handler.sealing.cms import CmsSealer
 
-        return CmsEnvelope
+        return CmsSealer
     try:
-        from handler.sealing.openpgp import OpenPgpEnvelope
+        from handler.sealing.openpgp import OpenPgpSealer
     except ModuleNotFoundError:
         raise RecipientRefused(RecipientProblem.OPENPGP_NOT_INSTALLED, 0) from None
-    return OpenPgpEnvelope
+    return OpenPgpSealer
 
 
 def _plain(recipient: str) -> str:

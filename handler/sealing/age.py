@@ -12,10 +12,10 @@ import pyrage
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.recipient_problem import RecipientProblem
 from handler.sealing import bech32
-from handler.sealing.envelope import Contents, Envelope, parse_each
 from handler.sealing.public_keys import X25519_LENGTH, P, require_full_order, vet_rsa, vet_x25519
+from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.sealer import Contents, Sealer, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +143,7 @@ def _accepted(parse: Callable[[str], PyrageRecipient], text: str) -> PyrageRecip
 
 
 @dataclass(frozen=True)
-class AgeEnvelope(Envelope):
+class AgeSealer(Sealer):
     """The armored form, for any number of recipients; it says nothing of what is in it."""
 
     recipients: tuple[Recipient, ...]
@@ -151,7 +151,7 @@ class AgeEnvelope(Envelope):
     format = EnvelopeFormat.AGE
 
     @classmethod
-    def to(cls, texts: Sequence[str], now: float) -> AgeEnvelope:
+    def to(cls, texts: Sequence[str], now: float) -> AgeSealer:
         """Return an envelope for age and SSH recipients."""
         del now  # these keys know no dates
         return cls(parse_each(texts, parse_recipient))

@@ -25,10 +25,10 @@ from cryptography.x509 import ObjectIdentifier
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.recipient_problem import RecipientProblem
 from handler.sealing import cms_asn1 as syntax
-from handler.sealing.envelope import Contents, Envelope, parse_each
 from handler.sealing.public_keys import pem_content, vet_rsa
+from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.sealer import Contents, Sealer, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,7 +216,7 @@ def _has(usage: asn1.BitString, bit: int) -> bool:
 
 
 @dataclass(frozen=True)
-class CmsEnvelope(Envelope):
+class CmsSealer(Sealer):
     """AuthEnvelopedData in PEM, for any number of recipients; it says nothing of what is in it."""
 
     recipients: tuple[Recipient, ...]
@@ -224,7 +224,7 @@ class CmsEnvelope(Envelope):
     format = EnvelopeFormat.CMS
 
     @classmethod
-    def to(cls, texts: Sequence[str], now: float) -> CmsEnvelope:
+    def to(cls, texts: Sequence[str], now: float) -> CmsSealer:
         """Return an envelope for certificates and public keys in PEM: RSA, P-256, P-384 and P-521."""
         recipients = parse_each(texts, lambda text: parse_recipient(text, now))
         # Somebody can make a certificate with the issuer and the serial number of another one. Whoever looks

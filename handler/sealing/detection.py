@@ -12,7 +12,7 @@ import re
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.recipient_problem import RecipientProblem
+from handler.sealing.recipient_problems import RecipientProblem
 
 # RFC 8410 section 4: the SubjectPublicKeyInfo of X25519 up to the key. OpenSSL's CMS cannot use such a key.
 _X25519_SPKI = bytes.fromhex("302a300506032b656e032100")

@@ -21,9 +21,9 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.recipient_problem import RecipientProblem
-from handler.sealing.envelope import Contents, Envelope, parse_each
 from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
+from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.sealer import Contents, Sealer, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,7 +249,7 @@ def _string(jwk: _Members, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class JweEnvelope(Envelope):
+class JweSealer(Sealer):
     """The compact serialization for one recipient, the general JSON serialization for several.
 
     The protected header says what is in it: `keyId`, `keyName` and `fingerprint`, private header parameters
@@ -261,7 +261,7 @@ class JweEnvelope(Envelope):
     format = EnvelopeFormat.JWE
 
     @classmethod
-    def to(cls, texts: Sequence[str], now: float) -> JweEnvelope:
+    def to(cls, texts: Sequence[str], now: float) -> JweSealer:
         """Return an envelope for JWKs, JWK sets and X25519 keys in PEM."""
         del now  # these keys know no dates
         alone = len(texts) == 1

@@ -14,11 +14,11 @@ from pysequoia import Cert, encrypt
 from pysequoia.packet import Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
 
 from handler.errors import RecipientRefused
-from handler.invocation import LONGEST
 from handler.order import EnvelopeFormat
-from handler.recipient_problem import RecipientProblem
-from handler.sealing.envelope import Contents, Envelope, parse_each
+from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing.public_keys import X25519_LENGTH, require_full_order, vet_rsa
+from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.sealer import Contents, Sealer, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ _ECDH, _X25519 = 18, 25
 """RFC 9580 section 9.1."""
 _CURVE25519 = bytes.fromhex("0a 2b060104019755010501")
 """RFC 9580 section 9.2: the identifier of the curve, after its length."""
-_WHILE_ISSUING = timedelta(seconds=2 * LONGEST)
+_WHILE_ISSUING = timedelta(seconds=2 * MAX_INVOCATION_SECONDS)
 _KEY_OF_RFC_4880 = 4
 _KEY_OF_RFC_9580 = 6
 
@@ -185,7 +185,7 @@ def _number(mpis: bytes) -> tuple[int, bytes]:
 
 
 @dataclass(frozen=True)
-class OpenPgpEnvelope(Envelope):
+class OpenPgpSealer(Sealer):
     """An armored message, encrypted and not signed; it says nothing of what is in it.
 
     Its integrity is protected as all of its recipients can read it: by SEIPD version 1, as gpg does, or 2.
@@ -196,7 +196,7 @@ class OpenPgpEnvelope(Envelope):
     format = EnvelopeFormat.OPENPGP
 
     @classmethod
-    def to(cls, texts: Sequence[str], now: float) -> OpenPgpEnvelope:
+    def to(cls, texts: Sequence[str], now: float) -> OpenPgpSealer:
         """Return an envelope for PGP certificates that are valid at `now`."""
         moment = datetime.fromtimestamp(now, timezone.utc)
         return cls(parse_each(texts, partial(parse_recipient, moment=moment)))

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from handler.errors import RecipientRefused
-from handler.recipient_problem import RecipientProblem
+from handler.sealing.recipient_problems import RecipientProblem
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -1,4 +1,4 @@
-"""Claims and whatever else has to be remembered between invocations."""
+"""IdempotencyLedger and whatever else has to be remembered between invocations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handler.invocation import Clock
+    from handler.scf.invocation import Clock
     from handler.store.base import Store
 
 

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handler.invocation import Clock
+    from handler.scf.invocation import Clock
 
 
 class MemoryStore:

@@ -18,7 +18,7 @@ from handler.errors import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handler.invocation import Clock
+    from handler.scf.invocation import Clock
 
 BUSY_TIMEOUT = 2.0
 """Seconds for which an operation waits for the other ones before the store counts as unavailable."""

@@ -15,9 +15,11 @@ from urllib.parse import parse_qsl
 
 from pydantic.alias_generators import to_camel
 
-from handler.api.fields import WireModel, read
-from handler.door import Wish
+from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
+from handler.api.request_fields import read
+from handler.api.wire_models import WireModel
 from handler.errors import MalformedRequest, NotGranted, Unauthenticated
+from handler.http.html import content_security_policy, html_response
 from handler.order import (  # pydantic reads the annotations at run time
     Duration,
     EnvelopeFormat,
@@ -28,15 +30,16 @@ from handler.order import (  # pydantic reads the annotations at run time
     seconds,
 )
 from handler.web.origins import crosses_origins
-from handler.web.page import html_response, security_policy, stylesheet
+from handler.web.page import stylesheet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
-    from handler.door import Proof
+    from handler.auth.caller import AuthenticatedCaller
     from handler.errors import KeyPairFunctionError
-    from handler.http import Request, Response
-    from handler.issuing import IssuedKeyPair
+    from handler.http.endpoint import RequestContext
+    from handler.http.messages import Request, Response
+    from handler.issuance.issuer import IssuedKeyPair
 
 PATH = "/form"
 
@@ -55,17 +58,17 @@ class FormRequest(WireModel, alias_generator=to_camel):
 
 
 @dataclass(frozen=True)
-class FormDoor:
-    """`handler.door.Door` for people without JavaScript. `authenticate` takes bearer tokens."""
+class FormEndpoint(IssueEndpoint):
+    """Issues key pairs to people without JavaScript. `verify` takes bearer tokens."""
 
-    authenticate: Callable[[Request], Proof]
-    default_region: str
     hosts: Collection[str]
     origins: Collection[str]
 
-    name = "form"
+    path = PATH
+    methods = ("POST",)
+    audit_name = "form"
 
-    def prove(self, request: Request) -> Proof:
+    def authenticate(self, request: Request) -> AuthenticatedCaller:
         """Return whose token stands in the form.
 
         Raises Unauthenticated, NotGranted where another origin's page sent it, or MalformedRequest.
@@ -78,11 +81,9 @@ class FormDoor:
             raise Unauthenticated("form-token")
         # The same proof as in the header: who holds the token may put it in either place, and the verifier
         # reads nothing else there. The body, token included, is what the answer is kept under.
-        return self.authenticate(
-            replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})
-        )
+        return self.verify(replace(request, headers={**request.headers, "authorization": f"Bearer {token}"}))
 
-    def understand(self, request: Request, proof: Proof) -> Wish:
+    def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the other fields."""
         fields = _fields(request)
         del fields["token"]
@@ -95,9 +96,9 @@ class FormDoor:
             expires_in=None if form.expires_in is None else seconds(form.expires_in),
         )
         # The same form with the same token is the same wish, so reloading its answer gives it again.
-        return Wish(order, proof.idempotency_key())
+        return IssueRequest(order, caller.idempotency_key())
 
-    def answer(self, issued: IssuedKeyPair) -> Response:
+    def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the envelope and the command that opens it."""
         sealed = issued.sealed_private_key
         file_name = f"{issued.key_name}.{EnvelopeFormat(sealed.format).suffix}"
@@ -118,11 +119,12 @@ class FormDoor:
         ]
         return _page(201, "Key pair created · 密钥对已创建", "".join(parts))
 
-    def refuse(self, error: KeyPairFunctionError, request_id: str) -> Response:
+    def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
         """Return `error` as a page that says what to do."""
         headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
+        request_id = escape(context.request_id)
         english, chinese = _ADVICE.get(error.status, _LATER)
         problems = "".join(
             f"<li><code>{escape(problem.field)}</code>: {escape(problem.advice or problem.rule)}</li>"
@@ -132,7 +134,7 @@ class FormDoor:
             f'<p class="problem">{escape(error.title)}</p>',
             f"<ul>{problems}</ul>" if problems else "",
             f'<p>{english}</p><p lang="zh">{chinese}</p>',
-            f'<p class="hint">{error.status} <code>{error.code}</code> <code>{escape(request_id)}</code></p>',
+            f'<p class="hint">{error.status} <code>{error.code}</code> <code>{request_id}</code></p>',
             '<p><a href="./">Back · 返回</a></p>',
         ]
         return _page(error.status, "No key pair · 未创建密钥对", "".join(parts), headers)
@@ -196,4 +198,4 @@ def _page(status: int, title: str, body: str, headers: dict[str, str] | None = N
         f'<title>{title}</title><link rel="stylesheet" href="{stylesheet()}"></head>'
         f'<body><main class="card"><h1>{title}</h1>{body}</main></body></html>'
     )
-    return html_response(status, html, security=security_policy(), headers=headers)
+    return html_response(status, html, security=content_security_policy(), headers=headers)

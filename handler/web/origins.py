@@ -5,14 +5,15 @@ Nobody is let in by this. It keeps pages of others from making a reader's browse
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handler.http import Response
+from handler.http.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from handler.http import Request
+    from handler.http.messages import Request
 
 _ALLOWED = {
     "Access-Control-Allow-Methods": "POST",
@@ -22,30 +23,39 @@ _ALLOWED = {
 _EXPOSED = "Idempotency-Key-TTL, RateLimit, RateLimit-Policy, Retry-After"
 
 
-def preflight(request: Request, origins: Collection[str]) -> Response | None:
-    """Return the answer to a preflight request (Fetch Standard, CORS protocol); None where it is none.
+@dataclass(frozen=True)
+class CrossOriginRules:
+    """CORS (Fetch Standard) for some paths: which pages of other origins may read answers."""
 
-    It comes before any proof: browsers send none with it. It says nothing to origins that are not listed.
-    """
-    headers = request.headers
-    if request.method != "OPTIONS" or not origins or "access-control-request-method" not in headers:
-        return None
-    allowed = _ALLOWED if headers.get("origin") in origins else {}
-    return Response(204, "", "text/plain", {**cors_headers(request, origins), **allowed})
+    origins: Collection[str]
+    paths: Collection[str]
 
+    def preflight(self, request: Request) -> Response | None:
+        """Return the answer to a preflight request; None if it is none.
 
-def cors_headers(request: Request, origins: Collection[str]) -> dict[str, str]:
-    """Return what lets a page of a listed origin read an answer; nothing where no origin is listed.
+        It comes before authentication, as browsers send no credentials with it. Origins that are not
+        listed learn nothing.
+        """
+        if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
+            return None
+        if not self.origins or request.path not in self.paths:
+            return None
+        allowed = _ALLOWED if request.headers.get("origin") in self.origins else {}
+        return Response(204, "", "text/plain", {**self.headers(request), **allowed})
 
-    The exact origin, and no credentials: there are no cookies, and what proves a caller is sent by the page.
-    """
-    if not origins:
-        return {}
-    origin = request.headers.get("origin")
-    vary = {"Vary": "Origin"}
-    if origin is None or origin not in origins:
-        return vary
-    return {**vary, "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED}
+    def headers(self, request: Request) -> dict[str, str]:
+        """Return the headers that let a page of a listed origin read the answer.
+
+        They name the exact origin and allow no credentials: there are no cookies, and the page itself
+        sends what proves a caller.
+        """
+        if not self.origins or request.path not in self.paths:
+            return {}
+        origin = request.headers.get("origin")
+        vary = {"Vary": "Origin"}
+        if origin is None or origin not in self.origins:
+            return vary
+        return {**vary, "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED}
 
 
 def crosses_origins(request: Request, hosts: Collection[str], trusted: Collection[str]) -> bool:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.errors import PolicyInvalid
-from handler.http import Response, json_response
+from handler.http.html import SECURITY_HEADERS, content_security_policy, html_response
+from handler.http.messages import Response, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from handler.policy import Policy, Web
+    from handler.policy.model import Policy, Web
 
 STATIC = Path(__file__).parent / "static"
 
@@ -29,14 +30,6 @@ _CACHED = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 # A header's value ends at none of these characters, and a directive of the policy neither.
 _ORIGIN = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(?=/|$)")
-
-SECURITY_HEADERS: Mapping[str, str] = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",  # RFC 6797; over plain HTTP it means nothing
-}
 
 
 def pages(policy: Policy, default_region: str) -> dict[str, Callable[[], Response]]:
@@ -60,35 +53,6 @@ def stylesheet() -> str:
     return f"/static/{next(STATIC.glob('*.css')).name}"
 
 
-def security_policy(*, connect: str = "", script: str = "", style: str = "'self'") -> str:
-    """Return a Content-Security-Policy for a page that may load scripts from `script`, and call `connect`."""
-    directives = [
-        "default-src 'none'",
-        f"script-src {script or _NOBODY}",
-        f"connect-src {connect or _NOBODY}",
-        f"style-src {style}",
-        "img-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-        # No script can turn a text into markup or code, not by mistake either.
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    ]
-    return "; ".join(directives)
-
-
-_NOBODY = "'none'"
-
-
-def html_response(
-    status: int, html: str, *, security: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return a page with everything that protects one."""
-    own = {"Content-Security-Policy": security, **SECURITY_HEADERS, **(headers or {})}
-    return Response(status, html, "text/html; charset=utf-8", own)
-
-
 def _origin_of_issuer(policy: Policy, web: Web) -> str | None:
     if web.issuer is None:
         return None
@@ -104,7 +68,7 @@ def _origin_of_issuer(policy: Policy, web: Web) -> str | None:
 
 def _page(issuer: str | None) -> Response:
     connect = "'self'" if issuer is None else f"'self' {issuer}"
-    security = security_policy(connect=connect, script="'self'")
+    security = content_security_policy(connect=connect, script="'self'")
     return html_response(200, (STATIC / "index.html").read_text(encoding="utf-8"), security=security)
 
 

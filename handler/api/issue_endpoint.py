@@ -1,0 +1,78 @@
+"""Issuing a key pair over HTTP: the same steps for every wire format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from handler.errors import OutcomeUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.auth.admission import Admission
+    from handler.auth.caller import AuthenticatedCaller
+    from handler.errors import KeyPairFunctionError
+    from handler.http.endpoint import RequestContext
+    from handler.http.messages import Request, Response
+    from handler.issuance.issuer import IssuedKeyPair, Issuer
+    from handler.order import KeyPairOrder
+
+
+@dataclass(frozen=True)
+class IssueRequest:
+    """What a caller asks for, and the key under which the same request gets the same answer."""
+
+    order: KeyPairOrder
+    idempotency_key: str
+
+
+@dataclass(frozen=True)
+class IssueEndpoint(ABC):
+    """An `Endpoint` that issues key pairs. A subclass adds one wire format."""
+
+    verify: Callable[[Request], AuthenticatedCaller]
+    """Returns who sent a request, looking at the raw body only; raises Unauthenticated."""
+    admission: Admission
+    issuer: Issuer
+    default_region: str
+
+    path: ClassVar[str]
+    methods: ClassVar[tuple[str, ...]]
+    audit_name: ClassVar[str]
+
+    def handle(self, context: RequestContext) -> Response:
+        """Authenticate the caller, read the request, issue the key pair."""
+        caller = self.admission.authenticate(self.authenticate, context)
+        self.admission.count(caller.caller_id, caller.request_key, context)
+        wanted = self.parse(context.request, caller)
+        context.trail.note_order(wanted.order)
+        issued = self.issuer.issue(
+            wanted.order,
+            caller_id=caller.caller_id,
+            idempotency_key=wanted.idempotency_key,
+            invocation=context.invocation,
+            trail=context.trail,
+        )
+        try:
+            return self.render(issued)
+        except Exception as defect:
+            # The key pair exists and its answer is stored: the caller must not be told that nothing is left.
+            raise OutcomeUnknown("answer-not-dressed") from defect
+
+    def authenticate(self, request: Request) -> AuthenticatedCaller:
+        """Return who sent `request`; raise Unauthenticated."""
+        return self.verify(request)
+
+    @abstractmethod
+    def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
+        """Read the body of an authenticated request; raise RequestRefused."""
+
+    @abstractmethod
+    def render(self, issued: IssuedKeyPair) -> Response:
+        """Return the response. The same key pair gives the same bytes."""
+
+    @abstractmethod
+    def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
+        """Return `error` in this wire format."""

@@ -1,0 +1,44 @@
+"""What anybody may GET: `/healthz`, `/openapi.json`, and, where there is one, the web page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handler.api.problem_details import ProblemDetailsEndpoint
+from handler.http.messages import Response, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.http.endpoint import RequestContext
+
+OPENAPI = Path(__file__).with_name("openapi.json")
+"""Made by `scripts/openapi`."""
+
+
+@dataclass(frozen=True)
+class PageEndpoint(ProblemDetailsEndpoint):
+    """A page that is the same for everybody."""
+
+    path: str
+    render: Callable[[], Response]
+
+    methods = ("GET",)
+    audit_name = None
+
+    def handle(self, context: RequestContext) -> Response:
+        """Return the page."""
+        del context
+        return self.render()
+
+
+def health() -> Response:
+    """Say that the function answers."""
+    return json_response(200, {"status": "ok"})
+
+
+def openapi() -> Response:
+    """Return the description of the REST API."""
+    return Response(200, OPENAPI.read_text(encoding="utf-8"), "application/json")

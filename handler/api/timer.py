@@ -1,0 +1,30 @@
+"""SCF's timer trigger: one sweep for each of its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handler.api.problem_details import ProblemDetailsEndpoint
+from handler.http.messages import json_response
+from handler.scf.events import INTERNAL, TIMER
+
+if TYPE_CHECKING:
+    from handler.http.endpoint import RequestContext
+    from handler.http.messages import Response
+    from handler.issuance.sweeper import Sweeper
+
+
+@dataclass(frozen=True)
+class SweepEndpoint(ProblemDetailsEndpoint):
+    """Removes what has expired or was left over."""
+
+    sweeper: Sweeper
+
+    path = TIMER
+    methods = (INTERNAL,)
+    audit_name = None  # the sweeper writes its own lines
+
+    def handle(self, context: RequestContext) -> Response:
+        """Sweep once; return the counts."""
+        return json_response(200, {"swept": dict(self.sweeper.sweep(context.invocation))})

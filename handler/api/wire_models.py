@@ -1,0 +1,24 @@
+"""Base classes of the models on the wire."""
+
+from __future__ import annotations
+
+from pydantic import AliasGenerator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class WireModel(BaseModel):
+    """A request body, or a part of one; fields that are not in the model are refused."""
+
+    # Deferred: a cold start builds only the models of the endpoint that it serves.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+
+class WireAnswer(BaseModel):
+    """A body that goes out, or a part of one, its fields in camelCase."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        from_attributes=True,
+        alias_generator=AliasGenerator(serialization_alias=to_camel),
+        defer_build=True,
+    )

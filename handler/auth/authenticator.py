@@ -1,0 +1,71 @@
+"""Who calls: each door's proof, made good against the policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handler.auth.bearer import BearerVerifier
+from handler.auth.caller import AuthenticatedCaller
+from handler.auth.nonces import Nonces
+from handler.auth.signature_v2 import NONCE_TTL, SignatureV2Verifier
+from handler.auth.tc3 import Tc3Verifier
+from handler.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from handler.http.messages import Request
+    from handler.policy.model import Policy
+    from handler.scf.invocation import Clock
+    from handler.settings import Settings
+    from handler.store.base import Store
+
+
+@dataclass(frozen=True)
+class Authenticator:
+    """Each way to prove it.
+
+    All raise Unauthenticated; StoreUnavailable where a nonce cannot be remembered; IssuerUnavailable where
+    the key of a token cannot be had.
+    """
+
+    policy: Policy
+    nonces: Nonces
+    bearer: BearerVerifier
+    signature_tc3: Tc3Verifier
+    signature_v2: SignatureV2Verifier
+
+    @classmethod
+    def under(cls, settings: Settings, policy: Policy, store: Store, clock: Clock) -> Authenticator:
+        """Return the authentication of one deployment."""
+        nonces = Nonces(store)
+        return cls(
+            policy,
+            nonces,
+            BearerVerifier(policy, nonces, clock),
+            Tc3Verifier(settings.master_secrets, settings.hosts, clock),
+            SignatureV2Verifier(settings.master_secrets, settings.hosts, clock),
+        )
+
+    def token_or_tc3(self, request: Request) -> AuthenticatedCaller:
+        """Return who sent `request`, by what its Authorization header says it is."""
+        if request.headers.get("authorization", "").lower().startswith("bearer "):
+            return self.bearer.authenticate(request)
+        return self.tc3(request)
+
+    def tc3(self, request: Request) -> AuthenticatedCaller:
+        """Return who signed `request` as for API v3."""
+        verified = self.signature_tc3.verify(request)
+        caller = self.policy.callers.get(verified.caller_id)
+        if caller is None or not caller.tc3:
+            raise Unauthenticated("tc3-caller")
+        # Burned, so to speak, by the claim that this key leads to: the same signature gets the same answer.
+        return AuthenticatedCaller(verified.caller_id, verified.signature, verified.signed_headers)
+
+    def v2(self, request: Request) -> AuthenticatedCaller:
+        """Return who signed `request` as for API v2."""
+        verified = self.signature_v2.verify(request)
+        caller = self.policy.callers.get(verified.caller_id)
+        if caller is None or verified.method not in caller.v2:
+            raise Unauthenticated("v2-caller")
+        self.nonces.burn("v2", verified.caller_id, verified.nonce, use=verified.signature, ttl=NONCE_TTL)
+        return AuthenticatedCaller(verified.caller_id, verified.signature, frozenset())

@@ -1,0 +1,197 @@
+"""DingTalk: a robot of the company's own, which receives messages over HTTP.
+
+https://open.dingtalk.com/document/orgapp/receive-message and
+https://open.dingtalk.com/document/orgapp/robot-reply-and-send-messages
+
+SECURITY BOUNDARY: DingTalk signs the time, and nothing else: neither the body nor who wrote it. Whoever gets
+hold of the two headers of one request could say anything in anybody's name. What is left of that here:
+
+- one pair of headers is good for one body, for five minutes (DingTalk says an hour);
+- no recipient is taken from the text (`vouched=False`): a key pair is sealed to those whom the policy has
+  registered for its caller, so that a forger gets ciphertext of somebody else's at most;
+- answers go to DingTalk and nowhere else;
+- without KEYPAIR_DINGTALK_APP_SECRET there is no such door.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+from handler.chat import messages
+from handler.chat.platforms.base import Locale, Message
+from handler.chat.platforms.required_settings import needed
+from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
+from handler.http.messages import json_response, require_json
+from handler.http.strict_json import parse_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.auth.nonces import Nonces
+    from handler.chat.platforms.base import PlatformContext, Reply
+    from handler.http.client import HttpClient
+    from handler.http.messages import Request, Response
+    from handler.scf.invocation import Clock, Deadline
+    from handler.settings import Settings
+
+ORIGIN = "https://oapi.dingtalk.com"
+"""The one place that a `sessionWebhook` may lead to."""
+MESSAGE_LIMIT = 20_000
+"""Bytes of a message as it is sent, all of its JSON."""
+WINDOW = 300
+"""Seconds for which a pair of headers is good."""
+ANSWER_TIME = 60
+"""Seconds for which a `sessionWebhook` has to be good still: an answer may take as long."""
+
+# Refusals that pass: the system is busy, and more than 20 messages in a minute.
+_BUSY = {-1, 130101}
+_TIMESTAMP = re.compile(r"[0-9]{1,14}")
+
+# A userid is chosen by the company's administrator: https://open.dingtalk.com/document/orgapp/user-information-creation
+_Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
+
+
+class _Text(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+    content: str
+
+
+class _Fields(BaseModel):
+    """The members of a message that count; DingTalk sends more."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", strict=True, hide_input_in_errors=True, alias_generator=to_camel
+    )
+
+    sender_corp_id: _Id
+    sender_staff_id: _Id
+    conversation_type: Literal["1", "2"]
+    """1: with one person, 2: in a group."""
+    msg_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/=_-]{1,128}$")]
+    # SECURITY BOUNDARY: nothing signs this, and what is posted goes wherever it leads.
+    session_webhook: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^https://oapi\.dingtalk\.com/robot/sendBySession\?session=[A-Za-z0-9_-]{1,256}$"
+        ),
+    ]
+    session_webhook_expired_time: Annotated[int, Field(ge=0, lt=10**14)]
+    """Milliseconds since 1970."""
+    text: _Text | None = None
+    """Pictures, files and the like have none."""
+
+
+class _Answer(BaseModel):
+    """The answer to a message; 0 if it was taken, and the status is 200 for the others, too."""
+
+    errcode: int
+
+
+def configured(settings: Settings, tools: PlatformContext) -> DingTalk:
+    """Return the platform; raise SettingsInvalid unless its secret is there."""
+    (secret,) = needed(settings, "dingtalk_app_secret")
+    return DingTalk(secret.encode(), tools.outgoing, tools.nonces, tools.clock)
+
+
+@dataclass(frozen=True)
+class DingTalk:
+    """See `handler.chat.platforms.base.Platform`."""
+
+    secret: bytes = field(repr=False)
+    outgoing: HttpClient
+    nonces: Nonces
+    clock: Clock
+
+    name = "dingtalk"
+    methods = ("POST",)
+
+    def parse_webhook(self, request: Request) -> Message:
+        """Return what the message says, of which nothing but the time is proven."""
+        self._verify(request)
+        require_json(request)
+        fields = _fields(request.unverified_body)
+        if self._milliseconds() > fields.session_webhook_expired_time - ANSWER_TIME * 1000:
+            raise MalformedRequest("dingtalk-session-ended")
+        path = fields.session_webhook.removeprefix(ORIGIN)
+        return Message(
+            platform=self.name,
+            tenant=fields.sender_corp_id,
+            user=fields.sender_staff_id,
+            event_id=fields.msg_id,
+            text=fields.text.content if fields.text else "",
+            # DingTalk does not tell the user's language; those who use it read Chinese.
+            locale=Locale.ZH,
+            reply_to=f"{fields.session_webhook_expired_time} {path}",
+            private=fields.conversation_type == "1",
+            vouched=False,
+        )
+
+    def _verify(self, request: Request) -> None:
+        timestamp = request.headers.get("timestamp", "")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise Unauthenticated("dingtalk-timestamp")
+        if abs(self._milliseconds() - int(timestamp)) > WINDOW * 1000:
+            raise Unauthenticated("dingtalk-time")
+        signed = timestamp.encode() + b"\n" + self.secret
+        own = base64.b64encode(hmac.digest(self.secret, signed, hashlib.sha256))
+        given = request.headers.get("sign", "")
+        if not hmac.compare_digest(given.encode(), own):
+            raise Unauthenticated("dingtalk-sign")
+        # SECURITY BOUNDARY: the headers fit any body; here they are tied to the first that comes with them.
+        body = hashlib.sha256(request.unverified_body).hexdigest()
+        # From WINDOW before its time to WINDOW after it, and past the last moment.
+        self.nonces.burn(self.name, timestamp, given, use=body, ttl=2 * WINDOW + 1)
+
+    def _milliseconds(self) -> float:
+        return self.clock.now() * 1000
+
+    def acknowledge(self, message: Message) -> Response:
+        """Say that the work has begun."""
+        return self.answer(message, messages.working(message.locale))
+
+    def answer(self, message: Message, reply: Reply) -> Response:
+        """Say `reply`."""
+        del message
+        return json_response(200, _payload(reply))
+
+    def fits(self, reply: Reply) -> bool:
+        """Tell whether DingTalk takes `reply`."""
+        return len(json.dumps(_payload(reply))) <= MESSAGE_LIMIT
+
+    def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Post `reply` to the message's `sessionWebhook`, while that is good."""
+        ends, path = message.reply_to.split(" ")
+        if self._milliseconds() >= int(ends):
+            raise PlatformRefused("dingtalk-session-ended")
+        answer = self.outgoing.post_json(ORIGIN, path, _payload(reply), deadline)
+        try:
+            errcode = _Answer.model_validate_json(answer.body).errcode
+        except ValidationError:
+            raise PlatformRefused("dingtalk-refused") from None
+        if errcode in _BUSY:
+            raise PlatformUnavailable("dingtalk-busy")
+        if answer.status != 200 or errcode != 0:  # noqa: PLR2004  # HTTP
+            raise PlatformRefused("dingtalk-refused")
+
+
+def _fields(body: bytes) -> _Fields:
+    try:
+        return _Fields.model_validate(parse_json_object(body))
+    except ValidationError:
+        raise MalformedRequest("dingtalk-fields") from None
+
+
+def _payload(reply: Reply) -> Mapping[str, object]:
+    # Not `markdown`: DingTalk's knows no code blocks, and would run the lines of an envelope together.
+    texts = (part.replace("`", '"') if isinstance(part, str) else part.text for part in reply.parts)
+    return {"msgtype": "text", "text": {"content": "\n\n".join(texts)}}

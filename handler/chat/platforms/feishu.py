@@ -1,0 +1,321 @@
+"""Feishu, and Lark, as it is called elsewhere: messages to the bot of a custom app.
+
+https://open.feishu.cn/document/event-subscription-guide/event-subscriptions/event-subscription-configure-/
+(signature, encryption, challenge), .../im-v1/message/events/receive and .../im-v1/message/create
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from handler.chat.platforms.access_token import AccessToken
+from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Message
+from handler.chat.platforms.required_settings import needed
+from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
+from handler.http.messages import json_response, require_json
+from handler.http.strict_json import parse_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.chat.platforms.base import PlatformContext, Reply
+    from handler.http.client import HttpResponse
+    from handler.http.messages import Request, Response
+    from handler.http.strict_json import Json
+    from handler.scf.invocation import Deadline
+    from handler.settings import Settings
+
+FEISHU = "https://open.feishu.cn"
+"""The one place that answers go to; where `KEYPAIR_FEISHU_ORIGIN` says so, Lark's instead."""
+WINDOW = 300
+"""Seconds for which a signature is good; Feishu names none."""
+CONTENT_LIMIT = 29 * 1024
+"""Bytes of `content` in a request that sends a message of the type `post`; all of it may have 30 KB."""
+
+# From WINDOW before its time to WINDOW after it, and past the last moment.
+_NONCE_TTL = 2 * WINDOW + 1
+_TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105  # a path
+_SEND_PATH = "/open-apis/im/v1/messages?receive_id_type=open_id"
+_UUID_LENGTH = 50
+# https://open.feishu.cn/document/server-docs/api-call-guide/frequency-control says 400 or 429 with the first;
+# the second is that of messages to one user or chat (.../im-v1/message/create).
+_BUSY = {99991400, 230020}
+
+# Of one length: the signature has nothing between timestamp and nonce, so one could pass for the other.
+_TIMESTAMP = re.compile(r"[1-9][0-9]{9}")
+_NONCE = re.compile(r"[\x21-\x7e]{1,128}")
+_MENTION = re.compile(r"@_(?:user_[0-9]+|all)")
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+_TenantKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class _Part(BaseModel):
+    """The fields that count; Feishu sends more, and adds some now and then."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
+
+
+class _Challenge(_Part):
+    type: Literal["url_verification"]
+    token: str
+    challenge: Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,512}$")]
+
+
+class _Header(_Part):
+    event_type: Literal["im.message.receive_v1"]
+    token: str
+    app_id: str
+
+
+class _SenderId(_Part):
+    # Needs no permission, unlike `user_id`, and no administrator can give it to somebody else.
+    open_id: Annotated[str, StringConstraints(pattern=r"^ou_[A-Za-z0-9_-]{1,61}$")]
+
+
+class _Sender(_Part):
+    sender_id: _SenderId
+    sender_type: Literal["user"]
+    tenant_key: _TenantKey
+
+
+class _Written(_Part):
+    # What Feishu names to tell repetitions by, in the description of this event; `event_id` may differ.
+    message_id: Annotated[str, StringConstraints(pattern=r"^om_[A-Za-z0-9_-]{1,125}$")]
+    chat_type: str
+    message_type: str
+    content: str
+
+
+class _Event(_Part):
+    sender: _Sender
+    message: _Written
+
+
+class _Push(_Part):
+    version: Literal["2.0"] = Field(alias="schema")
+    header: _Header
+    event: _Event
+
+
+class _Answered(_Part):
+    code: int
+
+
+class _Taken(_Answered):
+    code: Literal[0]
+
+
+class _Granted(_Taken):
+    tenant_access_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,2048}$")] = Field(
+        repr=False
+    )
+    expire: int
+
+
+_Said = TypeVar("_Said", bound=_Taken)
+
+
+def configured(settings: Settings, tools: PlatformContext) -> Feishu:
+    """Return the platform; raise SettingsInvalid unless all of its settings are there."""
+    encrypt_key, token, app_id, app_secret = needed(
+        settings, "feishu_encrypt_key", "feishu_verification_token", "feishu_app_id", "feishu_app_secret"
+    )
+    access_token = AccessToken(tools.clock)
+    return Feishu(encrypt_key, token, app_id, app_secret, settings.feishu_origin, tools, access_token)
+
+
+@dataclass(frozen=True)
+class Feishu:
+    """See `handler.chat.platforms.base.Platform`."""
+
+    encrypt_key: str = field(repr=False)
+    verification_token: str = field(repr=False)
+    app_id: str
+    app_secret: str = field(repr=False)
+    origin: str
+    tools: PlatformContext
+    access_token: AccessToken
+
+    name = "feishu"
+    methods = ("POST",)
+
+    def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
+        """Return what somebody wrote to the bot, or the answer to a challenge."""
+        if "x-lark-signature" not in request.headers:
+            return self._challenged(request.unverified_body)
+        self._verify(request)
+        require_json(request)
+        said = self._opened(request.unverified_body)
+        try:
+            push = _Push.model_validate(said)
+        except ValidationError:
+            raise MalformedRequest("feishu-event") from None
+        if not _same(push.header.token, self.verification_token):
+            raise Unauthenticated("feishu-token")
+        if push.header.app_id != self.app_id:
+            raise Unauthenticated("feishu-app")
+        return self._message(push.event)
+
+    def _challenged(self, unverified_body: bytes) -> ImmediateResponse:
+        """Answer the one request that Feishu does not sign: it tries the address that it was just given.
+
+        SECURITY BOUNDARY: anybody can send this. It leads to nothing but its own text coming back, and all
+        that may be wrong with it looks the same from outside: told apart, padding and the rest would decrypt
+        messages for whoever asks often enough (CWE-649).
+        """
+        try:
+            challenge = _Challenge.model_validate(self._opened(unverified_body))
+        except (MalformedRequest, ValidationError):
+            raise Unauthenticated("feishu-unsigned") from None
+        if not _same(challenge.token, self.verification_token):
+            raise Unauthenticated("feishu-unsigned")
+        return ImmediateResponse(json_response(200, {"challenge": challenge.challenge}))
+
+    def _verify(self, request: Request) -> None:
+        timestamp = request.headers.get("x-lark-request-timestamp", "")
+        nonce = request.headers.get("x-lark-request-nonce", "")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise Unauthenticated("feishu-timestamp")
+        if abs(self.tools.clock.now() - int(timestamp)) > WINDOW:
+            raise Unauthenticated("feishu-time")
+        if not _NONCE.fullmatch(nonce):
+            raise Unauthenticated("feishu-nonce")
+        signed = f"{timestamp}{nonce}{self.encrypt_key}".encode() + request.unverified_body
+        own = hashlib.sha256(signed).hexdigest()
+        if not _same(request.headers["x-lark-signature"], own):
+            raise Unauthenticated("feishu-signature")
+        # SHA-256 with a secret that is not at the end lets others append to the body (length extension). What
+        # they append begins with the byte 0x80, which after a brace is no JSON; and the nonce is used.
+        self.tools.nonces.burn(self.name, nonce, use=own, ttl=_NONCE_TTL)
+
+    def _opened(self, body: bytes) -> Mapping[str, Json]:
+        said = parse_json_object(body)
+        encrypted = said.get("encrypt")
+        return parse_json_object(decrypt(self.encrypt_key, encrypted)) if isinstance(encrypted, str) else said
+
+    def _message(self, event: _Event) -> Message:
+        written = event.message
+        text = _text(written.content) if written.message_type == "text" else ""
+        return Message(
+            platform=self.name,
+            # That of the sender: groups may hold people of other companies.
+            tenant=event.sender.tenant_key,
+            user=event.sender.sender_id.open_id,
+            event_id=written.message_id,
+            text=text,
+            # No event tells the user's language, but Lark is Feishu for everybody outside China.
+            locale=Locale.ZH if self.origin == FEISHU or _CHINESE.search(text) else Locale.EN,
+            reply_to=event.sender.sender_id.open_id,
+            private=written.chat_type == "p2p",
+        )
+
+    def acknowledge(self, message: Message) -> Response:
+        """Say nothing: Feishu shows nobody what it is answered."""
+        del message
+        return json_response(200, {})
+
+    def answer(self, message: Message, reply: Reply) -> None:
+        """Return None: it takes a message of its own."""
+
+    def fits(self, reply: Reply) -> bool:
+        """Tell whether Feishu takes `reply` as one message."""
+        # ASCII, as it is sent: six bytes for each Chinese character.
+        return len(json.dumps(_content(reply, Locale.ZH))) <= CONTENT_LIMIT
+
+    def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Write to the user alone, even where the question came from a group."""
+        payload = {
+            "receive_id": message.reply_to,
+            "msg_type": "post",
+            "content": _content(reply, message.locale),
+            # Of the requests with the same one, Feishu takes one in an hour: a lost answer doubles nothing.
+            "uuid": hashlib.sha256(f"{message.event_id} {reply.gives}".encode()).hexdigest()[:_UUID_LENGTH],
+        }
+        if not self._sent(payload, deadline):
+            # A token may end early, when the secret is exchanged; another tells that from any other refusal.
+            self.access_token.drop()
+            if not self._sent(payload, deadline):
+                raise PlatformRefused("feishu-refused")
+
+    def _granted(self, deadline: Deadline) -> tuple[str, int]:
+        secret = {"app_id": self.app_id, "app_secret": self.app_secret}
+        granted = _accepted(
+            self.tools.outgoing.post_json(self.origin, _TOKEN_PATH, secret, deadline), _Granted
+        )
+        if granted is None:
+            raise PlatformRefused("feishu-token-refused")
+        return granted.tenant_access_token, granted.expire
+
+    def _sent(self, payload: Mapping[str, str], deadline: Deadline) -> bool:
+        token = self.access_token.get(lambda: self._granted(deadline))
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = self.tools.outgoing.post_json(self.origin, _SEND_PATH, payload, deadline, headers=headers)
+        return _accepted(answer, _Taken) is not None
+
+
+def decrypt(encrypt_key: str, encrypted: str) -> bytes:
+    """Return what is in the member `encrypt`: base64 of an initialisation vector and AES-256-CBC.
+
+    Raises MalformedRequest.
+    """
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+    from cryptography.hazmat.primitives.ciphers.modes import CBC
+    from cryptography.hazmat.primitives.padding import PKCS7
+
+    block = AES256.block_size // 8
+    try:
+        raw = base64.b64decode(encrypted, validate=True)
+        key = AES256(hashlib.sha256(encrypt_key.encode()).digest())
+        decryptor = Cipher(key, CBC(raw[:block])).decryptor()
+        unpadder = PKCS7(AES256.block_size).unpadder()
+        padded = decryptor.update(raw[block:]) + decryptor.finalize()
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:  # no base64, no whole blocks, no right padding
+        raise MalformedRequest("feishu-encrypt") from None
+
+
+def _text(content: str) -> str:
+    # JSON within JSON; one half of a surrogate pair is refused as it would be outside.
+    text = parse_json_object(content.encode("utf-8", "surrogatepass")).get("text")
+    if not isinstance(text, str):
+        raise MalformedRequest("feishu-content")
+    return _MENTION.sub(" ", text).strip()
+
+
+def _content(reply: Reply, locale: Locale) -> str:
+    """Return `reply` as a rich text: nothing in it is read as markup, and blocks are shown as they stand."""
+    paragraphs: list[list[Mapping[str, str]]] = []
+    for part in reply.parts:
+        if isinstance(part, Block):
+            paragraphs.append([{"tag": "code_block", "text": part.text}])
+        else:
+            paragraphs += [[{"tag": "text", "text": line}] for line in part.replace("`", '"').split("\n")]
+    language = "zh_cn" if locale is Locale.ZH else "en_us"
+    return json.dumps({language: {"content": paragraphs}}, ensure_ascii=False)
+
+
+def _accepted(answer: HttpResponse, form: type[_Said]) -> _Said | None:
+    """Return what Feishu says where it accepts, else None: it refuses by `code`, with 200 as well.
+
+    Raises PlatformUnavailable where it refuses too many requests.
+    """
+    try:
+        if _Answered.model_validate_json(answer.body).code in _BUSY:
+            raise PlatformUnavailable("feishu-busy")
+        return form.model_validate_json(answer.body) if answer.status == 200 else None  # noqa: PLR2004  # HTTP
+    except ValidationError:
+        return None
+
+
+def _same(given: str, own: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), own.encode())

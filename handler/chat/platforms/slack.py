@@ -1,0 +1,169 @@
+"""Slack: slash commands.
+
+https://docs.slack.dev/interactivity/implementing-slash-commands and
+https://docs.slack.dev/authentication/verifying-requests-from-slack
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from handler.chat import messages
+from handler.chat.platforms.base import Block, Locale, Message
+from handler.chat.platforms.required_settings import needed
+from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
+from handler.http.messages import json_response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.chat.platforms.base import PlatformContext, Reply
+    from handler.http.client import HttpClient
+    from handler.http.messages import Request, Response
+    from handler.scf.invocation import Clock, Deadline
+    from handler.settings import Settings
+
+ORIGIN = "https://hooks.slack.com"
+"""The one place that a `response_url` may lead to."""
+TEXT_LIMIT = 4000
+"""Characters; Slack takes 40,000, but makes several messages of what is longer than this."""
+WINDOW = 300
+"""Seconds for which a signature is good."""
+
+_TIMESTAMP = re.compile(r"[0-9]{1,11}")
+_FORM = re.compile(r"application/x-www-form-urlencoded(?:\s*;\s*charset=utf-8)?", re.ASCII | re.IGNORECASE)
+_FIELDS_LIMIT = 64
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+_Id = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,31}$")]
+
+
+class _Fields(BaseModel):
+    """The fields of a slash command that count; Slack sends more, and adds some now and then."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    team_id: _Id
+    user_id: _Id
+    trigger_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]{1,128}$")]
+    # SECURITY BOUNDARY: only Slack signs, but what is posted here goes wherever this leads.
+    response_url: Annotated[
+        str, StringConstraints(pattern=r"^https://hooks\.slack\.com/[A-Za-z0-9_-][A-Za-z0-9_/-]{0,511}$")
+    ]
+    text: str
+
+
+def configured(settings: Settings, tools: PlatformContext) -> Slack:
+    """Return the platform; raise SettingsInvalid unless its secret is there."""
+    (secret,) = needed(settings, "slack_signing_secret")
+    return Slack(secret.encode(), tools.outgoing, tools.clock)
+
+
+@dataclass(frozen=True)
+class Slack:
+    """See `handler.chat.platforms.base.Platform`."""
+
+    secret: bytes = field(repr=False)
+    outgoing: HttpClient
+    clock: Clock
+
+    name = "slack"
+    methods = ("POST",)
+
+    def parse_webhook(self, request: Request) -> Message:
+        """Return what the slash command says."""
+        self._verify(request)
+        if not _FORM.fullmatch(request.headers.get("content-type", "").strip()):
+            raise MalformedRequest("slack-content-type")
+        fields = _fields(request.unverified_body)
+        return Message(
+            platform=self.name,
+            tenant=fields.team_id,
+            user=fields.user_id,
+            event_id=fields.trigger_id,
+            # The command may have been given another name in Slack.
+            text=f"/keypair {_unescaped(fields.text)}",
+            # Slash commands do not tell the user's language.
+            locale=Locale.ZH if _CHINESE.search(fields.text) else Locale.EN,
+            reply_to=fields.response_url.removeprefix(ORIGIN),
+        )
+
+    def _verify(self, request: Request) -> None:
+        timestamp = request.headers.get("x-slack-request-timestamp", "")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise Unauthenticated("slack-timestamp")
+        if abs(self.clock.now() - int(timestamp)) > WINDOW:
+            raise Unauthenticated("slack-time")
+        signed = b"v0:" + timestamp.encode() + b":" + request.unverified_body
+        own = "v0=" + hmac.new(self.secret, signed, hashlib.sha256).hexdigest()
+        given = request.headers.get("x-slack-signature", "")
+        if not hmac.compare_digest(given.encode(), own.encode()):
+            raise Unauthenticated("slack-signature")
+
+    def acknowledge(self, message: Message) -> Response:
+        """Say that the work has begun."""
+        return self.answer(message, messages.working(message.locale))
+
+    def answer(self, message: Message, reply: Reply) -> Response:
+        """Say `reply`."""
+        del message
+        return json_response(200, _payload(reply))
+
+    def fits(self, reply: Reply) -> bool:
+        """Tell whether `reply` stays one message."""
+        return len(_rendered(reply)) <= TEXT_LIMIT
+
+    def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Post `reply` to the command's `response_url`, which takes five of them within 30 minutes."""
+        answer = self.outgoing.post_json(ORIGIN, message.reply_to, _payload(reply), deadline)
+        if answer.status != 200:  # noqa: PLR2004  # HTTP
+            raise PlatformRefused("slack-refused")
+
+
+def _fields(body: bytes) -> _Fields:
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_FIELDS_LIMIT,
+        )
+    except ValueError:
+        raise MalformedRequest("slack-form") from None
+    fields = dict(pairs)
+    # Of two fields of one name, another reader may see the other one.
+    if len(fields) != len(pairs):
+        raise MalformedRequest("slack-field-twice")
+    try:
+        return _Fields.model_validate(fields)
+    except ValidationError:
+        raise MalformedRequest("slack-fields") from None
+
+
+def _payload(reply: Reply) -> Mapping[str, str]:
+    # `ephemeral`: nobody else in the channel sees it, and it is not kept.
+    return {"response_type": "ephemeral", "text": _rendered(reply)}
+
+
+def _rendered(reply: Reply) -> str:
+    return "\n".join(
+        f"```\n{_escaped(part.text)}\n```" if isinstance(part, Block) else _escaped(part)
+        for part in reply.parts
+    )
+
+
+def _escaped(text: str) -> str:
+    # https://docs.slack.dev/messaging/formatting-message-text: these three, in code blocks as well.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

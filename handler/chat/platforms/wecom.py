@@ -1,0 +1,167 @@
+"""WeCom: AI bots in API mode that are called back at an address of ours.
+
+https://developer.work.weixin.qq.com/document/path/100719 (messages), 101031 and 101138 (answers)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from handler.chat import messages
+from handler.chat.platforms.base import Block, ImmediateResponse, Message
+from handler.chat.platforms.required_settings import needed
+from handler.chat.platforms.wecom_callbacks import (
+    BUSY,
+    ORIGIN,
+    Callbacks,
+    Envelopes,
+    UserId,
+    locale_of,
+    plain_text,
+)
+from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
+from handler.http.messages import json_response
+from handler.http.strict_json import parse_json_object
+
+if TYPE_CHECKING:
+    from handler.chat.platforms.base import PlatformContext, Reply
+    from handler.http.client import HttpClient
+    from handler.http.messages import Request, Response
+    from handler.scf.invocation import Deadline
+    from handler.settings import Settings
+
+CONTENT_LIMIT = 20480
+"""Bytes of Markdown in one message."""
+
+_NOT_WRITTEN = {"event", "stream"}
+
+
+class _Part(BaseModel):
+    """What counts in a message; WeCom sends more, and adds some now and then."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class _From(_Part):
+    userid: UserId
+
+
+class _Text(_Part):
+    content: str
+
+
+class _Fields(_Part):
+    msgid: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/=_-]{1,128}$")]
+    aibotid: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+    chattype: Literal["single", "group"]
+    sender: _From = Field(alias="from")
+    # SECURITY BOUNDARY: only WeCom signs, but what is posted here goes wherever this leads.
+    response_url: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^https://qyapi\.weixin\.qq\.com/cgi-bin/aibot/response\?response_code=[A-Za-z0-9._~%+/=-]{1,1024}$"
+        ),
+    ]
+    text: _Text | None = None
+    """None in pictures, files and the like."""
+
+
+def configured(settings: Settings, tools: PlatformContext) -> WeCom:
+    """Return the platform; raise SettingsInvalid unless both of its settings are there."""
+    token, key = needed(settings, "wecom_token", "wecom_aes_key")
+    # 101033: an AI bot of the company's own has no id to be named at the end of an envelope.
+    envelopes = Envelopes.of(token, key, "")
+    return WeCom(Callbacks(WeCom.name, envelopes, tools.nonces, tools.clock), tools.outgoing)
+
+
+@dataclass(frozen=True)
+class WeCom:
+    """See `handler.chat.platforms.base.Platform`."""
+
+    callbacks: Callbacks
+    outgoing: HttpClient
+
+    name = "wecom"
+    methods = ("GET", "POST")
+
+    def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
+        """Return what the message says."""
+        if request.method == "GET":
+            return self.callbacks.echo(request.query)
+        encrypted = _encrypted(request.unverified_body)
+        message = parse_json_object(self.callbacks.opened("POST", request.query, encrypted))
+        if message.get("msgtype") in _NOT_WRITTEN:
+            return ImmediateResponse(plain_text(""))
+        try:
+            fields = _Fields.model_validate(message)
+        except ValidationError:
+            raise MalformedRequest("wecom-fields") from None
+        text = fields.text.content if fields.text else ""
+        return Message(
+            platform=self.name,
+            tenant=fields.aibotid,
+            user=fields.sender.userid,
+            event_id=fields.msgid,
+            text=text,
+            locale=locale_of(text),
+            # 101033: an answer to the request repeats the nonce of the request.
+            reply_to=f"{request.query['nonce']} {fields.response_url.removeprefix(ORIGIN)}",
+            private=fields.chattype == "single",
+        )
+
+    def acknowledge(self, message: Message) -> Response:
+        """Say that the work has begun."""
+        return self.answer(message, messages.working(message.locale))
+
+    def answer(self, message: Message, reply: Reply) -> Response:
+        """Say `reply`, as a stream (101031) that ends at once: no other kind of answer takes text."""
+        stream = {"id": message.event_id, "finish": True, "content": _rendered(reply)}
+        said = json_response(200, {"msgtype": "stream", "stream": stream})
+        envelopes = self.callbacks.envelopes
+        encrypted = envelopes.seal(said.body.encode())
+        timestamp, nonce = int(self.callbacks.clock.now()), message.reply_to.partition(" ")[0]
+        signature = envelopes.signature(str(timestamp), nonce, encrypted)
+        return json_response(
+            200, {"encrypt": encrypted, "msgsignature": signature, "timestamp": timestamp, "nonce": nonce}
+        )
+
+    def fits(self, reply: Reply) -> bool:
+        """Tell whether `reply` is one message."""
+        return len(_rendered(reply).encode()) <= CONTENT_LIMIT
+
+    def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Post `reply` to the message's `response_url`, which takes one within an hour (101138)."""
+        path = message.reply_to.partition(" ")[2]
+        payload = {"msgtype": "markdown", "markdown": {"content": _rendered(reply)}}
+        answer = self.outgoing.post_json(ORIGIN, path, payload, deadline)
+        errcode = _errcode(answer.body)
+        if errcode in BUSY:
+            raise PlatformUnavailable("wecom-busy")
+        if answer.status != 200 or errcode != 0:  # noqa: PLR2004  # HTTP
+            raise PlatformRefused("wecom-refused")
+
+
+def _encrypted(body: bytes) -> str:
+    # Nothing is proven yet: the signature covers what stands in this object, and not the object.
+    try:
+        encrypted = parse_json_object(body).get("encrypt")
+    except MalformedRequest:
+        raise Unauthenticated("wecom-body") from None
+    if not isinstance(encrypted, str):
+        raise Unauthenticated("wecom-body")
+    return encrypted
+
+
+def _errcode(body: bytes) -> object:
+    # WeCom refuses with status 200.
+    try:
+        return parse_json_object(body).get("errcode")
+    except MalformedRequest:
+        return None
+
+
+def _rendered(reply: Reply) -> str:
+    return "\n".join(f"```\n{part.text}\n```" if isinstance(part, Block) else part for part in reply.parts)

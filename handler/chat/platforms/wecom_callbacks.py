@@ -1,0 +1,165 @@
+"""WeCom: what its AI bots and its self-built apps have in common, the proof of a callback above all.
+
+https://developer.work.weixin.qq.com/document/path/101033 and 90968 (signatures and encryption), 90930
+(handshake)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
+from pydantic import StringConstraints
+
+from handler.chat.platforms.base import ImmediateResponse, Locale
+from handler.errors import Unauthenticated
+from handler.http.messages import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.auth.nonces import Nonces
+    from handler.scf.invocation import Clock
+
+ORIGIN = "https://qyapi.weixin.qq.com"
+"""The one place that answers go to."""
+BUSY = (-1, 45009, 45033)
+"""Codes of refusals that pass (90313): the system is busy, too many calls, too many at once."""
+WINDOW = 300
+"""Seconds for which a signature is good; WeCom prescribes none."""
+
+# https://developer.work.weixin.qq.com/document/path/90195: all that a userid consists of.
+UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_@.-]{0,63}$")]
+
+_TIMESTAMP = re.compile(r"[0-9]{10}")
+# SECURITY BOUNDARY: what is signed is joined without separators, so letters may wander from the ciphertext
+# into the nonce under one signature. 64 of them would be whole blocks, and the rest would still decrypt.
+_NONCE = re.compile(r"[A-Za-z0-9]{1,32}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_RANDOM = 16
+_LENGTH = 4
+_PADDED_TO = 32  # bytes, where AES itself would have 16
+_ENGLISH = re.compile(r"\b(?:help|for|in|expires)\b", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Envelopes:
+    """WeCom's encryption. It proves nothing: CBC can be changed underway, and only `signature` tells.
+
+    `receive_id` ends each plaintext, so that what is for one receiver is not taken by another.
+    """
+
+    token: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+    """Of AES-256; its first half is the initialisation vector, always."""
+    receive_id: bytes
+
+    @classmethod
+    def of(cls, token: str, aes_key: str, receive_id: str) -> Envelopes:
+        """Return those of a receiver whose Token and EncodingAESKey (43 characters) these are."""
+        return cls(token.encode(), base64.b64decode(aes_key + "="), receive_id.encode())
+
+    def signature(self, timestamp: str, nonce: str, encrypted: str) -> str:
+        """Return SHA-1 in hexadecimal; all arguments are ASCII."""
+        parts = sorted((self.token, timestamp.encode(), nonce.encode(), encrypted.encode()))
+        return hashlib.sha1(b"".join(parts)).hexdigest()  # noqa: S324  # WeCom's own choice
+
+    def seal(self, message: bytes) -> str:
+        """Return `message` encrypted, in Base64."""
+        length = len(message).to_bytes(_LENGTH, "big")
+        padder = PKCS7(_PADDED_TO * 8).padder()
+        plain = secrets.token_bytes(_RANDOM) + length + message + self.receive_id
+        encryptor = self._cipher().encryptor()
+        return base64.b64encode(
+            encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+        ).decode()
+
+    def open(self, encrypted: str) -> bytes | None:
+        """Return the message; None, and never more than that, where anything is wrong with the envelope."""
+        decryptor = self._cipher().decryptor()
+        unpadder = PKCS7(_PADDED_TO * 8).unpadder()
+        try:
+            padded = decryptor.update(base64.b64decode(encrypted, validate=True)) + decryptor.finalize()
+            plain = unpadder.update(padded) + unpadder.finalize()
+        except ValueError:
+            return None
+        start = _RANDOM + _LENGTH
+        end = start + int.from_bytes(plain[_RANDOM:start], "big")
+        # A plaintext without room for a length, and a message that is cut short, fail here as well.
+        if len(plain) != end + len(self.receive_id) or plain[end:] != self.receive_id:
+            return None
+        return plain[start:end]
+
+    def _cipher(self) -> Cipher[CBC]:
+        return Cipher(AES(self.key), CBC(self.key[:16]))
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Proves that WeCom sent a request. `platform` begins the reasons of refusals."""
+
+    platform: str
+    envelopes: Envelopes
+    nonces: Nonces
+    clock: Clock
+
+    def echo(self, query: Mapping[str, str]) -> ImmediateResponse:
+        """Return the answer to the request by which WeCom tries an address; raise Unauthenticated."""
+        # Base64 has no '%'. That the platform decodes queries is documented nowhere.
+        echo = self.opened("GET", query, unquote(query.get("echostr", "")))
+        # SECURITY BOUNDARY: a message whose nonce the store could not be told passes until here, if somebody
+        # who saw it sends it as a handshake. What an answer gives away is no object and no document.
+        if echo.lstrip().startswith((b"{", b"<")):
+            raise self._refused("echo")
+        return ImmediateResponse(plain_text(echo.decode("utf-8", "replace")))
+
+    def opened(self, method: str, query: Mapping[str, str], encrypted: str) -> bytes:
+        """Return the message in `encrypted`, which comes with this method and query.
+
+        Raises Unauthenticated or StoreUnavailable.
+        """
+        timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise self._refused("timestamp")
+        if abs(self.clock.now() - int(timestamp)) > WINDOW:
+            raise self._refused("time")
+        if not _NONCE.fullmatch(nonce):
+            raise self._refused("nonce")
+        if not _BASE64.fullmatch(encrypted):
+            raise self._refused("encrypted")
+        own = self.envelopes.signature(timestamp, nonce, encrypted)
+        given = query.get("msg_signature", "")
+        if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), own.encode()):
+            raise self._refused("signature")
+        # SECURITY BOUNDARY: the method is not signed. Without it here, whoever saw a message go by could send
+        # it as a handshake, which is answered with what it decrypts to.
+        use = hashlib.sha256(f"{method} {timestamp} {encrypted}".encode()).hexdigest()
+        # From WINDOW before its time to WINDOW after it, and past the last moment.
+        self.nonces.burn(self.platform, nonce, use=use, ttl=2 * WINDOW + 1)
+        message = self.envelopes.open(encrypted)
+        if message is None:
+            raise self._refused("envelope")
+        return message
+
+    def _refused(self, cause: str) -> Unauthenticated:
+        return Unauthenticated(f"{self.platform}-{cause}")
+
+
+def locale_of(text: str) -> Locale:
+    """Return the language of a command: WeCom does not tell the user's."""
+    return Locale.EN if _ENGLISH.search(text) else Locale.ZH
+
+
+def plain_text(body: str) -> Response:
+    """Return an answer that WeCom takes; it shows nobody an empty one."""
+    return Response(200, body, "text/plain; charset=utf-8")

@@ -1,0 +1,1 @@
+"""HTTP: requests and responses, endpoints, strict JSON, and bounded outgoing requests."""

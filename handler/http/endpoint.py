@@ -1,0 +1,56 @@
+"""What the application dispatches to: the `Endpoint` protocol and the `RequestContext` it works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import re
+
+    from handler.audit import AuditTrail
+    from handler.errors import KeyPairFunctionError
+    from handler.http.messages import Request, Response
+    from handler.scf.invocation import Invocation
+
+
+@dataclass
+class RequestContext:
+    """One request on its way through the function."""
+
+    request: Request
+    invocation: Invocation
+    trail: AuditTrail
+    event: object
+    """What SCF handed in. Only jobs read it: what arrives over HTTP is in `request`."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Response headers to send whatever the answer is."""
+    parsed: object = None
+    """What the endpoint has read so far, for its own `render_error`."""
+
+    @property
+    def request_id(self) -> str:
+        """The id that error responses and audit lines carry."""
+        return self.invocation.request_id
+
+
+class Endpoint(Protocol):
+    """Handles the requests to one path."""
+
+    @property
+    def path(self) -> str | re.Pattern[str]:
+        """The path, or a pattern for the paths."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The HTTP methods it takes."""
+
+    @property
+    def audit_name(self) -> str | None:
+        """`door` in its audit lines; None if its failures leave no audit line."""
+
+    def handle(self, context: RequestContext) -> Response:
+        """Answer a request; raise an error of `handler.errors` otherwise."""
+
+    def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
+        """Return `error` in the form that this endpoint's clients expect."""

@@ -1,0 +1,180 @@
+"""The sweeper: removes key pairs that have expired, and those that a request made and nobody was given.
+
+It looks at the account, not at the store: a key pair's tags say which claim it belongs to. What it is
+unsure of it reports and leaves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from handler.audit import Decision
+from handler.errors import KeyPairFunctionError
+from handler.issuance.cleanup import ORPHAN_AGE, age, mark_of, never_released
+from handler.issuance.idempotency import State
+from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from handler.audit import AuditLog, AuditTrail
+    from handler.cloud.cvm import Cvm, KeyPairSummary
+    from handler.issuance.idempotency import IdempotencyLedger, StoredRecord
+    from handler.issuance.issuer import Connect
+    from handler.issuance.ownership_tags import TagSigner
+    from handler.scf.invocation import Clock, Invocation
+
+PAUSE = 0.15
+"""Seconds between two deletes: the cloud takes 10 requests a second for each action (api/213/15700)."""
+MARGIN = 4.0
+"""Seconds that a key pair may take, with a store that does not answer; with less left none is begun."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became, or is to become, of a key pair and why; without a pair, of the listing of a region."""
+
+    decision: Decision
+    reason: str
+    region: str
+    pair: KeyPairSummary | None
+    upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    decision: Decision
+    reason: str
+    unfinished: tuple[str, StoredRecord] | None = None
+    """The claim, its id first, whose holder might yet wake up and hand the key pair out."""
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """Sweeps the regions that the policy names."""
+
+    regions: Iterable[str]
+    claims: IdempotencyLedger
+    marker: TagSigner
+    connect: Connect
+    clock: Clock
+    audit_log: AuditLog
+
+    def sweep(
+        self,
+        invocation: Invocation,
+        *,
+        preview: Callable[[Finding], None] | None = None,
+    ) -> Counter[str]:
+        """Sweep once; return how often each decision was made, and how many key pairs were `postponed`.
+
+        One audit line at the beginning, one for each finding, one at the end. With `preview` nothing is
+        removed or written, and each finding goes there. What fails is counted as `failed`; that and what
+        was postponed, for want of time, is met again by the next sweep.
+
+        Raises SettingsInvalid before it begins. Raises AuditUnavailable, and then goes no further: at
+        most the key pair removed last has no line.
+        """
+        invocation.credentials()  # without any, nothing is begun, and no line written
+        dry_run = preview is not None
+        if not dry_run:
+            # With the audit log down from the start nothing is removed at all.
+            self._trail(invocation).write(Decision.INTENT, "sweep")
+        counts: Counter[str] = Counter()
+        # Whether the regions of an account share its key pairs is not documented: each one counts once.
+        seen: set[str] = set()
+        for region in sorted(self.regions):
+            for finding in self._findings(region, invocation, seen, counts, dry_run=dry_run):
+                counts[finding.decision.value] += 1
+                if preview is not None:
+                    preview(finding)
+                else:
+                    _record(self._trail(invocation), finding)
+        if not dry_run:
+            summary = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+            self._trail(invocation).write(Decision.SWEPT, summary or "nothing")
+        return counts
+
+    def _trail(self, invocation: Invocation) -> AuditTrail:
+        return self.audit_log.trail("sweeper", invocation.request_id)
+
+    def _findings(
+        self, region: str, invocation: Invocation, seen: set[str], counts: Counter[str], *, dry_run: bool
+    ) -> Iterator[Finding]:
+        cvm = self.connect(invocation.credentials(), region, invocation.deadline)
+        try:
+            pairs = cvm.marked_key_pairs()
+        except KeyPairFunctionError as error:
+            yield Finding(Decision.FAILED, error.reason, region, None, error.upstream_request_id)
+            return
+        for pair in pairs:
+            if pair.key_id in seen:
+                continue
+            seen.add(pair.key_id)
+            if invocation.deadline.remaining() < MARGIN:
+                counts["postponed"] += 1
+                continue
+            finding = self._settle(pair, region, cvm, dry_run=dry_run)
+            if finding is not None:
+                yield finding
+
+    def _settle(self, pair: KeyPairSummary, region: str, cvm: Cvm, *, dry_run: bool) -> Finding | None:
+        """Decide on a key pair and act on it; None where it is to be kept."""
+        try:
+            verdict = self._judge(pair)
+            if verdict is None:
+                return None
+            if verdict.decision is Decision.REMOVED and not dry_run:
+                verdict = self._remove(pair, verdict, cvm)
+        except KeyPairFunctionError as error:
+            return Finding(Decision.FAILED, error.reason, region, pair, error.upstream_request_id)
+        return Finding(verdict.decision, verdict.reason, region, pair)
+
+    def _remove(self, pair: KeyPairSummary, verdict: _Verdict, cvm: Cvm) -> _Verdict:
+        if verdict.unfinished is not None and not self.claims.withdraw(*verdict.unfinished):
+            return _Verdict(Decision.LEFT, "claim-moved")
+        self.clock.sleep(PAUSE)
+        if not cvm.delete_key_pair(pair.key_id):
+            return _Verdict(Decision.LEFT, f"{verdict.reason}-in-use")
+        return verdict
+
+    def _judge(self, pair: KeyPairSummary) -> _Verdict | None:
+        if ORDER_TAG not in pair.tags:
+            return None  # not ours; it is here only if the cloud did not filter
+        mark = mark_of(pair, self.marker)
+        if mark is None:
+            return _Verdict(Decision.LEFT, "mark-unreadable")
+        if (expires := pair.tags.get(EXPIRES_TAG)) is not None and _seconds(expires) <= self.clock.now():
+            return _Verdict(Decision.REMOVED, "expired")
+        seconds = age(pair, self.clock)
+        if seconds is None:
+            return _Verdict(Decision.LEFT, "age-unreadable")
+        if seconds < ORPHAN_AGE:
+            return None  # its maker may be at work
+        record = self.claims.find(mark.claim)
+        if record is None or mark.holder not in (record.holder, *record.former):
+            # No claim that knows its maker: what the key pair itself bears has to tell.
+            if never_released(pair, seconds):
+                return _Verdict(Decision.REMOVED, "orphan")
+            return None if pair.description else _Verdict(Decision.LEFT, "claim-missing")
+        if mark.holder != record.holder:
+            return _Verdict(Decision.REMOVED, "orphan")
+        if record.state is State.SEALED or record.lease_ends > self.clock.now():
+            return None
+        return _Verdict(Decision.REMOVED, "orphan", (mark.claim, record))
+
+
+def _record(trail: AuditTrail, finding: Finding) -> None:
+    pair = finding.pair
+    trail.note(region=finding.region, upstream_request_id=finding.upstream_request_id)
+    if pair is not None:
+        trail.note(key_id=pair.key_id, key_name=pair.key_name, caller=pair.tags.get(CALLER_TAG))
+    trail.write(finding.decision, finding.reason)
+
+
+def _seconds(timestamp: str) -> float:
+    """Return seconds since 1970; the mark vouches for the form."""
+    return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()

@@ -1,0 +1,1 @@
+"""One-time links for envelopes that are too long for a chat message."""

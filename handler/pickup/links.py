@@ -1,0 +1,134 @@
+"""Pick-up links: for an envelope that is too long for a chat, `POST /pickup/ID`, good for one reading.
+
+What lies there is ciphertext. That it can be read once only tells its owner whether somebody else was there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from handler.errors import NotFound, PickedUp, StoreUnavailable
+from handler.http.messages import Response
+from handler.order import EnvelopeFormat
+
+if TYPE_CHECKING:
+    from handler.issuance.issuer import IssuedKeyPair
+    from handler.scf.invocation import Clock
+    from handler.store.base import Store
+
+LIFE = 3600
+"""Seconds for which a link is good."""
+
+PREFIX = "/pickup/"
+PATH = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
+_TAKEN = "taken"
+
+
+class StoredEnvelope(BaseModel):
+    """What lies behind a link, for its audit line and its reader."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    caller: str
+    key_name: str
+    key_id: str
+    fingerprint: str
+    region: str
+    project_id: int
+    recipients: tuple[str, ...]
+    file_name: str
+    ciphertext: str
+    ends_at: float
+    """Seconds since 1970."""
+
+    def facts(self) -> dict[str, str | int | tuple[str, ...]]:
+        """Return what the audit line says of it."""
+        return self.model_dump(exclude={"file_name", "ciphertext", "ends_at"})
+
+    def response(self) -> Response:
+        """Return the envelope as a file."""
+        disposition = f'attachment; filename="{self.file_name}"'
+        return Response(
+            200, self.ciphertext, "text/plain; charset=utf-8", {"Content-Disposition": disposition}
+        )
+
+
+@dataclass(frozen=True)
+class PickupLinks:
+    """Parcels in the store, under the digests of their ids: who reads the store cannot pick up."""
+
+    store: Store
+    clock: Clock
+    base: str
+    """Of links, without a slash at the end."""
+    master_secret: bytes = field(repr=False)
+
+    def leave(self, caller_id: str, issued: IssuedKeyPair, occasion: str) -> str:
+        """Put down the envelope of `issued`; return its link, the same one for the same `occasion`.
+
+        Raises StoreUnavailable.
+        """
+        sealed = issued.sealed_private_key
+        parcel = StoredEnvelope(
+            caller=caller_id,
+            key_name=issued.key_name,
+            key_id=issued.key_id,
+            fingerprint=issued.fingerprint,
+            region=issued.region,
+            project_id=issued.project_id,
+            recipients=sealed.recipients,
+            file_name=file_name_of(issued),
+            ciphertext=sealed.ciphertext,
+            ends_at=self.clock.now() + LIFE,
+        )
+        # The first line keeps this use of the master secret apart from the others (`tc3:`, `deferred:`).
+        digest = hmac.digest(self.master_secret, f"pickup:\n{occasion}".encode(), hashlib.sha256)
+        pickup_id = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        # Where it lies there already, or was taken from there, the link has been told before.
+        self.store.add(_key(pickup_id), parcel.model_dump_json(), LIFE)
+        return f"{self.base}{PREFIX}{pickup_id}"
+
+    def take(self, pickup_id: str) -> StoredEnvelope:
+        """Return what lies there, to the first who asks; raise NotFound, PickedUp or StoreUnavailable."""
+        text = self.store.get(_key(pickup_id))
+        if text is None:
+            raise NotFound("pickup-unknown")
+        if text == _TAKEN:
+            raise PickedUp
+        try:
+            parcel = StoredEnvelope.model_validate_json(text)
+        except ValidationError:
+            raise StoreUnavailable("pickup-unreadable") from None
+        try:
+            taken = self.store.replace(_key(pickup_id), text, _TAKEN, LIFE)
+        except StoreUnavailable:
+            # It may have been done, and only the answer been lost.
+            with suppress(StoreUnavailable):
+                self.put_back(pickup_id, parcel)
+            raise
+        if not taken:
+            raise PickedUp
+        return parcel
+
+    def put_back(self, pickup_id: str, parcel: StoredEnvelope) -> None:
+        """Undo `take`, where the parcel did not go out."""
+        left = parcel.ends_at - self.clock.now()
+        if left > 0:
+            self.store.replace(_key(pickup_id), _TAKEN, parcel.model_dump_json(), left)
+
+
+def file_name_of(issued: IssuedKeyPair) -> str:
+    """Return the name of a file for the envelope, as the command that opens it expects it."""
+    return f"{issued.key_name}.{EnvelopeFormat(issued.sealed_private_key.format).suffix}"
+
+
+def _key(pickup_id: str) -> str:
+    return "pickup:" + hashlib.sha256(pickup_id.encode()).hexdigest()

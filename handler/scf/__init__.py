@@ -1,0 +1,1 @@
+"""SCF on the way in: events, invocations and their deadlines."""

@@ -1,0 +1,125 @@
+"""Events as SCF sends them.
+
+Event: https://cloud.tencent.com/document/product/583/96099 (Function URL), with the older API Gateway
+fields tolerated (583/31927).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+from handler.errors import BodyTooLarge, MalformedRequest
+from handler.http.messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BODY_LIMIT = 64 * 1024
+"""Bytes; a request with 20 recipients of 3 KB each fits."""
+INTERNAL = "INTERNAL"
+"""The method of requests that did not come over HTTP. Their path is the event's type, without a slash."""
+TIMER = "Timer"
+"""`Type` of the timer trigger's events (583/9708). They carry no proof."""
+DEFERRED = "Deferred"
+"""`Type` of events in which this function hands a job to a later invocation. The job's proof is inside."""
+
+_HEADERS_LIMIT = 100
+_HEADER_LIMIT = 16 * 1024
+_PATH_LIMIT = 2048
+
+_METHOD = re.compile(r"[A-Z]{1,16}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 section 5.6.2: token
+_NOT_IN_A_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # controls, lone surrogates
+
+
+def parse_event(event: object) -> Request:
+    """Return the request in `event`, which may hold anything.
+
+    Raises MalformedRequest or BodyTooLarge.
+    """
+    internal = _internal_type(event)
+    if internal is not None:
+        return Request(INTERNAL, internal, {}, {}, b"", "")
+    if not isinstance(event, dict):
+        raise MalformedRequest("event-shape")
+    method = event.get("httpMethod")
+    path = event.get("path")
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise MalformedRequest("event-method")
+    if not isinstance(path, str) or not path.startswith("/") or len(path) > _PATH_LIMIT:
+        raise MalformedRequest("event-path")
+    headers = _headers(event.get("headers"))
+    return Request(
+        method=method,
+        path=path,
+        query=_query(event),
+        headers=headers,
+        unverified_body=_body(event),
+        remote_address=headers.get("x-scf-remote-addr", "")[:64],
+    )
+
+
+def _internal_type(event: object) -> str | None:
+    """Return the type of an event that did not come over HTTP; None if it did.
+
+    SECURITY BOUNDARY: such an event cannot arrive over HTTP. SCF wraps every HTTP request, whatever its
+    body, in an event that has `httpMethod`, `path` and `headers`.
+    """
+    if not isinstance(event, dict) or event.get("Type") not in (TIMER, DEFERRED):
+        return None
+    if {"httpMethod", "path", "headers", "body", "requestContext"} & event.keys():
+        return None
+    return str(event["Type"])
+
+
+def _headers(headers: object) -> Mapping[str, str]:
+    if headers is None:
+        return {}
+    if not isinstance(headers, dict) or len(headers) > _HEADERS_LIMIT:
+        raise MalformedRequest("event-headers")
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise MalformedRequest("header-name")
+        if not isinstance(value, str) or len(value) > _HEADER_LIMIT or _NOT_IN_A_HEADER.search(value):
+            raise MalformedRequest("header-value")
+        # Two spellings of one name: a proxy and this function could each believe another one.
+        if name.lower() in found:
+            raise MalformedRequest("header-twice")
+        found[name.lower()] = value
+    return found
+
+
+def _query(event: Mapping[str, object]) -> Mapping[str, str]:
+    query = event.get("queryString") or event.get("queryStringParameters") or {}
+    if not isinstance(query, dict):
+        raise MalformedRequest("event-query")
+    for name, value in query.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise MalformedRequest("event-query")
+    return query
+
+
+def _body(event: Mapping[str, object]) -> bytes:
+    body = event.get("body")
+    if body is None:
+        return b""
+    if not isinstance(body, str):
+        raise MalformedRequest("event-body")
+    # Base64 takes 4 characters for 3 bytes; the check before decoding keeps the work small.
+    if len(body) > BODY_LIMIT * 4 // 3 + 4:
+        raise BodyTooLarge
+    encoded = event.get("isBase64Encoded", False)
+    # The CLB trigger sends the text "false" (583/52635).
+    if encoded not in (True, False, None, "true", "false"):
+        raise MalformedRequest("event-encoding")
+    try:
+        raw = base64.b64decode(body, validate=True) if encoded in (True, "true") else body.encode("utf-8")
+    except (binascii.Error, ValueError):  # ValueError: not ASCII, or a lone surrogate
+        raise MalformedRequest("event-encoding") from None
+    if len(raw) > BODY_LIMIT:
+        raise BodyTooLarge
+    return raw

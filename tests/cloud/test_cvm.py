@@ -1,0 +1,1001 @@
+"""The client of the CVM API: what each answer, and each lack of one, is taken for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import parse_headers
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tencentcloud.common.common_client import CommonClient
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+
+from handler import errors
+from handler.cloud.cvm import ANSWER_RESERVE, CALL_MINIMUM, UNDO_RESERVE, Cvm
+from handler.scf.invocation import Clock, Credentials, Deadline
+from tests.support.emulator_process import EmulatorProcess, running_emulator
+from tests.support.function_under_test import REGION, fresh_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+
+ACTIONS = ("CreateKeyPair", "DescribeKeyPairs", "ModifyKeyPairAttribute", "DeleteKeyPairs")
+TAGS = {"keypair-function:order": "mark", "team": "core"}
+CREDENTIALS = Credentials("AKIDnobody", "secret")
+SHORT = 1.1
+"""Seconds for a call that is to run into its time-out; little more than CALL_MINIMUM."""
+
+
+@dataclass
+class Time:
+    """True time, in which nobody sleeps: a pause is noted and taken off what remains."""
+
+    paused: list[float] = field(default_factory=list)
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: time.monotonic() + sum(self.paused), sleep=self.paused.append)
+
+
+def client(
+    endpoint: str,
+    credentials: Credentials = CREDENTIALS,
+    *,
+    seconds: float = 20,
+    times: Time | None = None,
+    jitter: float = 1,
+) -> Cvm:
+    clock = (times or Time()).clock()
+    deadline = Deadline(clock, clock.monotonic() + seconds)
+    return Cvm(credentials, REGION, deadline, jitter=lambda: jitter, endpoint=endpoint)
+
+
+def credentials_of(emulator: EmulatorProcess) -> Credentials:
+    return Credentials(emulator.secret_id, emulator.secret_key, emulator.token or None)
+
+
+@dataclass
+class Account:
+    """The emulator, and what of it is counted from the beginning of a test."""
+
+    emulator: EmulatorProcess
+
+    def __post_init__(self) -> None:
+        self.before = self.emulator.state()["calls"]
+
+    def cvm(self, *, seconds: float = 20, times: Time | None = None, jitter: float = 1) -> Cvm:
+        return client(
+            self.emulator.cvm_endpoint,
+            credentials_of(self.emulator),
+            seconds=seconds,
+            times=times,
+            jitter=jitter,
+        )
+
+    def calls(self, action: str) -> int:
+        return self.emulator.calls(action) - int(self.before.get(action, 0))
+
+    def names(self) -> list[str]:
+        return [pair["KeyName"] for pair in self.emulator.key_pairs()]
+
+
+@pytest.fixture
+def account(emulator: EmulatorProcess) -> Iterator[Account]:
+    yield Account(emulator)
+    emulator.control("DELETE", "/faults")
+    for pair in emulator.key_pairs():
+        emulator.control("DELETE", f"/key-pairs/{pair['KeyId']}/bind")
+        client(emulator.cvm_endpoint, credentials_of(emulator)).delete_key_pair(pair["KeyId"])
+    assert emulator.key_pairs() == []
+
+
+def raised_by(call: Callable[[], object]) -> tuple[type[errors.KeyPairFunctionError], str]:
+    with pytest.raises(errors.KeyPairFunctionError) as raised:
+        call()
+    # An exception that quoted an answer could quote a key.
+    assert raised.value.__context__ is None or raised.value.__suppress_context__
+    return type(raised.value), raised.value.reason
+
+
+# CreateKeyPair.
+
+
+def test_create_describe_delete(account: Account) -> None:
+    name = fresh_name()
+    cvm = account.cvm()
+    created = cvm.create_key_pair(name, 1234, TAGS)
+    (listed,) = account.emulator.key_pairs()
+    assert (created.key_id, created.key_name) == (listed["KeyId"], name)
+    assert created.public_key == listed["PublicKey"]
+    assert created.private_key.get_secret_value().decode() == account.emulator.private_keys()[-1]
+    assert len(created.request_id) == 36
+    assert listed["ProjectId"] == 1234
+
+    (found,) = cvm.find_key_pairs(name)
+    assert (found.key_id, found.key_name, found.tags) == (created.key_id, name, TAGS)
+    assert (found.created_at, found.description) == (listed["CreatedTime"], "")
+    assert cvm.marked_key_pairs() == [found]
+    assert cvm.find_key_pairs(fresh_name()) == []
+
+    cvm.set_description(created.key_id, "issued")
+    (found,) = cvm.find_key_pairs(name)
+    assert (found.key_name, found.tags, found.description) == (name, TAGS, "issued")
+
+    assert cvm.delete_key_pair(created.key_id)
+    assert account.names() == []
+    assert cvm.delete_key_pair(created.key_id)  # gone already
+    assert [account.calls(action) for action in ACTIONS] == [1, 4, 1, 2]
+
+
+def test_nothing_shows_a_private_key(account: Account) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    assert "PRIVATE KEY" in created.private_key.get_secret_value().decode()
+    assert "PRIVATE KEY" not in f"{created!r}{created}"
+
+
+HARMLESS: list[dict[str, object]] = [
+    {"kind": "content-type"},
+    {"kind": "content-type", "value": "text/plain"},
+    {"kind": "content-type", "value": "text/html"},
+    {"kind": "delay", "seconds": 0.1},
+    {"kind": "delay", "seconds": 0.1, "after": "before"},
+    {"kind": "dribble", "milliseconds": 0},
+    # Wrong, and for `handler.issuance.key_material` and `handler.issuance.issuer` to find out.
+    {"kind": "mismatch"},
+    {"kind": "weak"},
+    {"kind": "no-final-newline"},
+    {"kind": "skey-comment"},
+    {"kind": "other-name"},
+    {"kind": "extra-text"},
+]
+
+
+@pytest.mark.parametrize("fault", HARMLESS, ids=str)
+def test_answers_that_can_be_read(account: Account, fault: dict[str, object]) -> None:
+    name = fresh_name()
+    account.emulator.add_faults(fault)
+    created = account.cvm().create_key_pair(name, 0, TAGS)
+    assert created.key_name == ("another_name" if fault["kind"] == "other-name" else name)
+    assert created.key_id == account.emulator.key_pairs()[0]["KeyId"]
+    assert account.calls("CreateKeyPair") == 1
+
+
+PAGES: list[tuple[dict[str, object], str, bool]] = [
+    ({"kind": "http-status", "status": status, "after": after}, "create-ServerNetworkError", made)
+    for status in (201, 204, 400, 403, 404, 429, 500, 502, 503, 504)
+    for after, made in (("effect", True), ("before", False))
+]
+AMBIGUOUS: list[tuple[dict[str, object], str, bool]] = [
+    *PAGES,
+    ({"kind": "cut"}, "create-ClientNetworkError", True),
+    ({"kind": "cut", "after": "before"}, "create-ClientNetworkError", False),
+    ({"kind": "truncate"}, "create-ClientReadError", True),
+    ({"kind": "truncate", "honest": False}, "create-ClientNetworkError", True),
+    ({"kind": "undecodable"}, "create-ClientReadError", True),
+    ({"kind": "no-keypair"}, "create-undecodable", True),
+    ({"kind": "error", "code": "InternalServerError", "after": "effect"}, "create-InternalServerError", True),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason", "made"), AMBIGUOUS, ids=str)
+def test_what_says_nothing_is_not_known_and_not_called_again(
+    account: Account, fault: dict[str, object], reason: str, *, made: bool
+) -> None:
+    name = fresh_name()
+    account.emulator.add_faults(fault)
+    cvm = account.cvm()
+    assert raised_by(lambda: cvm.create_key_pair(name, 0, TAGS)) == (errors.OutcomeUnknown, reason)
+    assert account.calls("CreateKeyPair") == 1
+    assert account.names() == ([name] if made else [])
+
+
+REFUSED, UNKNOWN = errors.CloudRefused, errors.OutcomeUnknown
+CODES: dict[str, tuple[type[errors.KeyPairFunctionError], str]] = {
+    # CreateKeyPair's own, https://cloud.tencent.com/document/api/213/15702
+    "FailedOperation.TagKeyReserved": (errors.TagsRefused, "tags-refused"),
+    "InternalServerError": (UNKNOWN, "create-InternalServerError"),
+    "InvalidKeyPair.LimitExceeded": (errors.QuotaReached, "quota-reached"),
+    "InvalidKeyPairName.Duplicate": (errors.NameTaken, "name-taken"),
+    "InvalidKeyPairNameEmpty": (REFUSED, "cloud-InvalidKeyPairNameEmpty"),
+    "InvalidKeyPairNameIncludeIllegalChar": (REFUSED, "cloud-InvalidKeyPairNameIncludeIllegalChar"),
+    "InvalidKeyPairNameTooLong": (REFUSED, "cloud-InvalidKeyPairNameTooLong"),
+    "InvalidParameterValue": (REFUSED, "cloud-InvalidParameterValue"),
+    "InvalidProjectId.NotFound": (errors.ProjectNotFound, "project-not-found"),
+    "LimitExceeded.TagResourceQuota": (errors.TagsRefused, "tags-refused"),
+    "MissingParameter": (REFUSED, "cloud-MissingParameter"),
+    # Common ones
+    **{
+        f"AuthFailure.{code}": (REFUSED, "cloud-AuthFailure")
+        for code in (
+            "CamRoleNameAuthenticateFailed",
+            "InvalidAuthorization",
+            "InvalidSecretId",
+            "MFAFailure",
+            "SecretIdNotFound",
+            "SignatureExpire",
+            "SignatureFailure",
+            "TokenFailure",
+            "UnauthorizedOperation",
+        )
+    },
+    **{
+        f"UnauthorizedOperation{code}": (REFUSED, "cloud-UnauthorizedOperation")
+        for code in ("", ".InvalidToken", ".MFAExpired", ".MFANotFound", ".PermissionDenied")
+    },
+    **{
+        code: (REFUSED, f"cloud-{code}")
+        for code in (
+            "InvalidAction",
+            "InvalidParameter",
+            "InvalidRequest",
+            "IpInBlacklist",
+            "IpNotInWhitelist",
+            "LimitExceeded",
+            "NoSuchProduct",
+            "NoSuchVersion",
+            "UnknownParameter",
+            "UnsupportedOperation",
+            "UnsupportedProtocol",
+            "UnsupportedRegion",
+        )
+    },
+    **{
+        code: (UNKNOWN, f"create-{code}")
+        for code in (
+            "ActionOffline",
+            "DryRunOperation",
+            "FailedOperation",
+            "InternalError",
+            "RequestSizeLimitExceeded",
+            "ResourceInUse",
+            "ResourceInsufficient",
+            "ResourceNotFound",
+            "ResourceUnavailable",
+            "ResponseSizeLimitExceeded",
+            "ServiceUnavailable",
+            "NeverHeardOf",
+        )
+    },
+    # Not what a code looks like: nothing of it goes into the audit line.
+    "": (UNKNOWN, "create-unreadable"),
+    "a b": (UNKNOWN, "create-unreadable"),
+    "line\nbreak": (UNKNOWN, "create-unreadable"),
+    "A" * 65: (UNKNOWN, "create-unreadable"),
+    "错误": (UNKNOWN, "create-unreadable"),
+}
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json; charset=utf-8"])
+@pytest.mark.parametrize("code", CODES, ids=repr)
+def test_each_code_of_a_create(account: Account, code: str, content_type: str | None) -> None:
+    if content_type is None:
+        account.emulator.add_faults({"kind": "error", "code": code})
+        endpoint = account.emulator.cvm_endpoint
+        cvm = client(endpoint, credentials_of(account.emulator))
+        assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == CODES[code]
+        assert account.calls("CreateKeyPair") == 1
+        return
+    # The emulator has one fault a call, so here the answer comes from a script.
+    answer = {"Response": {"Error": {"Code": code, "Message": "m"}, "RequestId": "r"}}
+    with scripted(http_answer(answer, content_type)) as server:
+        cvm = client(server.url)
+        assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == CODES[code]
+        assert server.requests == 1
+
+
+def test_refusals_that_the_account_itself_gives(account: Account) -> None:
+    name = fresh_name()
+    cvm = account.cvm()
+    cvm.create_key_pair(name, 0, TAGS)
+    assert raised_by(lambda: cvm.create_key_pair(name, 0, TAGS)) == (errors.NameTaken, "name-taken")
+    assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 7, TAGS))[0] is errors.ProjectNotFound
+    reserved = {**TAGS, "qcs:x": "y"}
+    assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, reserved))[0] is errors.TagsRefused
+    assert account.names() == [name]
+
+
+def test_the_id_of_the_answer_that_went_wrong_is_kept(account: Account) -> None:
+    account.emulator.add_faults({"kind": "error", "code": "InternalError"})
+    with pytest.raises(errors.OutcomeUnknown) as raised:
+        account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    assert raised.value.upstream_request_id is not None
+    assert len(raised.value.upstream_request_id) == 36
+
+
+# Throttling.
+
+
+@pytest.mark.parametrize(
+    ("jitter", "pauses"), [(1.0, [0.2, 0.4, 0.8, 1.6, 2.0]), (0.0, [0.1, 0.2, 0.4, 0.8, 1.0])]
+)
+def test_only_a_throttled_call_is_repeated_after_a_growing_pause(
+    account: Account, jitter: float, pauses: list[float]
+) -> None:
+    name, times = fresh_name(), Time()
+    account.emulator.add_faults({"kind": "throttle", "times": 5})
+    account.cvm(times=times, jitter=jitter).create_key_pair(name, 0, TAGS)
+    assert times.paused == pytest.approx(pauses)
+    assert account.calls("CreateKeyPair") == 6
+    assert account.names() == [name]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "RequestLimitExceeded",
+        "RequestLimitExceeded.GlobalRegionUinLimitExceeded",
+        "RequestLimitExceeded.IPLimitExceeded",
+        "RequestLimitExceeded.UinLimitExceeded",
+    ],
+)
+def test_each_code_of_throttling(account: Account, code: str) -> None:
+    account.emulator.add_faults({"kind": "error", "code": code})
+    account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    assert account.calls("CreateKeyPair") == 2
+
+
+def test_throttling_that_goes_on_ends_with_the_time(account: Account) -> None:
+    account.emulator.add_faults({"kind": "throttle", "times": 100})
+    times = Time()
+    cvm = account.cvm(seconds=10, times=times)
+    assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == (errors.CloudBusy, "cloud-busy")
+    # Of 10 s the undo keeps 5, and a call takes 1: after these 3.0, the next 2.0 would be too long.
+    assert times.paused == pytest.approx([0.2, 0.4, 0.8, 1.6])
+    assert account.calls("CreateKeyPair") == 5
+    assert account.names() == []
+
+
+def test_a_call_after_a_throttled_one_that_gets_no_answer_is_not_known(account: Account) -> None:
+    account.emulator.add_faults({"kind": "throttle"}, {"kind": "cut"})
+    cvm = account.cvm()
+    expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+    assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == expected
+    assert account.calls("CreateKeyPair") == 2
+
+
+# Time.
+
+
+@contextmanager
+def taking(at_most: float) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < at_most
+
+
+SLOW: list[dict[str, object]] = [
+    {"kind": "delay", "seconds": 4},
+    {"kind": "dribble", "milliseconds": 30},  # no single read is slow
+    {"kind": "dribble", "milliseconds": 4000},
+]
+
+
+@pytest.mark.parametrize("fault", SLOW, ids=str)
+def test_a_create_ends_in_time_to_be_undone(account: Account, fault: dict[str, object]) -> None:
+    name = fresh_name()
+    account.emulator.add_faults(fault)
+    cvm = account.cvm(seconds=UNDO_RESERVE + SHORT)
+    with taking(SHORT + 0.5):
+        expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+        assert raised_by(lambda: cvm.create_key_pair(name, 0, TAGS)) == expected
+    assert account.calls("CreateKeyPair") == 1
+    # What was made is found and removed in the time that was kept back.
+    (pair,) = cvm.find_key_pairs(name)
+    assert cvm.delete_key_pair(pair.key_id)
+
+
+@pytest.mark.parametrize("fault", SLOW, ids=str)
+def test_describe_and_delete_end_in_time_to_answer(account: Account, fault: dict[str, object]) -> None:
+    account.emulator.add_faults(
+        {**fault, "action": "DescribeKeyPairs"}, {**fault, "action": "DeleteKeyPairs"}
+    )
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    seconds = ANSWER_RESERVE + SHORT
+    with taking(SHORT + ANSWER_RESERVE):
+        cvm = account.cvm(seconds=seconds)
+        expected = (errors.OutcomeUnknown, "describe-ClientNetworkError")
+        assert raised_by(cvm.marked_key_pairs) == expected
+    with taking(SHORT + ANSWER_RESERVE):
+        cvm = account.cvm(seconds=seconds)
+        expected = (errors.OutcomeUnknown, "delete-ClientNetworkError")
+        assert raised_by(lambda: cvm.delete_key_pair(created.key_id)) == expected
+
+
+def test_with_too_little_time_no_call_is_begun(account: Account) -> None:
+    short = account.cvm(seconds=UNDO_RESERVE + CALL_MINIMUM - 0.01)
+    assert raised_by(lambda: short.create_key_pair(fresh_name(), 0, TAGS))[0] is errors.OutOfTime
+    shorter = account.cvm(seconds=ANSWER_RESERVE + CALL_MINIMUM - 0.01)
+    assert raised_by(shorter.marked_key_pairs)[0] is errors.OutOfTime
+    assert raised_by(lambda: shorter.delete_key_pair("skey-00000000"))[0] is errors.OutOfTime
+    # What cannot be described has to be taken back.
+    assert raised_by(lambda: short.set_description("skey-00000000", "issued"))[0] is errors.OutOfTime
+    assert [account.calls(action) for action in ACTIONS] == [0, 0, 0, 0]
+
+
+# Connections.
+
+
+def test_nothing_listens() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        cvm = client(f"http://127.0.0.1:{reserved.getsockname()[1]}")
+        assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == (
+            errors.CloudUnreachable,
+            "cloud-unreachable",
+        )
+        assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, "describe-ClientNetworkError")
+        assert raised_by(lambda: cvm.delete_key_pair("skey-00000000")) == (
+            errors.OutcomeUnknown,
+            "delete-ClientNetworkError",
+        )
+        assert raised_by(lambda: cvm.set_description("skey-00000000", "issued")) == (
+            errors.CloudUnreachable,
+            "modify-ClientNetworkError",
+        )
+
+
+def test_a_connection_that_does_not_come_about_in_time() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # One waits to be accepted; Linux drops the next ones' SYN.
+        waiting = [socket.socket() for _ in range(3)]
+        try:
+            for one in waiting:
+                one.setblocking(False)  # noqa: FBT003 -- positional only
+                one.connect_ex(listener.getsockname())
+            cvm = client(
+                f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=UNDO_RESERVE + CALL_MINIMUM + 0.1
+            )
+            with taking(2):
+                expected = (errors.CloudUnreachable, "cloud-unreachable")
+                assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == expected
+        finally:
+            for one in waiting:
+                one.close()
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_emulator(tls=tmp_path / "tls") as emulator:
+        # Not a way in either: only the SDK's own list counts.
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(emulator.info["authorityFile"]))
+        monkeypatch.setenv("SSL_CERT_FILE", str(emulator.info["authorityFile"]))
+        cvm = client(emulator.cvm_endpoint, credentials_of(emulator))
+        expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+        assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == expected
+        assert emulator.state()["calls"] == {}
+
+
+@pytest.mark.parametrize("after", ["before", "effect"])
+def test_redirects_are_not_followed(account: Account, after: str) -> None:
+    with scripted(http_answer({"Response": {}})) as elsewhere:
+        fault = {"kind": "redirect", "location": elsewhere.url, "after": after}
+        for action in ("CreateKeyPair", "DescribeKeyPairs", "DeleteKeyPairs"):
+            account.emulator.add_faults({**fault, "action": action})
+        cvm = account.cvm()
+        expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+        assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == expected
+        assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, "describe-ClientNetworkError")
+        assert raised_by(lambda: cvm.delete_key_pair("skey-00000000")) == (
+            errors.OutcomeUnknown,
+            "delete-ClientNetworkError",
+        )
+        assert account.calls("CreateKeyPair") == 1
+        assert (elsewhere.connections, elsewhere.requests) == (0, 0)
+
+
+def test_a_netrc_file_does_not_matter(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    name = fresh_name()
+    account.cvm().create_key_pair(name, 0, TAGS)
+    assert account.names() == [name]
+
+
+def test_the_proxy_that_the_environment_names_is_used(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK reads HTTP_PROXY and HTTPS_PROXY itself; an operator who sets one means it."""
+    with scripted(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as proxy:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        cvm = account.cvm()
+        expected = (errors.OutcomeUnknown, "create-ServerNetworkError")
+        assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == expected
+        assert proxy.first_lines == [f"POST {account.emulator.cvm_endpoint}/ HTTP/1.1"]
+    assert account.calls("CreateKeyPair") == 0
+
+
+def test_each_call_has_a_connection_of_its_own() -> None:
+    listing = http_answer({"Response": {"TotalCount": 0, "KeyPairSet": [], "RequestId": "r"}})
+    with scripted(listing) as server:
+        cvm = client(server.url)
+        for _ in range(3):
+            assert cvm.marked_key_pairs() == []
+        assert (server.connections, server.requests) == (3, 3)
+
+
+# Credentials.
+
+
+def test_a_temporary_credential() -> None:
+    with running_emulator(token="a token") as emulator:
+        own = credentials_of(emulator)
+        name = fresh_name()
+        client(emulator.cvm_endpoint, own).create_key_pair(name, 0, TAGS)
+        assert [pair["KeyName"] for pair in emulator.key_pairs()] == [name]
+        refused = (errors.CloudRefused, "cloud-AuthFailure")
+        for wrong in (
+            Credentials(own.secret_id, own.secret_key),
+            Credentials(own.secret_id, own.secret_key, "another token"),
+            Credentials(own.secret_id, "another key", own.token),
+            Credentials("AKIDsomebody", own.secret_key, own.token),
+        ):
+            cvm = client(emulator.cvm_endpoint, wrong)
+            assert raised_by(lambda cvm=cvm: cvm.create_key_pair(fresh_name(), 0, TAGS)) == refused  # type: ignore[misc]  # bound now
+            assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, "describe-AuthFailure")
+
+
+# DescribeKeyPairs and DeleteKeyPairs.
+
+NO_ANSWER: list[tuple[dict[str, object], str]] = [
+    ({"kind": "cut"}, "ClientNetworkError"),
+    ({"kind": "cut", "after": "before"}, "ClientNetworkError"),
+    ({"kind": "http-status", "status": 500}, "ServerNetworkError"),
+    ({"kind": "truncate"}, "ClientReadError"),
+    ({"kind": "truncate", "honest": False}, "ClientNetworkError"),
+    ({"kind": "undecodable"}, "ClientReadError"),
+    ({"kind": "error", "code": "InternalServerError"}, "InternalServerError"),
+    ({"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"}, "UnauthorizedOperation"),
+    ({"kind": "error", "code": "InvalidFilter"}, "InvalidFilter"),
+    ({"kind": "error", "code": "InvalidKeyPairId.Malformed"}, "InvalidKeyPairId"),
+    ({"kind": "error", "code": "InvalidParameterValue.LimitExceeded"}, "InvalidParameterValue"),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason"), NO_ANSWER, ids=str)
+def test_a_describe_or_delete_without_an_answer(
+    account: Account, fault: dict[str, object], reason: str
+) -> None:
+    cvm = account.cvm()
+    created = cvm.create_key_pair(fresh_name(), 0, TAGS)
+    for action in ("DescribeKeyPairs", "DeleteKeyPairs"):
+        account.emulator.add_faults({**fault, "action": action})
+    assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, f"describe-{reason}")
+    expected = (errors.OutcomeUnknown, f"delete-{reason}")
+    assert raised_by(lambda: cvm.delete_key_pair(created.key_id)) == expected
+    assert (account.calls("DescribeKeyPairs"), account.calls("DeleteKeyPairs")) == (1, 1)
+
+
+def test_throttled_describes_and_deletes_are_repeated(account: Account) -> None:
+    times = Time()
+    cvm = account.cvm(times=times)
+    created = cvm.create_key_pair(fresh_name(), 0, TAGS)
+    for action in ("DescribeKeyPairs", "DeleteKeyPairs"):
+        account.emulator.add_faults({"action": action, "kind": "throttle", "times": 2})
+    assert len(cvm.marked_key_pairs()) == 1
+    assert cvm.delete_key_pair(created.key_id)
+    assert times.paused == pytest.approx([0.2, 0.4, 0.2, 0.4])
+    account.emulator.add_faults({"action": "DescribeKeyPairs", "kind": "throttle", "times": 50})
+    assert raised_by(account.cvm(seconds=4, times=Time()).marked_key_pairs) == (
+        errors.OutcomeUnknown,
+        "describe-RequestLimitExceeded",
+    )
+
+
+# ModifyKeyPairAttribute, https://cloud.tencent.com/document/api/213/15696
+
+UNREACHABLE = errors.CloudUnreachable
+NO_DESCRIPTION: list[tuple[dict[str, object], type[errors.KeyPairFunctionError], str, bool]] = [
+    ({"kind": "cut"}, UNREACHABLE, "modify-ClientNetworkError", True),
+    ({"kind": "cut", "after": "before"}, UNREACHABLE, "modify-ClientNetworkError", False),
+    ({"kind": "truncate"}, UNREACHABLE, "modify-ClientReadError", True),
+    ({"kind": "undecodable"}, UNREACHABLE, "modify-ClientReadError", True),
+    ({"kind": "http-status", "status": 502}, UNREACHABLE, "modify-ServerNetworkError", True),
+    ({"kind": "error", "code": "InternalServerError"}, UNREACHABLE, "modify-InternalServerError", False),
+    ({"kind": "error", "code": "InvalidKeyPairId.NotFound"}, UNREACHABLE, "modify-InvalidKeyPairId", False),
+    ({"kind": "error", "code": "a b"}, UNREACHABLE, "modify-unreadable", False),
+    ({"kind": "throttle", "times": 50}, errors.CloudBusy, "modify-RequestLimitExceeded", False),
+    ({"kind": "error", "code": "AuthFailure.TokenFailure"}, REFUSED, "modify-AuthFailure", False),
+    (
+        {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
+        REFUSED,
+        "modify-UnauthorizedOperation",
+        False,
+    ),
+    ({"kind": "error", "code": "InvalidParameterValue"}, REFUSED, "modify-InvalidParameterValue", False),
+]
+
+
+@pytest.mark.parametrize(("fault", "error", "reason", "described"), NO_DESCRIPTION, ids=str)
+def test_a_description_that_may_not_be_there(
+    account: Account,
+    fault: dict[str, object],
+    error: type[errors.KeyPairFunctionError],
+    reason: str,
+    *,
+    described: bool,
+) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({**fault, "action": "ModifyKeyPairAttribute"})
+    cvm = account.cvm(seconds=UNDO_RESERVE + 3, times=Time())
+    assert raised_by(lambda: cvm.set_description(created.key_id, "issued")) == (error, reason)
+    (pair,) = account.emulator.key_pairs()
+    assert pair["Description"] == ("issued" if described else "")
+    # Throttled: pauses of 0.2, 0.4 and 0.8; the next 1.6 would be too long.
+    assert account.calls("ModifyKeyPairAttribute") == (4 if fault["kind"] == "throttle" else 1)
+
+
+def test_a_throttled_description_is_set_again(account: Account) -> None:
+    times = Time()
+    cvm = account.cvm(times=times)
+    created = cvm.create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({"action": "ModifyKeyPairAttribute", "kind": "throttle", "times": 2})
+    cvm.set_description(created.key_id, "issued")
+    assert times.paused == pytest.approx([0.2, 0.4])
+    assert account.emulator.key_pairs()[0]["Description"] == "issued"
+
+
+def test_a_description_leaves_time_to_take_the_key_pair_back(account: Account) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({"action": "ModifyKeyPairAttribute", "kind": "delay", "seconds": 4})
+    cvm = account.cvm(seconds=UNDO_RESERVE + SHORT)
+    with taking(SHORT + 0.5):
+        expected = (UNREACHABLE, "modify-ClientNetworkError")
+        assert raised_by(lambda: cvm.set_description(created.key_id, "issued")) == expected
+
+
+def test_a_key_pair_in_use_is_not_deleted(account: Account) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.control("POST", f"/key-pairs/{created.key_id}/bind")
+    assert not account.cvm().delete_key_pair(created.key_id)
+    assert len(account.names()) == 1
+
+
+def test_a_malformed_id_is_an_error_and_no_success(account: Account) -> None:
+    expected = (errors.OutcomeUnknown, "delete-InvalidKeyPairId")
+    assert raised_by(lambda: account.cvm().delete_key_pair("skey-")) == expected
+
+
+# Answers that no emulator gives.
+
+
+@dataclass
+class Scripted:
+    """A server that gives the same answers one after the other, whatever it is asked; then the last again."""
+
+    url: str
+    connections: int = 0
+    requests: int = 0
+    first_lines: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+
+HOLD = b"<and then nothing>"
+
+
+@contextmanager
+def scripted(*answers: bytes, first: float = 0, each: float = 0) -> Iterator[Scripted]:
+    """Serve; an answer that ends with HOLD stops there and keeps the connection.
+
+    `first` is the pause before an answer, `each` that after each of its bytes, in seconds.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+    server = Scripted(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError), connection, connection.makefile("rb") as stream:
+            while line := stream.readline():
+                server.first_lines.append(line.decode().strip())
+                server.bodies.append(stream.read(int(parse_headers(stream)["Content-Length"])))
+                answer = answers[min(server.requests, len(answers) - 1)]
+                server.requests += 1
+                done.wait(first)
+                if each:
+                    for position in range(len(answer)):
+                        connection.sendall(answer[position : position + 1])
+                        done.wait(each if b"\r\n\r\n" in answer[:position] else 0)
+                else:
+                    connection.sendall(answer.removesuffix(HOLD))
+                if answer.endswith(HOLD):
+                    done.wait(10)
+
+    def accept() -> None:
+        while not done.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            server.connections += 1
+            threads.append(threading.Thread(target=serve, args=(connection,)))
+            threads[-1].start()
+
+    threads = [threading.Thread(target=accept)]
+    threads[0].start()
+    try:
+        yield server
+    finally:
+        done.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in threads:
+            thread.join()
+
+
+def http_answer(content: object, content_type: str = "application/json", **headers: str) -> bytes:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    named = {"Content-Type": content_type, "Content-Length": str(len(body)), **headers}
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items())
+    return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body
+
+
+PAIR = {"KeyId": "skey-00000001", "KeyName": "n"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([], "create-ClientDecodeError"),
+        ({}, "create-ClientDecodeError"),
+        ({"Response": []}, "create-ClientDecodeError"),
+        ({"Response": None}, "create-ClientDecodeError"),
+        ({"Response": {"Error": {}}}, "create-ClientDecodeError"),
+        ({"Response": {"Error": "text"}}, "create-ClientDecodeError"),
+        ({"Response": {}}, "create-undecodable"),
+        ({"Response": {"KeyPair": None}}, "create-undecodable"),
+        ({"Response": {"KeyPair": []}}, "create-undecodable"),
+        ({"Response": {"KeyPair": {}}}, "create-undecodable"),
+        ({"Response": {"KeyPair": {"KeyId": 1}}}, "create-undecodable"),
+        *(
+            ({"Response": {"KeyPair": {**PAIR, "KeyId": key_id}}}, "create-undecodable")
+            for key_id in (
+                "",
+                "skey-",
+                "skey-A",
+                "skey-a\n",
+                "xskey-a",
+                "skey-a b",
+                "skey-é",
+                "skey-" + "a" * 33,
+            )
+        ),
+        (b"", "create-ClientDecodeError"),
+        (b"[" * 100_000, "create-ClientDecodeError"),
+    ],
+    ids=repr,
+)
+def test_a_create_answered_in_another_shape(content: object, reason: str) -> None:
+    # Not the type by which the SDK would look into it: what is shown is this function's own reading.
+    with scripted(http_answer(content, "application/json; charset=utf-8")) as server:
+        cvm = client(server.url)
+        expected = (errors.OutcomeUnknown, reason)
+        assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize("key_id", ["skey-0", "skey-" + "z9" * 16])
+def test_ids_of_other_lengths_are_taken(key_id: str) -> None:
+    with scripted(http_answer({"Response": {"KeyPair": {**PAIR, "KeyId": key_id}}})) as server:
+        assert client(server.url).create_key_pair("n", 0, TAGS).key_id == key_id
+
+
+@pytest.mark.parametrize(
+    ("request_id", "kept"),
+    [
+        ("3c140219-cfe9-470e-b241-907877d6fb03", True),
+        ("a" * 64, True),
+        ("a" * 65, False),
+        ("", False),
+        ("a\n", False),
+        ('","decision":"issued', False),
+        ("é", False),
+        (7, False),
+        (None, False),
+        (["a"], False),
+    ],
+    ids=repr,
+)
+def test_a_request_id_that_does_not_look_like_one_is_dropped(request_id: object, *, kept: bool) -> None:
+    expected = request_id if kept else ""
+    with scripted(http_answer({"Response": {"KeyPair": PAIR, "RequestId": request_id}})) as server:
+        assert client(server.url).create_key_pair("n", 0, TAGS).request_id == expected
+    # And in an error, whether the SDK reads it or this function.
+    failed = {"Response": {"Error": {"Code": "InternalError", "Message": "m"}, "RequestId": request_id}}
+    for content_type in ("application/json", "application/json; charset=utf-8"):
+        with scripted(http_answer(failed, content_type)) as server:
+            cvm = client(server.url)
+            with pytest.raises(errors.OutcomeUnknown) as raised:
+                cvm.create_key_pair("n", 0, TAGS)
+        assert raised.value.upstream_request_id == expected
+
+
+def test_fields_that_are_missing_come_out_empty_and_new_ones_do_not_matter() -> None:
+    with scripted(http_answer({"Response": {"KeyPair": {**PAIR, "New": 1}, "New": 2}})) as server:
+        created = client(server.url).create_key_pair("n", 0, TAGS)
+    assert (created.key_id, created.key_name, created.public_key) == ("skey-00000001", "n", "")
+    assert (created.private_key.get_secret_value(), created.request_id) == (b"", "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"TotalCount": 1},
+        {"TotalCount": "many", "KeyPairSet": []},
+        {"TotalCount": 1, "KeyPairSet": [{}]},
+        {"TotalCount": 1, "KeyPairSet": [{**PAIR, "Tags": [{"Key": "k"}]}]},
+        {"TotalCount": 1, "KeyPairSet": None},
+    ],
+    ids=repr,
+)
+def test_a_listing_in_another_shape(content: object) -> None:
+    with scripted(http_answer({"Response": content})) as server:
+        expected = (errors.OutcomeUnknown, "describe-undecodable")
+        assert raised_by(client(server.url).marked_key_pairs) == expected
+
+
+def test_a_listing_without_tags_and_time() -> None:
+    pairs = [{**PAIR, "Tags": None}, {**PAIR, "Tags": [], "CreatedTime": None, "Description": None}]
+    with scripted(http_answer({"Response": {"TotalCount": 2, "KeyPairSet": pairs}})) as server:
+        found = client(server.url).marked_key_pairs()
+    assert [(one.tags, one.created_at, one.description) for one in found] == [({}, "", "")] * 2
+
+
+def test_pages_are_asked_for_until_there_are_no_more() -> None:
+    def page(*ids: int, total: int = 250) -> bytes:
+        pairs = [{"KeyId": f"skey-{number:08}", "KeyName": "n"} for number in ids]
+        return http_answer({"Response": {"TotalCount": total, "KeyPairSet": pairs}})
+
+    with scripted(page(*range(100)), page(*range(100, 200)), page(*range(200, 250))) as server:
+        found = client(server.url).find_key_pairs("n")
+        asked = [json.loads(body) for body in server.bodies]
+    assert [one.key_id for one in found] == [f"skey-{number:08}" for number in range(250)]
+    filters = [{"Name": "key-name", "Values": ["n"]}]
+    assert asked == [{"Filters": filters, "Offset": offset, "Limit": 100} for offset in (0, 100, 200)]
+    # A count that is too high does not go on for ever.
+    with scripted(page(1, 2), page()) as server:
+        assert len(client(server.url).find_key_pairs("n")) == 2
+        assert server.requests == 2
+
+
+def test_an_answer_larger_than_a_mebibyte_is_not_read_to_its_end() -> None:
+    for answer in (
+        http_answer({"Response": {"KeyPair": PAIR, "Padding": "x" * (1024 * 1024)}}),
+        http_answer(gzip.compress(b"[" * 50_000_000), Content_Encoding="gzip"),
+    ):
+        with scripted(answer) as server:
+            expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+            cvm = client(server.url)
+            with taking(5):
+                assert raised_by(lambda cvm=cvm: cvm.create_key_pair("n", 0, TAGS)) == expected  # type: ignore[misc]  # bound now
+
+
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
+def test_a_compressed_answer_is_read(headers: dict[str, str]) -> None:
+    body = gzip.compress(json.dumps({"Response": {"KeyPair": PAIR}}).encode())
+    with scripted(http_answer(body, Content_Encoding="gzip", **headers)) as server:
+        assert client(server.url).create_key_pair("n", 0, TAGS).key_id == "skey-00000001"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
+@pytest.mark.parametrize("speed", [{}, {"each": 0.05}], ids=str)
+def test_an_answer_that_does_not_end_ends_with_the_time(
+    headers: dict[str, str], speed: dict[str, float]
+) -> None:
+    answer = http_answer({"Response": {"KeyPair": PAIR}}, **headers)
+    with scripted(answer if speed else answer[:-10] + HOLD, **speed) as server:
+        cvm = client(server.url, seconds=UNDO_RESERVE + SHORT)
+        with taking(SHORT + 0.5):
+            expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+            assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
+
+
+def test_a_late_answer_has_only_what_is_left_of_the_time_for_its_body() -> None:
+    answer = http_answer({"Response": {"KeyPair": PAIR}})
+    with scripted(answer[:-10] + HOLD, first=SHORT - 0.3) as server:
+        cvm = client(server.url, seconds=UNDO_RESERVE + SHORT)
+        with taking(SHORT + 0.4):
+            expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+            assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
+
+
+def test_a_slow_connection_leaves_the_answer_only_the_rest_of_the_time() -> None:
+    kept: list[socket.socket] = []
+
+    def take_all(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                kept.append(listener.accept()[0])
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        kept += [socket.socket() for _ in range(3)]
+        for one in kept[:3]:
+            one.setblocking(False)  # noqa: FBT003 -- positional only
+            one.connect_ex(listener.getsockname())
+        # The client's SYN is dropped; Linux sends the next one after a second, and that is taken.
+        taking_all = threading.Timer(0.3, take_all, [listener])
+        taking_all.start()
+        try:
+            cvm = client(f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=UNDO_RESERVE + 1.6)
+            with taking(2.2):
+                assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS))[0] is errors.OutcomeUnknown
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            taking_all.join()
+    for one in kept:
+        one.close()
+
+
+# Logging.
+
+
+@pytest.fixture
+def root_log() -> Iterator[StringIO]:
+    """Log everything, as SCF's bootstrap does, and leave the loggers as they were."""
+    text = StringIO()
+    handler = logging.StreamHandler(text)
+    loggers = [logging.getLogger(name) for name in (None, "tencentcloud_sdk_common", "urllib3")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = True
+    loggers[0].addHandler(handler)
+    yield text
+    loggers[0].removeHandler(handler)
+    for logger, (level, propagate) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@pytest.mark.parametrize("fault", [None, {"kind": "cut"}, {"kind": "truncate"}, {"kind": "undecodable"}])
+def test_the_sdk_does_not_log_keys(
+    account: Account, root_log: StringIO, fault: dict[str, object] | None
+) -> None:
+    account.emulator.add_faults(*([] if fault is None else [fault]))
+    try:
+        account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    except errors.OutcomeUnknown:
+        assert fault is not None
+    assert root_log.getvalue() == ""
+
+
+def test_not_even_warnings_of_the_sdk_reach_the_log_of_the_function(
+    account: Account, root_log: StringIO
+) -> None:
+    account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    for name in ("tencentcloud_sdk_common", "urllib3", "urllib3.connectionpool"):
+        logging.getLogger(name).warning("with whatever an exception quotes")
+    assert root_log.getvalue() == ""
+
+
+def test_the_sdk_alone_would_log_keys(account: Account, root_log: StringIO) -> None:
+    """Otherwise the test above would prove nothing."""
+    http = HttpProfile(protocol="http", endpoint=account.emulator.cvm_endpoint.removeprefix("http://"))
+    credential = Credential(account.emulator.secret_id, account.emulator.secret_key)
+    sdk: Any = CommonClient("cvm", "2017-03-12", credential, REGION, ClientProfile(httpProfile=http))
+    sdk.call_json("CreateKeyPair", {"KeyName": fresh_name(), "ProjectId": 0})
+    assert "PRIVATE KEY" in root_log.getvalue()

@@ -1,0 +1,542 @@
+"""What a retry makes of a key pair that is there already: given to somebody, left over, or not to be told."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyrage
+import pytest
+
+from handler.cloud.cvm import Cvm
+from handler.errors import OutcomeUnknown
+from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
+from handler.order import ANSWER_TTL
+from handler.scf.invocation import MAX_INVOCATION_SECONDS
+from tests.issuance.test_sweeper import create, describe, left, swept
+from tests.support.function_under_test import (
+    POLICY,
+    RECIPIENT,
+    REST,
+    Answer,
+    FunctionUnderTest,
+    TestClock,
+    fresh_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from handler.cloud.cvm import CreatedKeyPair, KeyPairSummary
+    from handler.composition import Services
+    from handler.scf.invocation import Credentials, Deadline
+    from tests.support.emulator_process import EmulatorProcess
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+
+Fault = dict[str, object]
+LOST: Fault = {"kind": "cut", "after": "before", "times": 3}
+"""No create is certain, and nothing is there."""
+REFUSED: Fault = {"kind": "error", "code": "InvalidProjectId.NotFound"}
+
+
+@dataclass
+class Instances:
+    """Containers of one function, with the same clock; each with a store of its own unless told otherwise."""
+
+    emulator: EmulatorProcess
+    folder: Path
+    clock: TestClock
+
+    def instance(self, *, policy: Mapping[str, Any] = POLICY, store: str = "memory:") -> FunctionUnderTest:
+        return FunctionUnderTest(
+            self.emulator,
+            self.folder / f"{fresh_name()}.json",
+            policy=policy,
+            settings={"KEYPAIR_STORE": store},
+            clock=self.clock,
+        )
+
+    @property
+    def shared_store(self) -> str:
+        return f"sqlite:{self.folder}/store"
+
+    def aged(self, seconds: float) -> None:
+        """Move the clock to where the only key pair is exactly so old."""
+        (pair,) = self.emulator.key_pairs()
+        created = calendar.timegm(time.strptime(pair["CreatedTime"], "%Y-%m-%dT%H:%M:%SZ"))
+        self.clock.time = created + seconds
+
+
+@pytest.fixture
+def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
+    # The cloud's key pairs carry the true time.
+    instances = Instances(emulator, tmp_path, TestClock(time.time()))
+    instances.instance().delete_key_pairs()  # whatever a test before left there
+    yield instances
+    emulator.control("DELETE", "/faults")
+    instances.instance().delete_key_pairs()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One order, as often as it is signed and sent."""
+
+    name: str
+    idempotency_key: str | None = "deploy-1"
+    caller: str = "demo"
+    recipients: tuple[str, ...] | None = (str(RECIPIENT.to_public()),)
+
+    def to(self, function: FunctionUnderTest) -> Answer:
+        body = function.rest_body(keyName=self.name, recipients=self.recipients)
+        key = self.idempotency_key
+        also = {} if key is None else {"idempotency-key": f'"{key}"'}
+        return function.call(function.signed(REST, body, self.caller, also_signed=also))
+
+
+@pytest.fixture
+def request_() -> Request:
+    return Request(fresh_name())
+
+
+def refused(answer: Answer) -> tuple[int, str | None]:
+    return answer.status, answer.code
+
+
+def issued(answer: Answer) -> str:
+    assert answer.status == 201, answer.body
+    key_id: str = answer.json["keyId"]
+    return key_id
+
+
+def last_line(function: FunctionUnderTest) -> tuple[str, str | None]:
+    line = function.audit_lines()[-1]
+    return line["decision"], line["reason"]
+
+
+def orphan(instances: Instances, request: Request, function: FunctionUnderTest | None = None) -> str:
+    """Have an instance make a key pair of which it hears nothing, and which it cannot look for."""
+    instances.emulator.add_faults({"kind": "cut"}, {"action": "DescribeKeyPairs", "kind": "cut", "times": 99})
+    assert refused(request.to(function or instances.instance())) == (504, "outcome-unknown")
+    instances.emulator.control("DELETE", "/faults")
+    (pair,) = instances.emulator.key_pairs()
+    assert pair["Description"] == ""
+    return str(pair["KeyId"])
+
+
+# Another instance, without a store in common.
+
+
+@pytest.mark.parametrize("seconds", [1000, ANSWER_TTL - 1, ANSWER_TTL, ANSWER_TTL + 1, 30 * ANSWER_TTL])
+def test_what_was_released_stays(instances: Instances, request_: Request, seconds: int) -> None:
+    key_id = issued(request_.to(instances.instance()))
+    assert [pair["Description"] for pair in instances.emulator.key_pairs()] == [RELEASED]
+    instances.aged(seconds)
+    second = instances.instance()
+    for _ in range(2):
+        assert refused(request_.to(second)) == (409, "name-taken")
+    assert left(instances.emulator) == [key_id]
+    assert swept(second) == {}
+    assert left(instances.emulator) == [key_id]
+
+
+def test_what_was_just_released_may_be_in_the_making(instances: Instances, request_: Request) -> None:
+    key_id = issued(request_.to(instances.instance()))
+    instances.aged(ORPHAN_AGE - 1)
+    assert refused(request_.to(instances.instance())) == (409, "request-in-flight")
+    instances.aged(ORPHAN_AGE)
+    assert refused(request_.to(instances.instance())) == (409, "name-taken")
+    assert left(instances.emulator) == [key_id]
+
+
+def test_an_orphan_is_left_while_its_maker_may_be_at_work(instances: Instances, request_: Request) -> None:
+    key_id = orphan(instances, request_)
+    second = instances.instance()
+    for seconds in (0, 1, ORPHAN_AGE - 1):
+        instances.aged(seconds)
+        assert refused(request_.to(second)) == (409, "request-in-flight")
+        assert left(instances.emulator) == [key_id]
+        assert swept(second) == {}
+    assert left(instances.emulator) == [key_id]
+
+
+@pytest.mark.parametrize("seconds", [ORPHAN_AGE, ANSWER_TTL - 1])
+def test_an_old_orphan_is_removed_and_a_new_key_pair_issued(
+    instances: Instances, request_: Request, seconds: int
+) -> None:
+    key_id = orphan(instances, request_)
+    instances.aged(seconds)
+    second = instances.instance()
+    answer = request_.to(second)
+    assert [issued(answer)] == left(instances.emulator)
+    assert issued(answer) != key_id
+    assert [(one["decision"], one["reason"]) for one in second.audit_lines()] == [
+        ("intent", None),
+        ("removed", "left-over"),
+        ("issued", None),
+    ]
+    assert second.audit_lines()[1]["keyId"] == key_id
+
+
+def test_an_orphan_of_which_nothing_is_certain_any_more_is_left(
+    instances: Instances, request_: Request
+) -> None:
+    key_id = orphan(instances, request_)
+    instances.aged(ANSWER_TTL)
+    second = instances.instance()
+    assert refused(request_.to(second)) == (409, "name-taken")
+    assert swept(second) == {"left": 1}
+    assert second.audit_lines()[-2]["reason"] == "claim-missing"
+    assert left(instances.emulator) == [key_id]
+
+
+def test_a_request_signed_anew_after_an_unknown_outcome_works_once_the_maker_is_gone(
+    instances: Instances,
+) -> None:
+    """Without an idempotency key the signature tells requests apart, so this is another one."""
+    request = Request(fresh_name(), idempotency_key=None)
+    function = instances.instance()
+    key_id = orphan(instances, request, function)
+    instances.aged(ORPHAN_AGE - 1)
+    assert refused(request.to(function)) == (409, "name-taken")
+    assert left(instances.emulator) == [key_id]
+    instances.aged(ORPHAN_AGE)
+    new = issued(request.to(function))
+    assert new != key_id
+    assert left(instances.emulator) == [new]
+    instances.clock.time += 1
+    assert refused(request.to(function)) == (409, "name-taken")
+    assert left(instances.emulator) == [new]
+
+
+def test_another_caller_gets_the_name_of_an_orphan_once_its_maker_is_gone(
+    instances: Instances, request_: Request
+) -> None:
+    function = instances.instance()
+    key_id = orphan(instances, request_, function)
+    other = replace(request_, caller="second", idempotency_key="deploy-2")
+    instances.aged(ORPHAN_AGE - 1)
+    assert refused(other.to(function)) == (409, "name-taken")
+    assert left(instances.emulator) == [key_id]
+    instances.aged(ORPHAN_AGE)
+    assert [issued(other.to(function))] == left(instances.emulator)
+
+
+# Somebody cleared the description.
+
+
+def test_a_cleared_description_does_not_matter_while_the_claim_is_known(
+    instances: Instances, request_: Request
+) -> None:
+    function = instances.instance()
+    answer = request_.to(function)
+    describe(instances.emulator, issued(answer), "")
+    for seconds in (ORPHAN_AGE, ANSWER_TTL - 1):
+        instances.aged(seconds)
+        assert swept(function) == {}
+        assert request_.to(function).body == answer.body
+    assert [issued(answer)] == left(instances.emulator)
+
+
+@pytest.mark.parametrize("seconds", [ORPHAN_AGE, ANSWER_TTL - 1])
+def test_nor_for_another_request_for_the_name(instances: Instances, request_: Request, seconds: int) -> None:
+    key_id = issued(request_.to(instances.instance(store=instances.shared_store)))
+    describe(instances.emulator, key_id, "")
+    instances.aged(seconds)
+    function = instances.instance(store=instances.shared_store)
+    for other in (
+        replace(request_, idempotency_key="deploy-2"),
+        replace(request_, idempotency_key=None),
+        replace(request_, caller="second"),
+    ):
+        assert refused(other.to(function)) == (409, "name-taken")
+    assert left(instances.emulator) == [key_id]
+
+
+def test_nor_while_the_store_does_not_say(instances: Instances, request_: Request) -> None:
+    """An orphan, but the claim that would tell cannot be read."""
+    function = instances.instance()
+    key_id = orphan(instances, request_, function)
+    (pair,) = instances.emulator.key_pairs()
+    tags = {tag["Key"]: tag["Value"] for tag in pair["Tags"]}
+    claim_id = tags["keypair-function:order"].partition(".")[0]
+    store = function.services.issuer.claims.store
+    stored = store.get(f"claim:{claim_id}")
+    assert stored is not None
+    assert store.replace(f"claim:{claim_id}", stored, "not a claim", 7 * ANSWER_TTL)
+    instances.aged(ORPHAN_AGE)
+    other = replace(request_, caller="second")
+    assert refused(other.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "claim-unreadable")
+    assert left(instances.emulator) == [key_id]
+    assert store.replace(f"claim:{claim_id}", "not a claim", stored, 7 * ANSWER_TTL)
+    assert [issued(other.to(function))] == left(instances.emulator)
+
+
+def test_a_cleared_description_is_reported_after_a_day(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    key_id = issued(request_.to(function))
+    describe(instances.emulator, key_id, "")
+    instances.aged(ANSWER_TTL + 1)
+    # The clock of the claim began a moment later than the key pair's, at most.
+    instances.clock.time += 5
+    assert swept(function) == {"left": 1}
+    assert function.audit_lines()[-2]["reason"] == "claim-missing"
+    assert refused(request_.to(function)) == (409, "name-taken")
+    assert refused(request_.to(instances.instance())) == (409, "name-taken")
+    assert left(instances.emulator) == [key_id]
+
+
+# A doubt lasts until something is certain.
+
+
+def test_a_failure_after_an_unknown_outcome_is_no_certainty(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    instances.emulator.add_faults(LOST)
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "create-ClientNetworkError")
+    failures: list[Fault] = [
+        REFUSED,
+        {"kind": "error", "code": "InvalidKeyPair.LimitExceeded"},
+        {"kind": "error", "code": "AuthFailure.TokenFailure"},
+        {"kind": "throttle", "times": 99},
+    ]
+    for fault in failures:
+        instances.emulator.add_faults(fault)
+        assert refused(request_.to(function)) == (504, "outcome-unknown")
+        assert last_line(function) == ("unknown", "former-try-unsettled")
+        instances.emulator.control("DELETE", "/faults")
+    assert left(instances.emulator) == []
+    assert [issued(request_.to(function))] == left(instances.emulator)
+
+
+def test_the_doubt_ends_with_a_key_pair_that_was_found(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    orphan(instances, request_, function)
+    instances.emulator.add_faults(REFUSED)
+    assert refused(request_.to(function)) == (422, "project-not-found")
+    assert left(instances.emulator) == []
+    # Certain from now on.
+    instances.emulator.add_faults(REFUSED)
+    assert refused(request_.to(function)) == (422, "project-not-found")
+
+
+def test_the_doubt_ends_with_the_name_in_other_hands(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    instances.emulator.add_faults(LOST)
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    other = issued(replace(request_, caller="second").to(instances.instance()))
+    assert refused(request_.to(function)) == (409, "name-taken")
+    assert left(instances.emulator) == [other]
+    function.delete_key_pairs()
+    instances.emulator.add_faults(REFUSED)
+    assert refused(request_.to(function)) == (422, "project-not-found")
+
+
+def test_the_doubt_ends_with_a_key_pair_that_was_made(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    instances.emulator.add_faults(LOST)
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    # Made, checked, found wrong, and taken back.
+    instances.emulator.add_faults({"kind": "mismatch"})
+    assert refused(request_.to(function)) == (502, "cloud-answer-invalid")
+    assert left(instances.emulator) == []
+
+
+def test_a_doubt_within_one_request(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    instances.emulator.add_faults({**LOST, "times": 1}, REFUSED)
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "create-ClientNetworkError")
+    # The name was said to be taken, and nobody had it: that says nothing of the call before.
+    duplicate: Fault = {"kind": "error", "code": "InvalidKeyPairName.Duplicate"}
+    instances.emulator.add_faults({**LOST, "times": 1}, duplicate, REFUSED)
+    fresh = replace(request_, name=fresh_name(), idempotency_key="deploy-2")
+    assert refused(fresh.to(function)) == (504, "outcome-unknown")
+    # Without a call before there is no doubt.
+    instances.emulator.add_faults(duplicate, REFUSED)
+    fresh = replace(request_, name=fresh_name(), idempotency_key="deploy-3")
+    assert refused(fresh.to(function)) == (422, "project-not-found")
+    # What the lost call made was found.
+    instances.emulator.add_faults({"kind": "cut"}, REFUSED)
+    fresh = replace(request_, name=fresh_name(), idempotency_key="deploy-4")
+    assert refused(fresh.to(function)) == (422, "project-not-found")
+    assert left(instances.emulator) == []
+
+
+def test_a_doubt_ends_when_somebody_takes_the_name(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    taken: list[str] = []
+
+    class Overtaken(Cvm):
+        def create_key_pair(self, name: str, project_id: int, tags: Mapping[str, str]) -> CreatedKeyPair:
+            if not taken:
+                taken.append("")
+                raise OutcomeUnknown("create-ClientNetworkError")
+            taken.append(create(instances.emulator, {}, name)[0])
+            return super().create_key_pair(name, project_id, tags)
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        return Overtaken(
+            credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint
+        )
+
+    sound = function.services
+    function.services = replace(sound, issuer=replace(sound.issuer, connect=connect))
+    assert refused(request_.to(function)) == (409, "name-taken")
+    assert left(instances.emulator) == taken[1:]
+
+
+def test_without_a_description_nothing_is_released(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    faults: list[tuple[Fault, tuple[int, str], str]] = [
+        ({"kind": "cut"}, (503, "cloud-unreachable"), "modify-ClientNetworkError"),
+        (
+            {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
+            (502, "cloud-refused"),
+            "modify-UnauthorizedOperation",
+        ),
+    ]
+    for fault, outcome, reason in faults:
+        function.forget_audit()
+        instances.emulator.add_faults({**fault, "action": "ModifyKeyPairAttribute"})
+        assert refused(request_.to(function)) == outcome
+        assert [(one["decision"], one["reason"]) for one in function.audit_lines()] == [
+            ("intent", None),
+            ("removed", "left-over"),
+            ("failed", reason),
+        ]
+        assert left(instances.emulator) == []
+    assert [issued(request_.to(function))] == left(instances.emulator)
+
+
+class BrokenCvm(Cvm):
+    """A defect of this function, before or after the cloud was called."""
+
+    calls_first = False
+
+    def create_key_pair(self, name: str, project_id: int, tags: Mapping[str, str]) -> CreatedKeyPair:
+        if self.calls_first:
+            super().create_key_pair(name, project_id, tags)
+        raise ZeroDivisionError
+
+
+class LateBrokenCvm(BrokenCvm):
+    calls_first = True
+
+
+class LazyCvm(Cvm):
+    """A cloud that says a key pair is deleted while it goes on listing it."""
+
+    def delete_key_pair(self, key_id: str) -> bool:
+        return bool(key_id)
+
+
+class SlowCvm(Cvm):
+    """A cloud at which a look takes longer than any request has."""
+
+    def find_key_pairs(self, name: str) -> list[KeyPairSummary]:
+        found = super().find_key_pairs(name)
+        self._deadline.clock.sleep(MAX_INVOCATION_SECONDS)
+        return found
+
+
+def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]) -> Services:
+    """Return the function's services with another client of the cloud."""
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        return kind(credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint)
+
+    sound = function.services
+    return replace(sound, issuer=replace(sound.issuer, connect=connect))
+
+
+def test_a_delete_for_which_there_is_no_time_is_not_made(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    function.services = connected(instances, function, SlowCvm)
+    instances.emulator.add_faults({"kind": "weak"})
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "out-of-time")
+    assert len(left(instances.emulator)) == 1
+
+
+def test_a_delete_without_effect_is_noticed(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    sound = function.services
+    function.services = connected(instances, function, LazyCvm)
+    instances.emulator.add_faults({"kind": "weak"})
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "delete-without-effect")
+    assert len(left(instances.emulator)) == 1
+    function.services = sound
+    assert [issued(request_.to(function))] == left(instances.emulator)
+
+
+@pytest.mark.parametrize("broken", [BrokenCvm, LateBrokenCvm])
+def test_after_a_defect_nothing_is_certain(
+    instances: Instances, request_: Request, broken: type[BrokenCvm]
+) -> None:
+    function = instances.instance()
+    sound = function.services
+    function.services = connected(instances, function, broken)
+    assert refused(request_.to(function)) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "internal-fault")
+    function.services = sound
+    assert [issued(request_.to(function))] == left(instances.emulator)
+
+
+# The policy changed between a request and its repetition.
+
+OTHER = str(pyrage.x25519.Identity.generate().to_public())
+
+
+def changed(how: str) -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads(json.dumps(POLICY))
+    if how == "escrow replaced":
+        policy["escrow"] = [OTHER]
+    elif how == "escrow taken away":
+        policy["escrow"] = []
+    elif how == "escrow added":
+        policy["escrow"].append(OTHER)
+    elif how == "registered recipient replaced":
+        policy["callers"]["registered"]["recipients"] = [OTHER]
+    elif how == "another caller's":
+        policy["callers"]["pinned"]["recipients"] = [OTHER]
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("how", "given_again"),
+    [
+        ("escrow replaced", False),
+        ("escrow taken away", False),
+        ("escrow added", False),
+        ("registered recipient replaced", False),
+        ("another caller's", True),
+        ("nothing", True),
+    ],
+)
+def test_an_answer_is_given_again_only_to_the_recipients_of_today(
+    instances: Instances, how: str, *, given_again: bool
+) -> None:
+    request = Request(fresh_name(), caller="registered", recipients=None)
+    answer = request.to(instances.instance(store=instances.shared_store))
+    key_id = issued(answer)
+    function = instances.instance(store=instances.shared_store, policy=changed(how))
+    again = request.to(function)
+    if given_again:
+        assert again.event == answer.event
+        assert last_line(function) == ("replayed", None)
+    else:
+        assert refused(again) == (403, "not-granted")
+        assert "age-encryption" not in again.body
+        assert [(one["decision"], one["reason"], one["keyId"]) for one in function.audit_lines()] == [
+            ("refused", "recipients-changed", key_id)
+        ]
+    assert left(instances.emulator) == [key_id]
+    # With the old policy back it is the same answer as before.
+    assert request.to(instances.instance(store=instances.shared_store)).event == answer.event

@@ -1,0 +1,819 @@
+"""The sweeper, through timer events and as a command, with a real account behind it."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tencentcloud.common.common_client import CommonClient
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+
+from handler.cloud.cvm import Cvm, KeyPairSummary
+from handler.errors import StoreUnavailable
+from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
+from handler.issuance.idempotency import State, StoredRecord
+from handler.issuance.ownership_tags import OwnershipTag, TagSigner
+from handler.issuance.sweeper import MARGIN, PAUSE, Finding
+from handler.order import ANSWER_TTL
+from handler.scf.invocation import Deadline, Invocation
+from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
+from tests.support.function_process import clean_environment, running_function
+from tests.support.function_under_test import (
+    MASTER,
+    POLICY,
+    REGION,
+    REST,
+    FunctionUnderTest,
+    base64url,
+    fresh_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from handler.scf.invocation import Credentials
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+
+# https://cloud.tencent.com/document/product/583/9708
+TIMER = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-24T12:00:00Z", "Message": ""}
+OTHER_REGION = "ap-shanghai"
+
+CLAIM, ORDER, HOLDER, LATER_HOLDER = "c" * 32, "d" * 32, "a" * 32, "b" * 32
+MARK = OwnershipTag(CLAIM, ORDER, HOLDER)
+MARKER = TagSigner([MASTER])
+UNREADABLE = ".".join([CLAIM, ORDER, HOLDER, "0" * 32])
+DAY = 24 * 3600
+
+
+def account(emulator: EmulatorProcess) -> CommonClient:
+    """Return the official SDK's client: what somebody has who is not the function."""
+    http = HttpProfile(protocol="http", endpoint=emulator.cvm_endpoint.removeprefix("http://"))
+    credential = Credential(emulator.secret_id, emulator.secret_key, emulator.token or None)
+    return CommonClient("cvm", "2017-03-12", credential, REGION, ClientProfile(httpProfile=http))
+
+
+def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None = None) -> tuple[str, str]:
+    """Create a key pair as somebody would who is not the function; return its id and name."""
+    name = name or fresh_name()
+    marks = [{"Key": key, "Value": value} for key, value in tags.items()]
+    specification = [{"ResourceType": "keypair", "Tags": marks}] if marks else []
+    order = {"KeyName": name, "ProjectId": 0, "TagSpecification": specification}
+    return account(emulator).call_json("CreateKeyPair", order)["Response"]["KeyPair"]["KeyId"], name
+
+
+def make(
+    emulator: EmulatorProcess,
+    *,
+    mark: OwnershipTag | str = MARK,
+    expires: str | None = None,
+    name: str | None = None,
+    marker: TagSigner = MARKER,
+) -> tuple[str, str]:
+    """Create a key pair as the function would; return its id and name. A text as mark is the tag's value."""
+    name = name or fresh_name()
+    text = mark if isinstance(mark, str) else marker.write(mark, name, expires)
+    made = {"keypair-function:order": text, "keypair-function:caller": "demo"}
+    return create(emulator, made if expires is None else {**made, "keypair-function:expires": expires}, name)
+
+
+def describe(emulator: EmulatorProcess, key_id: str, description: str) -> None:
+    """Set a key pair's description, as anybody may who manages key pairs."""
+    account(emulator).call_json("ModifyKeyPairAttribute", {"KeyId": key_id, "Description": description})
+
+
+def utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def left(emulator: EmulatorProcess) -> list[str]:
+    return [pair["KeyId"] for pair in emulator.key_pairs()]
+
+
+@pytest.fixture
+def function(function: FunctionUnderTest) -> FunctionUnderTest:
+    # The cloud's key pairs carry the true time.
+    function.clock.time = float(int(time.time()))
+    return function
+
+
+def swept(function: FunctionUnderTest, milliseconds: int = 60_000) -> dict[str, int]:
+    answer = function.call(TIMER, {"request_id": "timer-1", "time_limit_in_ms": milliseconds})
+    assert answer.status == 200, answer.body
+    counts: dict[str, int] = answer.json["swept"]
+    return counts
+
+
+def line(decision: str, reason: str, **facts: object) -> dict[str, object]:
+    return {
+        "audit": "keypair-function/1",
+        "requestId": "timer-1",
+        "door": "sweeper",
+        "decision": decision,
+        "reason": reason,
+        "caller": None,
+        "keyName": None,
+        "region": None,
+        "projectId": None,
+        "recipients": None,
+        "keyId": None,
+        "fingerprint": None,
+        "upstreamRequestId": None,
+        "remoteAddress": "",
+        **facts,
+    }
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """Parse audit lines, without what differs at each run."""
+    parsed = [json.loads(one) for one in text.splitlines()]
+    return [
+        {name: value for name, value in one.items() if name not in {"time", "durationMs"}} for one in parsed
+    ]
+
+
+def pair_line(decision: str, reason: str, pair: tuple[str, str], **facts: object) -> dict[str, object]:
+    known: dict[str, object] = {"keyId": pair[0], "keyName": pair[1], "caller": "demo", "region": REGION}
+    return line(decision, reason, **known | facts)
+
+
+BEGIN = line("intent", "sweep")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A key pair of ours, aged `seconds`; `expires` is in seconds from the sweep."""
+
+    finding: tuple[str, str] | None
+    seconds: float = ORPHAN_AGE + 100
+    mark: OwnershipTag | str = MARK
+    expires: float | None = None
+    record: Mapping[str, object] | None = None
+    description: str = ""
+    bound: bool = False
+
+
+def claim(state: State, *, lease: float = -1, holder: str = HOLDER, former: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 -- fields of a model
+    answer = "{}" if state is State.SEALED else None
+    return {"state": state, "lease": lease, "holder": holder, "former": former, "answer": answer}
+
+
+UNFINISHED = [state for state in State if state is not State.SEALED]
+EXPIRED, ORPHAN, MISSING = ("removed", "expired"), ("removed", "orphan"), ("left", "claim-missing")
+NO_MARK = ("left", "mark-unreadable")
+CASES = {
+    "expired": Case(EXPIRED, expires=-1, record=claim(State.SEALED), description=RELEASED),
+    "expires now": Case(EXPIRED, expires=0, record=claim(State.SEALED), description=RELEASED),
+    "expires later": Case(None, expires=1, record=claim(State.SEALED), description=RELEASED),
+    "expired, store knows nothing": Case(EXPIRED, expires=-1, seconds=10),
+    "expired, used": Case(("left", "expired-in-use"), expires=-1, bound=True),
+    "mark of another form": Case(NO_MARK, mark="mine", expires=-1),
+    "mark in capitals": Case(NO_MARK, mark=UNREADABLE.upper()),
+    "mark without its code": Case(NO_MARK, mark=f"{CLAIM}.{ORDER}.{HOLDER}", record=claim(State.UNKNOWN)),
+    "mark with a wrong code": Case(NO_MARK, mark=UNREADABLE, record=claim(State.UNKNOWN)),
+    "mark with a wrong code, expired": Case(NO_MARK, mark=UNREADABLE, expires=-1),
+    "finished": Case(None, record=claim(State.SEALED), description=RELEASED),
+    "finished, lease running": Case(None, record=claim(State.SEALED, lease=60), description=RELEASED),
+    "finished by a later try": Case(
+        ORPHAN, record=claim(State.SEALED, holder=LATER_HOLDER, former=(HOLDER,))
+    ),
+    "later try at work": Case(
+        ORPHAN, record=claim(State.CREATING, lease=60, holder=LATER_HOLDER, former=(HOLDER,))
+    ),
+    # Its holder set the description and stopped there.
+    "described, and finished by a later try": Case(
+        ORPHAN, record=claim(State.SEALED, holder=LATER_HOLDER, former=(HOLDER,)), description=RELEASED
+    ),
+    # No claim that knows the maker: the description tells.
+    "claim missing, too young": Case(None, seconds=ORPHAN_AGE - 1),
+    "claim missing, just old enough": Case(ORPHAN, seconds=ORPHAN_AGE),
+    "claim missing, just below a day": Case(ORPHAN, seconds=ANSWER_TTL - 1),
+    "claim missing, a day old": Case(MISSING, seconds=ANSWER_TTL),
+    "claim missing, old": Case(MISSING, seconds=30 * DAY),
+    "claim missing, used": Case(("left", "orphan-in-use"), bound=True),
+    **{
+        f"claim missing, released, {seconds} s": Case(None, seconds=seconds, description=RELEASED)
+        for seconds in (ORPHAN_AGE, ANSWER_TTL - 1, ANSWER_TTL, 30 * DAY)
+    },
+    "claim missing, described by somebody": Case(None, description="the build server's"),
+    # The idempotency key was used again after its time to live: the first key pair was given to somebody.
+    **{
+        f"key reused later, {state.value}": Case(
+            None, seconds=2 * DAY, record=claim(state, holder=LATER_HOLDER), description=RELEASED
+        )
+        for state in State
+    },
+    "key reused later, description cleared": Case(
+        MISSING, seconds=2 * DAY, record=claim(State.SEALED, holder=LATER_HOLDER)
+    ),
+    "holder unknown, not released": Case(ORPHAN, record=claim(State.UNDONE, holder=LATER_HOLDER)),
+    # A claim that knows the maker counts, whatever became of the description.
+    "finished, description cleared": Case(None, record=claim(State.SEALED)),
+    "finished, description cleared, just below a day": Case(
+        None, seconds=ANSWER_TTL - 1, record=claim(State.SEALED)
+    ),
+    "described, and not finished": Case(ORPHAN, record=claim(State.UNKNOWN), description=RELEASED),
+    **{f"orphan, {state.value}": Case(ORPHAN, record=claim(state)) for state in UNFINISHED},
+    **{f"at work, {state.value}": Case(None, record=claim(state, lease=60)) for state in UNFINISHED},
+    **{
+        f"too young, {state.value}": Case(None, seconds=ORPHAN_AGE - 1, record=claim(state))
+        for state in UNFINISHED
+    },
+    "orphan, just old enough": Case(ORPHAN, seconds=ORPHAN_AGE, record=claim(State.UNKNOWN)),
+    "orphan, old": Case(ORPHAN, seconds=6 * DAY, record=claim(State.UNKNOWN)),
+    "orphan, used": Case(("left", "orphan-in-use"), record=claim(State.UNKNOWN), bound=True),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_each_key_pair_is_judged_by_its_tags_its_age_and_its_claim(
+    function: FunctionUnderTest, case: Case
+) -> None:
+    emulator = function.emulator
+    foreign = create(emulator, {"keypair-function:caller": "demo", "team": "core"})
+    # One second is what CreatedTime is cut to: created within this very one.
+    start = time.time()
+    function.clock.time = now = float(int(start)) + case.seconds
+    expires = None if case.expires is None else utc(now + case.expires)
+    # The cloud's clock so that the age is exact, whatever second it is by now.
+    emulator.control("POST", "/clock", {"offset": int(start) + 0.5 - time.time()})
+    try:
+        pair = make(emulator, mark=case.mark, expires=expires)
+    finally:
+        emulator.control("POST", "/clock", {"offset": 0})
+    created = next(p["CreatedTime"] for p in emulator.key_pairs() if p["KeyId"] == pair[0])
+    assert created == utc(start)
+    if case.description:
+        describe(emulator, pair[0], case.description)
+    if case.bound:
+        emulator.control("POST", f"/key-pairs/{pair[0]}/bind")
+    if case.record is not None:
+        fields = {name: value for name, value in case.record.items() if name != "lease"}
+        record = StoredRecord.model_validate(
+            {**fields, "order": ORDER, "lease_ends": now + float(str(case.record["lease"]))}
+        )
+        store = function.services.issuer.claims.store
+        assert store.add(f"claim:{CLAIM}", record.model_dump_json(), 7 * DAY)
+
+    counts = swept(function)
+
+    removed = case.finding is not None and case.finding[0] == "removed"
+    assert left(emulator) == [foreign[0], *([] if removed else [pair[0]])]
+    findings = [] if case.finding is None else [pair_line(*case.finding, pair)]
+    summary = "nothing" if case.finding is None else f"{case.finding[0]} 1"
+    assert lines(function.audit.getvalue()) == [BEGIN, *findings, line("swept", summary)]
+    assert counts == ({} if case.finding is None else {case.finding[0]: 1})
+    if case.bound:
+        emulator.control("DELETE", f"/key-pairs/{pair[0]}/bind")
+
+
+def test_what_a_caller_was_given_stays(function: FunctionUnderTest) -> None:
+    issued = function.call(function.signed(REST)).json
+    function.forget_audit()
+    for seconds in (ORPHAN_AGE - 1, ORPHAN_AGE, DAY, 30 * DAY):
+        function.clock.time = time.time() + seconds
+        assert swept(function) == {}
+    assert left(function.emulator) == [issued["keyId"]]
+
+
+def test_an_expiry_that_a_caller_asked_for_is_kept(function: FunctionUnderTest) -> None:
+    body = function.rest_body(expiresIn="2h")
+    issued = function.call(function.signed(REST, body)).json
+    function.forget_audit()
+    start = function.clock.time
+    function.clock.time = start + 7199
+    assert swept(function) == {}
+    function.clock.time = start + 7200
+    assert swept(function) == {"removed": 1}
+    assert left(function.emulator) == []
+    pair = (issued["keyId"], issued["keyName"])
+    assert lines(function.audit.getvalue())[3] == pair_line("removed", "expired", pair)
+
+
+def test_what_a_dead_holder_left_is_removed_and_the_same_request_served_again(
+    function: FunctionUnderTest,
+) -> None:
+    # Nothing of the cloud can be known: the create had its effect, and nobody can look.
+    function.emulator.add_faults(
+        {"kind": "cut"}, {"action": "DescribeKeyPairs", "kind": "cut", "after": "before", "times": 9}
+    )
+    event = function.signed(REST)
+    assert function.call(event).code == "outcome-unknown"
+    function.emulator.control("DELETE", "/faults")
+    (orphan,) = left(function.emulator)
+    function.forget_audit()
+    function.clock.time = time.time() + ORPHAN_AGE + 1
+    assert swept(function) == {"removed": 1}
+    assert left(function.emulator) == []
+    assert [one["keyId"] for one in lines(function.audit.getvalue())] == [None, orphan, None]
+
+
+def test_a_holder_that_wakes_up_after_the_sweep_cannot_finish(function: FunctionUnderTest) -> None:
+    claims = function.services.issuer.claims
+    held = claims.claim("demo", "key:1", ORDER, lease=15)
+    held.begin()
+    pair = make(function.emulator, mark=held.mark)
+    function.clock.time = time.time() + ORPHAN_AGE + 1
+    assert swept(function) == {"removed": 1}
+    with pytest.raises(StoreUnavailable) as raised:
+        held.finish("an answer that names a key pair which is gone")
+    assert raised.value.reason == "answer-not-stored"
+    assert left(function.emulator) == []
+    assert lines(function.audit.getvalue())[1] == pair_line("removed", "orphan", pair)
+
+
+def test_a_claim_that_moves_on_meanwhile_keeps_its_key_pair(function: FunctionUnderTest) -> None:
+    claims = function.services.issuer.claims
+    held = claims.claim("demo", "key:1", ORDER, lease=15)
+    held.begin()
+    found = claims.find(held.mark.claim)
+    assert found is not None
+    held.finish("answer")
+    assert not claims.withdraw(held.mark.claim, found)
+    sealed = claims.find(held.mark.claim)
+    assert sealed is not None
+    assert (sealed.state, sealed.answer) == (State.SEALED, "answer")
+    assert not claims.withdraw("0" * 32, found)
+
+
+class MovingStore:
+    """A store in which a claim is finished between two looks at it."""
+
+    def __init__(self, inner: Any, finish: Any) -> None:  # noqa: ANN401 -- stands between
+        self._inner = inner
+        self._finish = finish
+
+    def get(self, key: str) -> str | None:
+        text: str | None = self._inner.get(key)
+        if self._finish is not None:
+            finish, self._finish = self._finish, None
+            finish()
+        return text
+
+    def add(self, key: str, value: str, ttl: float) -> bool:
+        return bool(self._inner.add(key, value, ttl))
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        return bool(self._inner.replace(key, expected, value, ttl))
+
+
+def test_a_claim_finished_between_the_look_and_the_delete_is_left(function: FunctionUnderTest) -> None:
+    claims = function.services.issuer.claims
+    held = claims.claim("demo", "key:1", ORDER, lease=15)
+    held.begin()
+    pair = make(function.emulator, mark=held.mark)
+    function.clock.time = time.time() + ORPHAN_AGE + 1
+    moving = type(claims)(
+        MovingStore(claims.store, lambda: held.finish("answer")), claims.clock, claims.new_holder
+    )
+    findings = sweep_with(function, claims=moving)
+    assert findings == [("left", "claim-moved", pair[0])]
+    assert left(function.emulator) == [pair[0]]
+
+
+def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -- parts of a sweeper
+    """Sweep with other parts; return what the audit log says of the key pairs."""
+    own = function.services.sweeper
+    sweeper = replace(own, **{"regions": [REGION], **changed})
+    invocation = Invocation.begin(None, function.environ, function.clock.clock())
+    sweeper.sweep(invocation)
+    found = lines(function.audit.getvalue())[1:-1]
+    return [(one["decision"], one["reason"], one["keyId"]) for one in found]
+
+
+class OddCloud(Cvm):
+    """Lists what the emulator never would."""
+
+    def marked_key_pairs(self) -> list[KeyPairSummary]:
+        marked = {"keypair-function:order": MARKER.write(MARK, "b", None)}
+        return [
+            KeyPairSummary("skey-notours0", "a", {"team": "core"}, "2020-01-01T00:00:00Z", ""),
+            KeyPairSummary("skey-noage000", "b", marked, "", ""),
+            # Twice, as when something is deleted between two pages.
+            KeyPairSummary("skey-noage000", "b", marked, "", ""),
+        ]
+
+
+def test_what_a_cloud_lists_that_does_not_filter_or_tell_the_age(function: FunctionUnderTest) -> None:
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        return OddCloud(credentials, region, deadline, jitter=float, endpoint="http://127.0.0.1:9")
+
+    assert sweep_with(function, connect=connect) == [("left", "age-unreadable", "skey-noage000")]
+
+
+def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
+    function: FunctionUnderTest,
+) -> None:
+    pair = make(function.emulator, expires=utc(0))
+    function.emulator.add_faults({"action": "DescribeKeyPairs", "kind": "error", "code": "InternalError"})
+    assert swept(function) == {"failed": 1, "removed": 1}
+    found = lines(function.audit.getvalue())
+    upstream = found[1].pop("upstreamRequestId")
+    assert len(upstream) == 36
+    expected = line("failed", "describe-InternalError", region=REGION)
+    del expected["upstreamRequestId"]
+    assert found == [
+        BEGIN,
+        expected,
+        pair_line("removed", "expired", pair, region=OTHER_REGION),
+        line("swept", "failed 1, removed 1"),
+    ]
+
+
+def test_each_key_pair_is_reported_once_whatever_the_number_of_regions(function: FunctionUnderTest) -> None:
+    pairs = [make(function.emulator, mark="?"), make(function.emulator, expires=utc(0))]
+    before = function.emulator.calls("DescribeKeyPairs")
+    assert swept(function) == {"left": 1, "removed": 1}
+    assert function.emulator.calls("DescribeKeyPairs") == before + 2
+    assert lines(function.audit.getvalue()) == [
+        BEGIN,
+        pair_line("left", "mark-unreadable", pairs[0]),
+        pair_line("removed", "expired", pairs[1]),
+        line("swept", "left 1, removed 1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "remains"),
+    [
+        ({"kind": "error", "code": "InternalServerError"}, "delete-InternalServerError", True),
+        ({"kind": "cut", "after": "before"}, "delete-ClientNetworkError", True),
+        ({"kind": "cut"}, "delete-ClientNetworkError", False),
+        ({"kind": "http-status", "status": 502}, "delete-ServerNetworkError", False),
+    ],
+)
+def test_a_delete_that_fails_is_reported_and_done_by_the_next_sweep(
+    function: FunctionUnderTest, fault: dict[str, object], reason: str, *, remains: bool
+) -> None:
+    pair = make(function.emulator, expires=utc(0))
+    other = make(function.emulator, expires=utc(0))
+    function.emulator.add_faults({"action": "DeleteKeyPairs", **fault})
+    assert swept(function) == {"failed": 1, "removed": 1}
+    found = lines(function.audit.getvalue())
+    found[1]["upstreamRequestId"] = None  # where there was an answer with one
+    assert found == [
+        BEGIN,
+        pair_line("failed", reason, pair),
+        pair_line("removed", "expired", other),
+        line("swept", "failed 1, removed 1"),
+    ]
+    assert left(function.emulator) == ([pair[0]] if remains else [])
+    assert swept(function) == ({"removed": 1} if remains else {})
+    assert left(function.emulator) == []
+
+
+def test_with_the_store_down_expired_key_pairs_go_and_the_others_stay(
+    emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    function = FunctionUnderTest(
+        emulator, tmp_path / "policy.json", settings={"KEYPAIR_STORE": f"sqlite:{tmp_path}/missing/store"}
+    )
+    expired, other = make(emulator, expires=utc(0)), make(emulator)
+    function.clock.time = time.time() + ORPHAN_AGE + 1
+    assert swept(function) == {"failed": 1, "removed": 1}
+    assert lines(function.audit.getvalue()) == [
+        BEGIN,
+        pair_line("removed", "expired", expired),
+        pair_line("failed", "sqlite-unavailable", other),
+        line("swept", "failed 1, removed 1"),
+    ]
+    function.delete_key_pairs()
+
+
+class FullLog(io.StringIO):
+    """Takes some lines and no more."""
+
+    room = 0
+
+    def write(self, text: str) -> int:
+        if self.room == 0:
+            raise OSError("no space left on device")
+        self.room -= 1
+        return super().write(text)
+
+
+@pytest.mark.parametrize(("room", "removed"), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)])
+def test_with_the_audit_log_down_the_sweep_goes_no_further(
+    emulator: EmulatorProcess, tmp_path: Path, room: int, removed: int
+) -> None:
+    audit = FullLog()
+    audit.room = room
+    function = FunctionUnderTest(emulator, tmp_path / "policy.json", audit=audit)
+    function.clock.time = time.time()
+    pairs = [make(emulator, expires=utc(0))[0] for _ in range(3)]
+    answer = function.call(TIMER)
+    assert (answer.status, answer.code) == (503, "audit-unavailable")
+    assert left(emulator) == pairs[removed:]
+    assert [one["keyId"] for one in lines(audit.getvalue())] == [None, *pairs][:room]
+    function.delete_key_pairs()
+
+
+@pytest.fixture(scope="module")
+def large_account() -> Iterator[EmulatorProcess]:
+    with running_emulator(quota=300) as emulator:
+        yield emulator
+
+
+def test_pages_and_time(large_account: EmulatorProcess, tmp_path: Path) -> None:
+    """150 of ours among 30 of others: found on two pages, and removed in as many sweeps as it takes."""
+    function = FunctionUnderTest(large_account, tmp_path / "policy.json")
+    function.clock.time = time.time()
+    ours, foreign = [], []
+    for number in range(180):
+        if number % 6 == 0:
+            foreign.append(create(large_account, {"team": "core"})[0])
+        else:
+            ours.append(make(large_account, expires=utc(0))[0])
+    before = large_account.calls("DescribeKeyPairs")
+
+    # 15 seconds: a delete every PAUSE for as long as MARGIN is left.
+    start = function.clock.time
+    first = 0
+    while 15 - first * PAUSE >= MARGIN:
+        first += 1
+    counts = swept(function, 15_000)
+    assert counts == {"removed": first, "postponed": 150 - first}
+    assert function.clock.time - start < 15
+    assert large_account.calls("DescribeKeyPairs") == before + 2 + 1  # two pages here, one in the next region
+    assert left(large_account) == [
+        key_id for key_id in left(large_account) if key_id in {*foreign, *ours[first:]}
+    ]
+    found = lines(function.audit.getvalue())
+    assert [one["keyId"] for one in found] == [None, *ours[:first], None]
+    assert found[-1] == line("swept", f"postponed {150 - first}, removed {first}")
+
+    assert swept(function, 60_000) == {"removed": 150 - first}
+    assert left(large_account) == foreign
+    # Less than the margin from the start: nothing is begun.
+    make(large_account, expires=utc(0))
+    assert swept(function, int(MARGIN * 1000) - 1) == {"postponed": 1}
+
+
+def test_the_regions_not_reached_are_reported(function: FunctionUnderTest) -> None:
+    assert swept(function, 1200) == {"failed": 2}
+    assert lines(function.audit.getvalue()) == [
+        BEGIN,
+        line("failed", "out-of-time", region=REGION),
+        line("failed", "out-of-time", region=OTHER_REGION),
+        line("swept", "failed 2"),
+    ]
+
+
+# Over HTTP.
+
+SMUGGLED: list[dict[str, Any]] = [
+    {"body": TIMER},
+    {"body": TIMER, "target": "/?Type=Timer&TriggerName=sweep"},
+    {"body": TIMER, "target": "/v1/key-pairs"},
+    {"body": TIMER, "headers": {"Type": "Timer", "TriggerName": "sweep", "Content-Type": "application/json"}},
+    {"body": {**TIMER, "httpMethod": None}, "headers": {"x-scf-type": "Timer"}},
+    {"method": "GET", "target": "/healthz?Type=Timer", "headers": {"Type": "Timer"}},
+]
+
+
+def test_a_timer_event_cannot_come_over_http(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    pair = make(emulator, expires=utc(0))
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps(POLICY), encoding="utf-8")
+    with running_function(environment=environment(emulator, KEYPAIR_POLICY=str(policy))) as process:
+        statuses = []
+        for smuggled in SMUGGLED:
+            connection = http.client.HTTPConnection(process.url.removeprefix("http://"), timeout=20)
+            connection.request(
+                smuggled.get("method", "POST"),
+                smuggled.get("target", "/"),
+                json.dumps(smuggled["body"]) if "body" in smuggled else None,
+                smuggled.get("headers", {}),
+            )
+            statuses.append(connection.getresponse().status)
+            connection.close()
+        # The v3 door answers 200 to all there is.
+        assert statuses == [200, 200, 401, 200, 200, 200]
+        doors = [one["door"] for one in process.audit_lines()]
+        assert doors == ["tencent-v3", "tencent-v3", "rest", "tencent-v3", "tencent-v3"]
+        assert {one["decision"] for one in process.audit_lines()} == {"refused"}
+    assert left(emulator) == [pair[0]]
+    FunctionUnderTest(emulator, policy).delete_key_pairs()
+
+
+@pytest.mark.parametrize("key", ["httpMethod", "path", "headers", "body", "requestContext"])
+@pytest.mark.parametrize("value", [None, "", "POST", {}])
+def test_an_event_with_any_trace_of_http_is_no_timer(
+    function: FunctionUnderTest, key: str, value: object
+) -> None:
+    pair = make(function.emulator, expires=utc(0))
+    answer = function.call({**TIMER, key: value})
+    assert answer.status == 400
+    assert left(function.emulator) == [pair[0]]
+    assert function.audit.getvalue() == ""
+
+
+# Processes of their own, in true time.
+
+
+def environment(emulator: EmulatorProcess, **changed: str) -> dict[str, str]:
+    return {
+        "KEYPAIR_REGION": REGION,
+        "KEYPAIR_HOSTS": "keys.example.com",
+        "KEYPAIR_MASTER_SECRET": base64url(MASTER),
+        "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,
+        "TENCENTCLOUD_SECRETID": emulator.secret_id,
+        "TENCENTCLOUD_SECRETKEY": emulator.secret_key,
+        **({"TENCENTCLOUD_SESSIONTOKEN": emulator.token} if emulator.token else {}),
+        **changed,
+    }
+
+
+@dataclass
+class Command:
+    """`scripts/sweep` with a policy and an account."""
+
+    emulator: EmulatorProcess
+    policy: Path
+    changed: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        settings = environment(self.emulator, KEYPAIR_POLICY=str(self.policy), **self.changed)
+        settings = {name: value for name, value in {**settings, **changed}.items() if value}
+        return subprocess.run(
+            [sys.executable, "-m", "scripts.sweep", *arguments],
+            env=clean_environment(settings),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def command(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Command]:
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps(POLICY), encoding="utf-8")
+    yield Command(emulator, policy, {"KEYPAIR_STORE": f"sqlite:{tmp_path}/store"})
+    FunctionUnderTest(emulator, policy).delete_key_pairs()
+
+
+def test_the_command_tells_first_and_then_does(command: Command) -> None:
+    emulator = command.emulator
+    expired = make(emulator, expires=utc(0))
+    unsure = make(emulator, mark="?")
+    foreign = create(emulator, {"team": "core"})
+    deletes = emulator.calls("DeleteKeyPairs")
+
+    told = command.run("--dry-run")
+    assert (told.returncode, told.stderr) == (0, "scripts/sweep --dry-run: 1 left, 1 removed\n")
+    assert told.stdout == (
+        f"would remove {expired[0]} {expired[1]} in {REGION}: expired\n"
+        f"would leave {unsure[0]} {unsure[1]} in {REGION}: mark-unreadable\n"
+    )
+    assert emulator.calls("DeleteKeyPairs") == deletes
+    assert left(emulator) == [expired[0], unsure[0], foreign[0]]
+
+    done = command.run()
+    assert (done.returncode, done.stderr) == (0, "scripts/sweep: 1 left, 1 removed\n")
+    found = lines(done.stdout)
+    (request_id,) = {one["requestId"] for one in found}
+    assert request_id.startswith("sweep-")
+    expected = [
+        BEGIN,
+        pair_line("removed", "expired", expired),
+        pair_line("left", "mark-unreadable", unsure),
+        line("swept", "left 1, removed 1"),
+    ]
+    assert found == [{**one, "requestId": request_id} for one in expected]
+    assert left(emulator) == [unsure[0], foreign[0]]
+
+
+def test_the_command_has_nothing_to_do(command: Command) -> None:
+    done = command.run()
+    assert (done.returncode, done.stderr) == (0, "scripts/sweep: nothing to do\n")
+    assert [one["reason"] for one in lines(done.stdout)] == ["sweep", "nothing"]
+    told = command.run("--dry-run")
+    assert (told.returncode, told.stdout) == (0, "")
+    assert told.stderr == "scripts/sweep --dry-run: nothing to do\n"
+
+
+def test_the_command_says_by_its_status_that_something_failed(command: Command) -> None:
+    make(command.emulator, expires=utc(0))
+    fault = {"action": "DescribeKeyPairs", "kind": "error", "code": "InternalError", "times": 2}
+    command.emulator.add_faults(fault)
+    done = command.run()
+    assert (done.returncode, done.stderr) == (1, "scripts/sweep: 2 failed\n")
+    command.emulator.add_faults({**fault, "times": 1})
+    told = command.run("--dry-run")
+    assert (told.returncode, told.stderr) == (1, "scripts/sweep --dry-run: 1 failed, 1 removed\n")
+    assert told.stdout.splitlines()[0] == f"failed the listing in {REGION}: describe-InternalError"
+
+
+def test_the_command_removes_nothing_where_it_cannot_write(command: Command) -> None:
+    pair = make(command.emulator, expires=utc(0))
+    settings = environment(command.emulator, KEYPAIR_POLICY=str(command.policy))
+    with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
+        done = subprocess.run(
+            [sys.executable, "-m", "scripts.sweep"],
+            env=clean_environment(settings),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == (
+        "scripts/sweep: The audit log is not available. (audit-unavailable)"
+    )
+    assert left(command.emulator) == [pair[0]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"KEYPAIR_REGION": ""}, "KEYPAIR_REGION is missing; it takes a region, for example ap-guangzhou"),
+        ({"KEYPAIR_REGOIN": "x"}, "KEYPAIR_REGOIN is not a setting; remove it or correct its name"),
+        (
+            {"KEYPAIR_POLICY": "/missing"},
+            "/missing: not a readable policy in JSON; scripts/build makes one of policy.toml",
+        ),
+        (
+            {"TENCENTCLOUD_SECRETID": "", "TENCENTCLOUD_SECRETKEY": ""},
+            "no cloud credentials: give the function an execution role",
+        ),
+    ],
+)
+def test_the_command_says_what_is_misconfigured(command: Command, changed: dict[str, str], text: str) -> None:
+    done = command.run(**changed)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"scripts/sweep: {text}\n")
+
+
+def test_the_pace_stays_below_the_limit_of_the_cloud(command: Command) -> None:
+    for _ in range(14):
+        make(command.emulator, expires=utc(0))
+    before = command.emulator.calls("DeleteKeyPairs")
+    command.emulator.control("POST", "/rate", {"perSecond": 10})
+    try:
+        done = command.run()
+    finally:
+        command.emulator.control("POST", "/rate", {"perSecond": 0})
+    assert (done.returncode, done.stderr) == (0, "scripts/sweep: 14 removed\n")
+    # Not one of them had to be repeated.
+    assert command.emulator.calls("DeleteKeyPairs") == before + 14
+
+
+def test_main_handler_sweeps_at_a_timer_event_with_a_temporary_credential(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps(POLICY), encoding="utf-8")
+    program = (
+        "import json, sys; from handler.index import main_handler; "
+        "print(json.dumps(main_handler(json.loads(sys.argv[1]), {'request_id': 'timer-1'})))"
+    )
+    with running_emulator(token="a temporary credential's token") as emulator:
+        pair = make(emulator, expires=utc(0))
+        done = subprocess.run(
+            [sys.executable, "-c", program, json.dumps(TIMER)],
+            env=clean_environment(environment(emulator, KEYPAIR_POLICY=str(policy))),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert left(emulator) == []
+    *audit, answer = done.stdout.splitlines()
+    assert lines("\n".join(audit)) == [
+        BEGIN,
+        pair_line("removed", "expired", pair),
+        line("swept", "removed 1"),
+    ]
+    assert json.loads(answer) == {
+        "isBase64Encoded": False,
+        "statusCode": 200,
+        "headers": {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        },
+        "body": '{"swept":{"removed":1}}',
+    }
+
+
+def test_a_preview_removes_and_writes_nothing(function: FunctionUnderTest) -> None:
+    pair = make(function.emulator, expires=utc(0))
+    findings: list[Finding] = []
+    invocation = Invocation.begin(None, function.environ, function.clock.clock())
+    counts = function.services.sweeper.sweep(invocation, preview=findings.append)
+    assert counts == {"removed": 1}
+    assert [(one.decision.value, one.reason, one.region) for one in findings] == [
+        ("removed", "expired", REGION)
+    ]
+    assert left(function.emulator) == [pair[0]]
+    assert function.audit.getvalue() == ""

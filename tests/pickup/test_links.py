@@ -1,0 +1,284 @@
+"""Pick-up links: one reading, for an hour, and a line in the audit log for each try."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handler.errors import NotFound, PickedUp, StoreUnavailable
+from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
+from handler.pickup.links import LIFE, PATH, PickupLinks, file_name_of
+from handler.scf.invocation import Clock
+from handler.store.memory import MemoryStore
+from tests.support.chat_function import CONTEXT
+from tests.support.function_under_test import MASTER, OTHER_MASTER, Answer, FunctionUnderTest, TestClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ISSUED = IssuedKeyPair(
+    key_id="skey-1a2b3c4d",
+    key_name="web_1",
+    project_id=7,
+    region="ap-guangzhou",
+    public_key="ssh-rsa AAAA",
+    fingerprint="SHA256:abc",
+    created_at="2026-11-24T12:00:00Z",
+    expires_at=None,
+    sealed_private_key=SealedPrivateKey(
+        format="age", recipients=("age1x",), ciphertext="-----BEGIN…\n", open_with="age -d"
+    ),
+    request_id="r-1",
+)
+ID = "a" * 42 + "_"
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.fixture
+def pickups(function: FunctionUnderTest) -> PickupLinks:
+    return function.services.bot.pickups
+
+
+def get(function: FunctionUnderTest, path: str, method: str = "POST") -> Answer:
+    event = {"httpMethod": method, "path": path, "headers": {"x-scf-remote-addr": "203.0.113.7"}}
+    return function.call(event, CONTEXT)
+
+
+def left(pickups: PickupLinks) -> str:
+    """Leave the parcel, and return the id of its link."""
+    return pickups.leave("alice", ISSUED, "message 1").removeprefix("/pickup/")
+
+
+def path_of(link: str) -> str:
+    base = "https://keys.example.com"
+    assert link.startswith(base)
+    return link.removeprefix(base)
+
+
+def test_a_parcel_is_given_to_the_first_who_asks(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    assert PATH.fullmatch(path)
+    answer = get(function, path)
+    assert (answer.status, answer.body) == (200, "-----BEGIN…\n")
+    assert answer.headers == {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Disposition": 'attachment; filename="web_1.age"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    second = get(function, path)
+    assert (second.status, second.code) == (410, "picked-up")
+    first_line, second_line = function.audit_lines()
+    known = {
+        "door": "pickup", "decision": "replayed", "reason": None, "caller": "alice", "keyName": "web_1",
+        "keyId": "skey-1a2b3c4d", "fingerprint": "SHA256:abc", "region": "ap-guangzhou", "projectId": 7,
+        "recipients": ["age1x"], "remoteAddress": "203.0.113.7",
+    }  # fmt: skip
+    assert (
+        first_line.items() >= {name: value for name, value in known.items() if name != "recipients"}.items()
+    )
+    assert first_line["recipients"] == known["recipients"]
+    assert (second_line["decision"], second_line["reason"]) == ("refused", "picked-up")
+
+
+def test_a_parcel_is_there_for_an_hour(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+    first, second = (path_of(pickups.leave("alice", ISSUED, f"message {n}")) for n in range(2))
+    assert first != second
+    function.clock.time += LIFE - 1
+    assert get(function, first).status == 200
+    function.clock.time += 1
+    assert get(function, second).status == 404
+    assert function.audit_lines()[-1]["reason"] == "pickup-unknown"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pickup/",
+        "/pickup",
+        "/pickup/a",
+        f"/pickup/{ID}/",
+        f"/pickup/{ID}a",
+        f"/pickup/{ID[:-1]}.",
+        "/pickup/%2e",
+    ],
+)
+def test_what_is_no_link(function: FunctionUnderTest, path: str) -> None:
+    assert get(function, path).status == 404
+    assert function.audit_lines() == []
+
+
+def test_an_id_that_nobody_was_given(function: FunctionUnderTest) -> None:
+    assert get(function, f"/pickup/{ID}").status == 404
+    (line,) = function.audit_lines()
+    assert (line["door"], line["decision"], line["reason"]) == ("pickup", "refused", "pickup-unknown")
+
+
+def test_a_browser_is_asked_first(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+    """A chat makes the link clickable, and fetches it to show what is there: neither is the one reading."""
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    for where, accept in ((path, BROWSER), (f"/pickup/{ID}", BROWSER), (path, {}), (path, {"accept": "*/*"})):
+        shown = function.call({"httpMethod": "GET", "path": where, "headers": accept}, CONTEXT)
+        assert (shown.status, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "-----BEGIN" not in shown.body
+        assert "script-src 'none'; " in shown.headers["Content-Security-Policy"]
+    assert function.audit_lines() == []
+    post = {"httpMethod": "POST", "path": path, "headers": BROWSER, "body": ""}
+    posted = function.call(post, CONTEXT)
+    assert (posted.status, posted.body) == (200, "-----BEGIN…\n")
+    assert posted.headers["Content-Disposition"] == 'attachment; filename="web_1.age"'
+    assert get(function, path).json["code"] == "picked-up"
+    again = function.call(post, CONTEXT)
+    assert (again.status, again.headers["Content-Type"]) == (410, "text/html; charset=utf-8")
+    assert "It was fetched already" in again.body
+
+
+def test_a_browser_is_told_that_it_may_work_later(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    function.audit.close()
+    answer = function.call({"httpMethod": "POST", "path": path, "headers": BROWSER, "body": ""}, CONTEXT)
+    assert answer.status == 503
+    assert "try again in a minute" in answer.body
+
+
+def test_a_link_is_the_same_for_the_same_message(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+    """Its answer is given again and again until the chat takes it: all of these are one reading."""
+    first, again, other = (pickups.leave("alice", ISSUED, f"message {n}") for n in (1, 1, 2))
+    assert first == again != other
+    assert get(function, path_of(first)).status == 200
+    assert pickups.leave("alice", ISSUED, "message 1") == first
+    assert get(function, path_of(first)).status == 410
+    assert replace(pickups, master_secret=OTHER_MASTER).leave("alice", ISSUED, "message 1") != first
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE"])
+def test_other_methods_take_nothing(function: FunctionUnderTest, pickups: PickupLinks, method: str) -> None:
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    answer = get(function, path, method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
+    assert get(function, path).status == 200
+
+
+def test_one_of_many_who_ask_at_once_gets_it() -> None:
+    clock = Clock()
+    pickups = PickupLinks(MemoryStore(clock), clock, "", MASTER)
+    for n in range(20):
+        pickup_id = pickups.leave("alice", ISSUED, f"message {n}").removeprefix("/pickup/")
+
+        def take(_: int, pickup_id: str = pickup_id) -> bool:
+            try:
+                pickups.take(pickup_id)
+            except PickedUp:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(take, range(8))) == 1
+
+
+class Interrupted(MemoryStore):
+    """A store in which something happens between a reading and a replacement."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        self.meanwhile()
+        return super().replace(key, expected, value, ttl)
+
+
+def test_somebody_who_was_faster_by_a_moment() -> None:
+    clock = TestClock().clock()
+    store = Interrupted(clock)
+    pickups = PickupLinks(store, clock, "", MASTER)
+    pickup_id = left(pickups)
+
+    def faster() -> None:
+        store.meanwhile = lambda: None
+        pickups.take(pickup_id)
+
+    store.meanwhile = faster
+    with pytest.raises(PickedUp):
+        pickups.take(pickup_id)
+
+
+class Forgetful(MemoryStore):
+    """Does what it is told, and then its answer is lost, once."""
+
+    loses = True
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        done = super().replace(key, expected, value, ttl)
+        if self.loses:
+            self.loses = False
+            raise StoreUnavailable("lost")
+        return done
+
+
+def test_a_lost_answer_of_the_store_takes_nothing() -> None:
+    clock = TestClock().clock()
+    pickups = PickupLinks(Forgetful(clock), clock, "", MASTER)
+    pickup_id = left(pickups)
+    with pytest.raises(StoreUnavailable):
+        pickups.take(pickup_id)
+    assert pickups.take(pickup_id).ciphertext == ISSUED.sealed_private_key.ciphertext
+
+
+def test_what_could_not_be_written_down_is_not_given(
+    function: FunctionUnderTest, pickups: PickupLinks
+) -> None:
+    """And it is there for a later try, for as long as it would have been."""
+    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, f"No space left on device for {len(text)} characters")
+
+    good = function.audit
+    function.audit = Full()
+    answer = get(function, path)
+    assert (answer.status, answer.code) == (503, "audit-unavailable")
+    assert ISSUED.sealed_private_key.ciphertext not in answer.body
+    function.audit = good
+    function.clock.time += LIFE - 1
+    assert get(function, path).status == 200
+
+
+def test_what_is_put_back_too_late_is_gone() -> None:
+    clock = TestClock()
+    pickups = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MASTER)
+    pickup_id = left(pickups)
+    parcel = pickups.take(pickup_id)
+    clock.time += LIFE
+    pickups.put_back(pickup_id, parcel)
+    with pytest.raises(NotFound):
+        pickups.take(pickup_id)
+
+
+def test_a_store_that_gives_nonsense() -> None:
+    clock = TestClock().clock()
+    store = MemoryStore(clock)
+    pickups = PickupLinks(store, clock, "", MASTER)
+    pickup_id = left(pickups)
+    ((key, (_, text)),) = store._entries.items()  # noqa: SLF001  # a look at what is stored
+    assert pickup_id not in key + text
+    assert json.loads(text)["ciphertext"] == ISSUED.sealed_private_key.ciphertext
+    store.replace(key, text, "{}", 60)
+    with pytest.raises(StoreUnavailable) as unreadable:
+        pickups.take(pickup_id)
+    assert unreadable.value.reason == "pickup-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("envelope", "suffix"), [("age", "age"), ("jwe", "jwe"), ("cms", "cms"), ("openpgp", "asc")]
+)
+def test_the_file_is_named_as_its_command_expects(envelope: str, suffix: str) -> None:
+    sealed = ISSUED.sealed_private_key.model_copy(update={"format": envelope})
+    changed: dict[str, Any] = {"sealed_private_key": sealed}
+    assert file_name_of(ISSUED.model_copy(update=changed)) == f"web_1.{suffix}"

@@ -1,0 +1,419 @@
+"""`scripts/policy`: what a person is told of a policy file, and a caller's secret."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handler.chat.platforms.registry import PLATFORMS
+from handler.order import KeyPairOrder
+from handler.policy.model import Policy
+from handler.sealing.recipient_problems import RecipientProblem
+from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
+from tests.support.function_process import clean_environment
+from tests.support.function_under_test import ESCROW, MASTER, POLICY, RECIPIENT, REGISTERED, caller_secret
+
+KEYS = ", ".join(Policy.model_fields)
+EXAMPLE = Path(__file__).parents[2] / "policy.example.toml"
+GRANT = 'names = ["*"]\nregions = ["ap-guangzhou"]\n'
+MASTER_TEXT = "bWFzdGVyIHNlY3JldCBvZiB0b2RheSwgMzIgYnl0ZXM"
+
+
+def policy(*arguments: str, master: str | None = None, **how: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401  # handed through
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.policy", *arguments],
+        env=clean_environment({} if master is None else {"KEYPAIR_MASTER_SECRET": master}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        **how,
+    )
+
+
+def told(file: Path) -> str:
+    """Return what is said of `file`, without its name."""
+    with pytest.raises(PolicyUnusable) as refused:
+        check_policy(file)
+    return "\n".join(line.replace(str(file), "FILE", 1) for line in str(refused.value).splitlines())
+
+
+def toml(tmp_path: Path, content: str | bytes) -> Path:
+    file = tmp_path / "policy.toml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+def test_the_example_can_be_used() -> None:
+    assert Policy.parse(check_policy(EXAMPLE)).callers.keys() == {"platform-team", "ci-deploy"}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("", "FILE: callers: missing; write a table [callers.NAME] for each caller"),
+        ("callers = 1", "FILE: callers: malformed; write a table [callers.NAME] for each caller"),
+        (
+            "[callers.a]\n",
+            "FILE: callers.a.grants: missing; write one or more [[callers.NAME.grants]] tables",
+        ),
+        (
+            f"[[callers.a.grants]]\n{GRANT}",
+            (
+                "FILE: callers.a: a grant has own_recipients = false, and no recipients are registered; "
+                "write either"
+            ),
+        ),
+        (
+            f"[callers.a]\nrecipients = ['x']\n[[callers.a.grants]]\n{GRANT}longest_expiry = 2026-11-24\n",
+            (
+                'FILE: callers.a.grants.0.longest_expiry: malformed; write a duration such as "12h" or '
+                '"30d", after which key pairs are removed'
+            ),
+        ),
+        (
+            "rate = 1\n[callers.a]\ntc3 = 'yes'\ngrants = []\n",
+            (
+                "FILE: callers.a.tc3: malformed; write true where the caller signs with TC3-HMAC-SHA256, "
+                "else false\n"
+                "FILE: callers.a.grants: malformed; write one or more [[callers.NAME.grants]] tables\n"
+                f"FILE: rate: there is no such key; write one of {KEYS}"
+            ),
+        ),
+        (b"# \xff", "FILE: not UTF-8 text, at byte 2"),
+    ],
+)
+def test_what_is_told_of_a_file(content: str | bytes, text: str, tmp_path: Path) -> None:
+    assert told(toml(tmp_path, content)) == text
+
+
+CALLER = f"[callers.a]\nrecipients = ['{REGISTERED.to_public()}']\n[[callers.a.grants]]\n{GRANT}"
+CHAT = '[[callers.a.chat]]\nplatform = "{}"\ntenant = "T1"\nuser = "U1"\n'
+SIGN_IN = """
+[issuers.company]
+issuer = "{}"
+audience = "keypair-function"
+algorithms = ["RS256"]
+jwks_url = "https://login.example.com/keys"
+once = {}
+[web]
+issuer = "company"
+client_id = "page"
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (
+            CHAT.format("slak"),
+            f"FILE: callers: a chat table names no platform; write one of {', '.join(PLATFORMS)}",
+        ),
+        (
+            SIGN_IN.format("company", "false"),
+            "FILE: web.issuer: issuers.company.issuer is no https:// address to sign in at",
+        ),
+        (
+            SIGN_IN.format("https://login.example.com", "true"),
+            "FILE: web.issuer: issuers.company.once is true; the page needs two requests",
+        ),
+    ],
+    ids=["platform", "issuer", "once"],
+)
+def test_what_the_function_refuses_when_it_starts(content: str, text: str, tmp_path: Path) -> None:
+    assert told(toml(tmp_path, CALLER + content)) == text
+
+
+def test_what_the_function_takes_when_it_starts(tmp_path: Path) -> None:
+    content = CHAT.format("slack") + SIGN_IN.format("https://login.example.com", "false")
+    assert set(check_policy(toml(tmp_path, CALLER + content))) == {"callers", "issuers", "web"}
+
+
+@pytest.mark.parametrize(
+    ("content", "position"),
+    [
+        ("a = \n", "line 1, column 5"),
+        ("[callers.a]\ntc3 = true\ntc3 = false\n", "line 3, column 12"),
+        ("[callers.a]\n[callers.b]\n[callers.a]\n", "line 3, column 11"),
+        ("escrow = []\nescrow = []\n", "line 2, column 12"),
+    ],
+)
+def test_toml_that_cannot_be_read(content: str, position: str, tmp_path: Path) -> None:
+    """A key that stands twice among them: the parser names the place."""
+    text = told(toml(tmp_path, content))
+    assert text.startswith("FILE: ")
+    assert text.endswith(f"(at {position})")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("{", "FILE:1: Expecting property name enclosed in double quotes (column 2)"),
+        ('{\n"callers": {},\n}', "FILE:"),
+        ("[]", "FILE:1: a policy is an object, with `callers` in it"),
+        ('{"callers": {"a": {"tc3": true, "tc3": false}}}', "FILE: a key stands twice in one object"),
+        ('{"callers": {}, "callers": {}}', "FILE: a key stands twice in one object"),
+    ],
+)
+def test_json_that_cannot_be_read(content: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(content, encoding="utf-8")
+    assert told(file).startswith(text)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    assert told(tmp_path / "none.toml") == "FILE: No such file or directory"
+    assert told(tmp_path) == "FILE: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "advice"),
+    [
+        ("age1nonsense", "the age recipient is mistyped or cut; copy it again"),
+        (str(RECIPIENT), "this is private key material: replace that key, and send only its public half"),
+        ("ssh-ed25519 AAAA", "send one line as it stands in the .pub file"),
+        (
+            "somebody",
+            RecipientProblem.UNKNOWN.advice,
+        ),
+    ],
+)
+def test_recipients_are_checked_as_they_would_be_used(recipient: str, advice: str, tmp_path: Path) -> None:
+    good = str(REGISTERED.to_public())
+    grant = f"[[callers.a.grants]]\n{GRANT}"
+    for content, path in (
+        (f"escrow = ['{good}', '{recipient}']\n[callers.a]\nrecipients = ['{good}']\n{grant}", "escrow.1"),
+        (f"[callers.a]\nrecipients = ['{recipient}', '{good}']\n{grant}", "callers.a.recipients.0"),
+    ):
+        text = told(toml(tmp_path, content))
+        assert text == f"FILE: {path}: {advice}"
+        assert recipient not in text
+
+
+def test_compiling(tmp_path: Path) -> None:
+    """What the function reads means what a person wrote; nothing is written of a faulty file."""
+    compile_policy(EXAMPLE, tmp_path / "policy.json")
+    assert Policy.load(tmp_path / "policy.json") == Policy.parse(check_policy(EXAMPLE))
+    with pytest.raises(PolicyUnusable):
+        compile_policy(toml(tmp_path, "x = 1"), tmp_path / "faulty.json")
+    assert not (tmp_path / "faulty.json").exists()
+
+
+def test_ten_thousand_callers(tmp_path: Path) -> None:
+    caller = POLICY["callers"]["restricted"]
+    file = tmp_path / "policy.json"
+    callers = {f"team-{number}": caller for number in range(10_000)}
+    file.write_text(json.dumps({"escrow": [str(ESCROW.to_public())], "callers": callers}), encoding="utf-8")
+    loaded = Policy.load(file)
+    assert len(loaded.callers) == 10_000
+    order = KeyPairOrder("ci_1", "ap-shanghai", 1234, (str(RECIPIENT.to_public()),), {"team": "core-1"})
+    assert loaded.grant("team-9999", order).expires_in == 12 * 3600
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_check(tmp_path: Path) -> None:
+    done = policy("check", str(EXAMPLE))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{EXAMPLE}: ok\n", "")
+    faulty = toml(tmp_path, "x = 1\n[callers.a]\n")
+    done = policy("check", str(faulty))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        f"{faulty}: callers.a.grants: missing; write one or more [[callers.NAME.grants]] tables",
+        f"{faulty}: x: there is no such key; write one of {KEYS}",
+    ]
+
+
+EXPLAINED = """
+escrow = ['{escrow}']
+[callers.team-a]
+rate = '20/hour'
+recipients = ['{registered}']
+[[callers.team-a.grants]]
+names = ['{{caller}}_*']
+regions = ['ap-shanghai', 'ap-guangzhou']
+forced_tags = {{ env = 'prod' }}
+required_tags = {{ team = 'core-?' }}
+optional_tags = {{ note = '*' }}
+longest_expiry = '12h'
+[[callers.team-a.grants]]
+names = ['x_*']
+projects = [7]
+regions = ['ap-guangzhou']
+own_recipients = true
+[callers.free]
+[[callers.free.grants]]
+names = ['*']
+regions = ['ap-guangzhou']
+own_recipients = true
+"""
+A = ["--caller", "team-a"]
+TEAM = ["--tag", "team=core-1"]
+X = ["--name", "x_1", "--region", "ap-guangzhou", "--project", "7"]
+OTHER_TAG = "a tag is in neither required_tags nor optional_tags, or its value does not match"
+NAME_0 = "grant 0: the name matches none of names"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([*A, "--name", "team_a_1"], ["grant 0: a tag of required_tags is missing or has another value"]),
+        ([*A, "--name", "b_1", *TEAM], [NAME_0]),
+        ([*A, "--name", "team_a_1", *TEAM, "--project", "7"], ["grant 0: the project is not in projects"]),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--region", "ap-beijing"],
+            ["grant 0: the region is not in regions"],
+        ),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--tag", "x=y"],
+            [f"grant 0: {OTHER_TAG}"],
+        ),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--recipient", str(RECIPIENT.to_public())],
+            ["grant 0: the request brings recipients, and own_recipients is false"],
+        ),
+        (
+            [*A, "--name", "team_a_1", *TEAM, "--expires-in", "1d"],
+            ["grant 0: it would live longer than longest_expiry"],
+        ),
+        ([*A, *X, *TEAM], [NAME_0, f"grant 1: {OTHER_TAG}"]),
+    ],
+)
+def test_why_a_request_is_refused(options: list[str], told: list[str], tmp_path: Path) -> None:
+    done = policy("explain", str(explained(tmp_path)), *options)
+    asks, *lines = done.stdout.splitlines()
+    assert asks.startswith("team-a asks for ")
+    second = [] if len(told) > 1 else ["grant 1: the name matches none of names"]
+    assert (done.returncode, lines, done.stderr) == (1, [*told, *second, "refused"], "")
+
+
+def test_why_a_request_is_allowed(tmp_path: Path) -> None:
+    file = str(explained(tmp_path))
+    registered, own, escrow = (str(key.to_public()) for key in (REGISTERED, RECIPIENT, ESCROW))
+    done = policy("explain", file, *A, "--name", "team_a_1", *TEAM, "--tag", "note=x")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "team-a asks for team_a_1 in ap-shanghai, project 0",
+        "grant 0: allows it",
+        f"sealed as age to: {registered}, {escrow}",
+        "tags: team=core-1, note=x, env=prod",
+        "removed after: 43200 seconds",
+        "rate: 20/hour",
+        "allowed",
+    ]
+    done = policy("explain", file, *A, *X, "--recipient", own)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "team-a asks for x_1 in ap-guangzhou, project 7",
+        NAME_0,
+        "grant 1: allows it",
+        f"sealed as age to: {own}, {escrow}",
+        "tags: none",
+        "removed after: never",
+        "rate: 20/hour",
+        "allowed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "told"),
+    [
+        ([], RecipientProblem.MISSING.advice),
+        (["--recipient", "age1x"], RecipientProblem.BECH32.advice),
+        (["--recipient", str(RECIPIENT)], RecipientProblem.PRIVATE.advice),
+    ],
+)
+def test_recipients_of_a_request_are_vetted(recipients: list[str], told: str, tmp_path: Path) -> None:
+    done = policy("explain", str(explained(tmp_path)), "--caller", "free", "--name", "a", *recipients)
+    assert (done.returncode, done.stdout.splitlines()[-1], done.stderr) == (1, f"refused: {told}", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--caller", "nobody", "--name", "a"], "FILE: no caller nobody: every request is refused"),
+        ([*A, "--name", "a-b"], "keyName: not what a request may hold"),
+        ([*A, "--name", "a", "--tag", "team"], "tags: not what a request may hold"),
+        ([*A, "--name", "a", "--project", "-1"], "projectId: not what a request may hold"),
+        ([*A, "--name", "a", "--expires-in", "soon"], "expiresIn: not what a request may hold"),
+    ],
+)
+def test_what_cannot_be_explained(options: list[str], told: str, tmp_path: Path) -> None:
+    file = explained(tmp_path)
+    done = policy("explain", str(file), *options)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told.replace("FILE", str(file)) + "\n")
+    done = policy("explain", str(toml(tmp_path, "x = 1")), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def explained(folder: Path) -> Path:
+    keys = {"escrow": ESCROW.to_public(), "registered": REGISTERED.to_public()}
+    return toml(folder, EXPLAINED.format(**keys))
+
+
+def test_a_secret_goes_to_no_pipe_unasked() -> None:
+    done = policy("secret", "demo", master=MASTER_TEXT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "This prints a secret; for anything but a terminal say --print\n"
+    done = policy("secret", "demo", "--print", master=MASTER_TEXT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, caller_secret("demo", MASTER) + "\n", "")
+    done = policy("secret", "demo", "--v2", "--print", master=MASTER_TEXT)
+    expected = base64.urlsafe_b64encode(hmac.digest(MASTER, b"v2:demo", "sha256")).decode().rstrip("=")
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected + "\n", "")
+
+
+def test_a_secret_is_shown_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "scripts.policy", "secret", "demo"],
+            env=clean_environment({"KEYPAIR_MASTER_SECRET": MASTER_TEXT}),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        shown = os.read(ours, 1000).decode() if done.returncode == 0 else ""
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shown == caller_secret("demo", MASTER) + "\r\n"
+
+
+@pytest.mark.parametrize(
+    ("caller", "master"),
+    [
+        ("demo", None),
+        ("demo", ""),
+        ("demo", MASTER_TEXT + "="),
+        ("demo", MASTER_TEXT[:-1]),
+        ("a/b", MASTER_TEXT),
+        ("", MASTER_TEXT),
+    ],
+)
+def test_no_secret_can_be_told(caller: str, master: str | None) -> None:
+    done = policy("secret", caller, "--print", master=master)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "KEYPAIR_MASTER_SECRET has to be set as for the function, and the caller to be one of the policy\n"
+    )
+
+
+def test_without_a_command() -> None:
+    done = policy()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: scripts/policy ")

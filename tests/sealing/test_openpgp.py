@@ -1,0 +1,218 @@
+"""Which PGP keys are refused, and why; those that are not can be sealed to."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pyrage
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretBytes
+from pysequoia import Cert
+
+from handler.errors import RecipientRefused, SealingFailed
+from handler.sealing import address
+from handler.sealing.openpgp import OpenPgpSealer, Recipient, _attempt
+from handler.sealing.recipient_problems import RecipientProblem
+from tests.support.function_under_test import REST
+from tests.support.leaks import chain, values_in_frames
+from tests.support.pgp_attacks import bad_pgp, block, rsa_block
+from tests.support.pgp_crafting import packet
+from tests.support.pgp_owners import CONTENTS, Gpg, seal, split
+from tests.support.recipient_attacks import bech32
+
+if TYPE_CHECKING:
+    from tests.support.function_under_test import FunctionUnderTest
+
+YEAR = 365 * 86400
+
+
+@pytest.fixture(scope="module")
+def good(gpg: Gpg) -> str:
+    return gpg.public(gpg.make())
+
+
+def refusal(text: str, now: float) -> RecipientProblem | None:
+    caught = None
+    try:
+        address([text], now=now)
+    except RecipientRefused as refused:
+        caught = refused
+    if caught is None:
+        return None
+    assert caught.position == 0
+    assert {type(error) for error in chain(caught)} == {RecipientRefused}
+    return caught.problem
+
+
+def test_bad_blocks_are_refused_each_for_its_reason() -> None:
+    now = time.time()
+    assert {row.title: refusal(row.text, now) for row in bad_pgp()} == {
+        row.title: row.problem for row in bad_pgp()
+    }
+
+
+def test_compressed_packets_are_refused_before_they_take_memory() -> None:
+    bomb = next(row.text for row in bad_pgp() if row.title == "200 MB")
+    program = """
+import re, sys
+from pathlib import Path
+from handler.errors import RecipientRefused
+from handler.sealing import address, openpgp
+def peak():
+    return int(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+before = peak()
+try:
+    address([sys.stdin.read()], now=0.0)
+except RecipientRefused:
+    print(peak() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=bomb, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100_000  # kB
+
+
+@pytest.mark.parametrize("expire", ["1y", "never"])
+@pytest.mark.parametrize("subkey", [("cv25519", "encr", "1y"), ("cv25519", "encr", "never")])
+def test_expiry_is_that_of_the_given_time(expire: str, subkey: tuple[str, ...], gpg: Gpg) -> None:
+    made = time.time()
+    public = gpg.public(gpg.make("ed25519", "sign", expire, subkey=subkey))
+    expires = "1y" in (expire, *subkey)
+    assert refusal(public, made + YEAR - 60) is None
+    assert refusal(public, made + YEAR + 60) is (RecipientProblem.PGP_EXPIRED if expires else None)
+
+
+def test_of_several_bindings_the_newest_counts(gpg: Gpg) -> None:
+    fingerprint = gpg.make("ed25519", "sign", subkey=("cv25519", "encr", "1y"), now="20200101T000000")
+    assert refusal(gpg.public(fingerprint), time.time()) is RecipientProblem.PGP_EXPIRED
+    old = gpg.public(fingerprint)
+    subkey = str(split(old)[3].fingerprint)
+    gpg.run("--quick-set-expire", fingerprint, "never", subkey)
+    extended = gpg.public(fingerprint)
+    assert refusal(extended, time.time()) is None
+    both = Cert.from_bytes(extended.encode()).merge(Cert.from_bytes(old.encode()))
+    assert len(split(str(both))) == len(split(extended)) + 1
+    assert refusal(str(both), time.time()) is None
+    reversed_bindings = [*split(str(both))[:4], *reversed(split(str(both))[4:])]
+    assert refusal(block(b"".join(map(bytes, reversed_bindings))), time.time()) is None
+
+
+def test_a_live_subkey_makes_up_for_dead_ones(gpg: Gpg) -> None:
+    fingerprint = gpg.make("ed25519", "sign", subkey=("rsa1024", "encr", "1y"), now="20200101T000000")
+    gpg.run("--quick-add-key", fingerprint, "cv25519", "encr")
+    public = gpg.public(fingerprint)
+    assert gpg.open(seal(b"the private key", public)) == b"the private key"
+    assert len(split(seal(b"the private key", public))) == 2
+
+
+@pytest.mark.parametrize("usage", ["sign,encrypt", "default"])
+def test_a_primary_key_may_encrypt(usage: str, gpg: Gpg) -> None:
+    public = gpg.public(gpg.make("rsa2048", usage.replace("default", "sign,cert,encrypt"), "1y"))
+    assert gpg.open(seal(b"the private key", public)) == b"the private key"
+    assert refusal(public, time.time() + YEAR + 60) is RecipientProblem.PGP_EXPIRED
+
+
+def test_the_block_made_here_is_refused_for_its_exponent_alone() -> None:
+    assert refusal(rsa_block(65537), time.time()) is None
+
+
+def test_what_the_library_does_not_know_is_passed_over(gpg: Gpg, good: str) -> None:
+    subkey, binding = split(good)[3:]
+    body = bytearray(subkey.body)
+    body[5] = 99  # the algorithm
+    other_key = packet(14, bytes(body))
+    body = bytearray(binding.body)
+    body[1] = 0x77  # the type
+    other_signature = packet(2, bytes(body))
+    public = block(b"".join([*map(bytes, split(good)), other_signature, other_key, bytes(binding)]))
+    assert gpg.open(seal(b"the private key", public)) == b"the private key"
+
+
+def test_how_the_armor_is_written_does_not_matter(gpg: Gpg, good: str) -> None:
+    checksum = re.compile(r"^=....$", re.MULTILINE)
+    # RFC 9580 section 6.1: no block may be refused for its checksum.
+    for written in (
+        good.replace("\n", "\r\n"),
+        good.replace("BLOCK-----\n\n", "BLOCK-----\nVersion: GnuPG v2\nComment: a - b\n\n"),
+        checksum.sub("=AAAA", good),
+        checksum.sub("", good),
+        f"\n{good}\n",
+    ):
+        assert gpg.open(seal(b"the private key", written)) == b"the private key"
+
+
+def test_without_the_library_it_says_what_else_to_send(
+    function: FunctionUnderTest, good: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysequoia", None)  # as Python marks what is not there
+    monkeypatch.delitem(sys.modules, "handler.sealing.openpgp")
+    answer = function.call(function.signed(REST, function.rest_body(recipients=[good])))
+    assert answer.status == 422
+    problem = RecipientProblem.OPENPGP_NOT_INSTALLED
+    assert answer.json["errors"] == [
+        {"field": "recipients.0", "rule": problem.code, "advice": problem.advice}
+    ]
+
+
+# ---------------------------------------------------------------- what the library may do
+
+
+def unvetted() -> OpenPgpSealer:
+    """Return an envelope for a key that cannot encrypt, past all vetting."""
+    row = next(row for row in bad_pgp() if row.title == "for signatures only")
+    return OpenPgpSealer((Recipient("fingerprint", True, Cert.from_bytes(row.text.encode())),))  # noqa: FBT003  # one flag
+
+
+def test_what_the_library_does_not_take_is_an_error_without_the_key() -> None:
+    with pytest.raises(SealingFailed) as caught:
+        unvetted().seal(SecretBytes(b"the private key"), CONTENTS)
+    assert list(chain(caught.value)) == [caught.value]
+    values = values_in_frames(caught)
+    assert values
+    assert b"the private key" not in values
+
+
+def test_what_the_library_does_not_take_on_trial_is_a_refusal() -> None:
+    with pytest.raises(RecipientRefused) as caught:
+        unvetted().try_seal()
+    assert caught.value.problem is RecipientProblem.UNUSABLE
+    assert list(chain(caught.value)) == [caught.value]
+
+
+def test_a_panic_in_rust_is_a_refusal_and_nothing_else_is_hidden() -> None:
+    low_order = pyrage.x25519.Recipient.from_str(bech32("age", bytes(32)))
+    assert _attempt(lambda key: pyrage.encrypt(b"", [key]), low_order) is None
+    with pytest.raises(TypeError):
+        OpenPgpSealer((Recipient("fingerprint", True, cast("Any", "no key")),)).try_seal()  # noqa: FBT003  # as above
+
+
+# ---------------------------------------------------------------- whatever is sent
+
+
+quick = settings(max_examples=200, deadline=None)
+
+
+@quick
+@given(data=st.data())
+def test_any_change_to_a_block_gives_an_envelope_or_a_refusal(good: str, data: st.DataObject) -> None:
+    changed = bytearray(b"".join(bytes(found) for found in split(good)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(changed)))
+        changed[start : start + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    refusal(block(bytes(changed)), time.time())
+
+
+@quick
+@given(data=st.data())
+def test_any_change_to_the_text_gives_an_envelope_or_a_refusal(good: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(good)))
+    end = start + data.draw(st.integers(0, 60))
+    refusal(
+        good[:start] + data.draw(st.text("AZaz09+/=- \n\r\t\x00é:", max_size=20)) + good[end:], time.time()
+    )

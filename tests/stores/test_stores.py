@@ -1,0 +1,845 @@
+"""One contract for all stores, kept by real processes and real servers; and what each does when it fails."""
+
+import datetime as dt
+import itertools
+import os
+import sqlite3
+import ssl
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from handler.errors import SettingsInvalid, StoreUnavailable
+from handler.scf.invocation import Clock
+from handler.settings import Settings
+from handler.store import open_store
+from handler.store.base import Store
+from handler.store.redis import PREFIX, TIMEOUT, RedisStore
+from handler.store.sqlite import BUSY_TIMEOUT, SqliteStore
+from tests.support.store_servers import (
+    HAS_REDIS62,
+    HAS_VALKEY,
+    Reply,
+    StoreServer,
+    running_redis62,
+    running_relay,
+    running_valkey,
+)
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "p@ss/w:rd;=%?#"
+ENCODED_PASSWORD = "p%40ss%2Fw%3Ard%3B%3D%25%3F%23"
+RUN: dict[str, Callable[[str | None], AbstractContextManager[StoreServer]]] = {
+    **({"redis62": running_redis62} if HAS_REDIS62 else {}),
+    **({"valkey": running_valkey} if HAS_VALKEY else {}),
+}
+SHARED = ["sqlite", *RUN]
+
+
+# --- What the stores are opened on --------------------------------------------------------------------------
+
+
+class Place:
+    """Somewhere to keep entries, and a way to make them older without waiting."""
+
+    url: str
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def open(self) -> Store:
+        return open_store(self.url, Clock(now=lambda: self.now))
+
+    def age(self, seconds: float, *keys: str) -> None:
+        """Let `seconds` pass for these keys at least."""
+        del keys
+        self.now += seconds
+
+
+class MemoryPlace(Place):
+    url = "memory:"
+
+
+class SqlitePlace(Place):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.url = f"sqlite:{path}"
+
+
+class RedisPlace(Place):
+    def __init__(self, server: StoreServer) -> None:
+        super().__init__()
+        self.url = server.url
+        self._server = server
+
+    def age(self, seconds: float, *keys: str) -> None:
+        with self._server.admin() as admin:
+            for key in keys:
+                left = admin.pttl(PREFIX + key)
+                assert isinstance(left, int)
+                if left > 0:
+                    admin.pexpire(PREFIX + key, left - int(seconds * 1000))
+
+
+@dataclass
+class Servers:
+    """The servers that were needed so far; each runs until the last test."""
+
+    running: dict[str, StoreServer]
+    start: Callable[[AbstractContextManager[StoreServer]], StoreServer]
+
+    def get(self, name: str) -> StoreServer:
+        if name not in self.running:
+            self.running[name] = self.start(RUN[name](None))
+        with self.running[name].admin() as admin:
+            admin.flushall()
+            admin.config_resetstat()
+        return self.running[name]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with ExitStack() as stack:
+        yield Servers({}, stack.enter_context)
+
+
+def place_of(kind: str, servers: Servers, tmp_path: Path) -> Place:
+    if kind == "memory":
+        return MemoryPlace()
+    if kind == "sqlite":
+        return SqlitePlace(tmp_path / "a store?.db")
+    return RedisPlace(servers.get(kind))
+
+
+@pytest.fixture(params=["memory", *SHARED])
+def place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
+    return place_of(request.param, servers, tmp_path)
+
+
+@pytest.fixture(params=SHARED)
+def shared(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
+    return place_of(request.param, servers, tmp_path)
+
+
+@pytest.fixture(params=RUN)
+def server(request: pytest.FixtureRequest, servers: Servers) -> StoreServer:
+    return servers.get(request.param)
+
+
+# --- The contract -------------------------------------------------------------------------------------------
+
+
+def test_what_was_added_is_there_and_stays(place: Place) -> None:
+    store = place.open()
+    assert store.get("k") is None
+    assert store.add("k", "first", 60) is True
+    assert store.add("k", "second", 60) is False
+    assert store.get("k") == "first"
+    assert store.get("K") is None
+
+
+def test_only_exactly_the_expected_text_is_replaced(place: Place) -> None:
+    store = place.open()
+    assert store.replace("k", "", "new", 60) is False
+    assert store.get("k") is None
+    assert store.add("k", "old", 60)
+    assert store.replace("k", "OLD", "new", 60) is False
+    assert store.get("k") == "old"
+    assert store.replace("k", "old", "new", 60) is True
+    assert store.get("k") == "new"
+    assert store.replace("k", "old", "newer", 60) is False
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ключ 钥匙 🔑", "a\0b", "line\r\nline", "12", "x" * 100_000], ids=lambda text: repr(text[:8])
+)
+def test_any_text_is_kept_as_it_is(place: Place, text: str) -> None:
+    store = place.open()
+    assert store.add("k", text, 60)
+    assert store.get("k") == text
+    assert store.replace("k", text, text + "!", 60)
+    assert store.get("k") == text + "!"
+    assert store.add(f"key {text}", "v", 60)
+    assert store.get(f"key {text}") == "v"
+
+
+def test_an_entry_ends_with_its_time_to_live(place: Place) -> None:
+    store = place.open()
+    assert store.add("k", "old", 60)
+    place.age(50, "k")
+    assert store.get("k") == "old"
+    assert store.add("k", "new", 60) is False
+    place.age(20, "k")
+    assert store.get("k") is None
+    assert store.replace("k", "old", "new", 60) is False
+    assert store.add("k", "new", 60) is True
+    assert store.get("k") == "new"
+
+
+def test_replacing_starts_the_time_anew(place: Place) -> None:
+    store = place.open()
+    assert store.add("k", "old", 60)
+    place.age(50, "k")
+    assert store.replace("k", "old", "new", 60)
+    place.age(50, "k")
+    assert store.get("k") == "new"
+    place.age(20, "k")
+    assert store.get("k") is None
+
+
+def test_another_opening_sees_the_same(shared: Place) -> None:
+    one, other = shared.open(), shared.open()
+    assert one.add("k", "v", 60)
+    assert other.add("k", "w", 60) is False
+    assert other.replace("k", "v", "w", 60)
+    assert one.get("k") == "w"
+
+
+def test_a_server_ends_an_entry_by_itself(server: StoreServer) -> None:
+    store = RedisStore(server.url)
+    assert store.add("k", "v", 0.05)
+    with server.admin() as admin:
+        assert admin.pttl(f"{PREFIX}k") in range(-2, 51)
+    deadline = time.monotonic() + 5
+    while store.get("k") is not None:
+        assert time.monotonic() < deadline
+    assert store.add("k", "v", 0.0001)  # rounded up: zero is refused by the server
+
+
+KEYS = st.sampled_from(["a", "b", "c"])
+VALUES = st.sampled_from(["", "1", "2", "ü"])
+# Every age is a multiple of 100 and no time to live is: the few seconds that a run takes change nothing.
+TTLS = st.sampled_from([150.0, 350.0])
+
+
+class Model(RuleBasedStateMachine):
+    """The store beside a dict. Each run has keys of its own, since emptying a store is no operation."""
+
+    place: Place
+    runs = itertools.count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = next(self.runs)
+        self.store = self.place.open()
+        self.age = 0.0
+        self.entries: dict[str, tuple[float, str]] = {}
+
+    def live(self, key: str) -> str | None:
+        ends_at, value = self.entries.get(key, (0.0, ""))
+        return value if ends_at > self.age else None
+
+    @rule(key=KEYS)
+    def get(self, key: str) -> None:
+        assert self.store.get(f"{self.run}:{key}") == self.live(key)
+
+    @rule(key=KEYS, value=VALUES, ttl=TTLS)
+    def add(self, key: str, value: str, ttl: float) -> None:
+        free = self.live(key) is None
+        assert self.store.add(f"{self.run}:{key}", value, ttl) is free
+        if free:
+            self.entries[key] = (self.age + ttl, value)
+
+    @rule(key=KEYS, expected=VALUES, value=VALUES, ttl=TTLS)
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> None:
+        there = self.live(key) == expected
+        assert self.store.replace(f"{self.run}:{key}", expected, value, ttl) is there
+        if there:
+            self.entries[key] = (self.age + ttl, value)
+
+    @rule(seconds=st.sampled_from([100.0, 200.0]))
+    def grow_older(self, seconds: float) -> None:
+        self.age += seconds
+        self.place.age(seconds, *(f"{self.run}:{key}" for key in "abc"))
+
+
+def test_any_sequence_of_operations_does_what_a_dict_would(place: Place) -> None:
+    machine = type("Machine", (Model,), {"place": place})
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis has no types for it
+        machine,
+        settings=settings(
+            max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+# --- Many at once -------------------------------------------------------------------------------------------
+
+
+def work_together(task: str, url: str, count: int, processes: int) -> list[str]:
+    """Run the task in as many processes, which begin at the same moment; give what they say."""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.store_worker", task, url, str(count)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(processes)
+    ]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        return [worker.communicate(timeout=50)[0].strip() for worker in workers]
+    finally:
+        for worker in workers:
+            with worker:
+                worker.kill()
+
+
+@pytest.mark.slow
+def test_of_many_processes_exactly_one_gets_each_key(shared: Place) -> None:
+    won = work_together("add", shared.url, 500, 8)
+    assert sum(map(int, won)) == 500
+
+
+@pytest.mark.slow
+def test_no_update_is_lost_between_processes(shared: Place) -> None:
+    store = open_store(shared.url, Clock())
+    assert store.add("counter", "0", 60)
+    lost = work_together("increment", shared.url, 100, 4)
+    assert store.get("counter") == "400"
+    assert sum(map(int, lost)) > 0  # else they never met, and the test showed nothing
+
+
+def test_of_many_threads_exactly_one_gets_each_key(place: Place) -> None:
+    store = place.open()
+    start = threading.Barrier(8)
+
+    def contend(_: int) -> int:
+        start.wait(timeout=10)
+        return sum(store.add(f"k{number}", "v", 60) for number in range(50))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(contend, range(8))) == 50
+
+
+# --- Failures -----------------------------------------------------------------------------------------------
+
+
+def refused(operation: Callable[[], object]) -> str:
+    """Give the reason for which the store was unavailable."""
+    with pytest.raises(StoreUnavailable) as caught:
+        operation()
+    return caught.value.reason
+
+
+def each_refused(store: Store, reason: str) -> None:
+    """Assert that no operation takes 'no answer' for an answer."""
+    assert refused(lambda: store.get("k")) == reason
+    assert refused(lambda: store.add("k", "v", 60)) == reason
+    assert refused(lambda: store.replace("k", "old", "v", 60)) == reason
+
+
+@pytest.fixture
+def sqlite_path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def sqlite_store(sqlite_path: Path) -> SqliteStore:
+    return SqliteStore(sqlite_path, Clock())
+
+
+def test_sqlite_file_is_its_owner_s_only(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+    before = os.umask(0)
+    try:
+        assert sqlite_store.add("k", "v", 60)
+        with closing(sqlite3.connect(sqlite_path)) as kept_open:
+            kept_open.execute("SELECT * FROM entry").fetchall()
+            assert sqlite_store.add("k2", "v", 60)
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in sqlite_path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {"store.db": 0o600, "store.db-wal": 0o600, "store.db-shm": 0o600}
+
+
+def test_sqlite_drops_what_has_expired(sqlite_path: Path) -> None:
+    place = SqlitePlace(sqlite_path)
+    store = place.open()
+    for number in range(150):
+        assert store.add(f"old-{number}", "v", 60)
+    place.age(100)
+    rows = []
+    for number in range(2):
+        assert store.add(f"new-{number}", "v", 60)
+        with closing(sqlite3.connect(sqlite_path)) as connection:
+            rows += connection.execute("SELECT count(*) FROM entry").fetchone()
+    assert rows == [51, 2]
+
+
+def test_sqlite_takes_over_an_expired_entry_that_is_still_in_the_file(sqlite_path: Path) -> None:
+    place = SqlitePlace(sqlite_path)
+    store = place.open()
+    for number in range(150):
+        assert store.add(f"{number:03}", "v", 60)
+    place.age(100)
+    assert store.add("149", "new", 60)
+    assert store.get("149") == "new"
+
+
+def test_sqlite_without_its_folder(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "folder" / "store.db", Clock())
+    each_refused(store, "sqlite-unavailable")
+    (tmp_path / "folder").mkdir()
+    assert store.add("k", "v", 60)
+
+
+def test_sqlite_where_a_folder_has_its_name(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+    sqlite_path.mkdir()
+    each_refused(sqlite_store, "sqlite-unavailable")
+    sqlite_path.rmdir()
+    assert sqlite_store.add("k", "v", 60)
+
+
+def test_sqlite_with_a_corrupt_file(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+    assert sqlite_store.add("k", "v", 60)
+    good = sqlite_path.read_bytes()
+    sqlite_path.write_bytes(b"This is no database.\n" * 400)
+    each_refused(sqlite_store, "sqlite-corrupt")
+    sqlite_path.write_bytes(good[:100] + b"\xff" * (len(good) - 100))
+    each_refused(sqlite_store, "sqlite-corrupt")
+    sqlite_path.write_bytes(good)
+    assert sqlite_store.get("k") == "v"
+
+
+def test_sqlite_with_the_file_of_another_program(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+    with closing(sqlite3.connect(sqlite_path)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    each_refused(sqlite_store, "sqlite-unavailable")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("x'6b'", "sqlite-nonsense"), ("CAST(x'ff' AS TEXT)", "sqlite-unavailable")],
+    ids=["blob", "not UTF-8"],
+)
+def test_sqlite_with_nonsense_under_the_key(
+    sqlite_path: Path, sqlite_store: SqliteStore, value: str, reason: str
+) -> None:
+    assert sqlite_store.add("k", "v", 60)
+    with closing(sqlite3.connect(sqlite_path)) as connection, connection:
+        connection.execute(f"UPDATE entry SET value = {value}")  # noqa: S608 -- the lines above
+    assert refused(lambda: sqlite_store.get("k")) == reason
+    assert sqlite_store.add("k", "w", 60) is False
+    assert sqlite_store.replace("k", "v", "w", 60) is False
+
+
+def test_sqlite_waits_for_a_lock_as_long_as_stated(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+    assert sqlite_store.add("k", "old", 60)
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        assert refused(lambda: sqlite_store.add("k2", "v", 60)) == "sqlite-unavailable"
+        assert BUSY_TIMEOUT * 0.9 < time.monotonic() - begun < BUSY_TIMEOUT + 1
+        assert sqlite_store.get("k") == "old"  # in WAL mode a writer keeps nobody from reading
+        holder.execute("ROLLBACK")
+    assert sqlite_store.add("k2", "v", 60)
+
+
+def test_sqlite_on_a_full_disk(sqlite_path: Path) -> None:
+    (said,) = work_together("fill", f"sqlite:{sqlite_path}", 100, 1)
+    assert said == "sqlite-unavailable kept=True again=True"
+
+
+def test_sqlite_without_the_right_to_write() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (said,) = work_together("without_rights", f"sqlite:{folder}/store.db", 1, 1)
+    assert said == "sqlite-unavailable kept=value again=True"
+
+
+def test_redis_that_is_down(server: StoreServer) -> None:
+    store = RedisStore(server.url)
+    assert store.add("k", "v", 60)
+    server.kill()
+    each_refused(store, "redis-unreachable")
+    server.start()
+    assert store.add("k", "v", 60)
+
+
+@pytest.mark.slow
+def test_redis_that_is_slow(server: StoreServer) -> None:
+    kept, fresh = RedisStore(server.url), RedisStore(server.url)
+    assert kept.add("k", "v", 60)
+    for store in (kept, fresh):
+        with server.stopped():
+            begun = time.monotonic()
+            assert refused(lambda: store.add("late", "v", 60)) == "redis-unreachable"  # noqa: B023 -- called here
+            assert time.monotonic() - begun < 3 * TIMEOUT + 0.5
+        assert store.get("k") == "v"
+
+
+def test_redis_that_cuts_idle_connections(server: StoreServer) -> None:
+    store = RedisStore(server.url)
+    assert store.add("k", "v", 60)
+    for number in range(3):
+        with server.admin() as admin:
+            admin.client_kill_filter(_type="normal", skipme=True)
+        assert store.add(f"k{number}", "v", 60)
+
+
+def test_redis_behind_a_connection_that_died_unnoticed(server: StoreServer) -> None:
+    """As after SCF thawed the instance: nobody said that the connection is gone."""
+    with running_relay(server) as relay:
+        store = RedisStore(f"redis://127.0.0.1:{relay.port}")
+        assert store.add("k", "v", 60)
+        assert relay.connections == 1
+        sets = server.calls("set")
+
+        def dead_until_anew(_: bytes, answer: bytes) -> Reply:
+            return Reply(b"" if relay.connections == 1 else answer)
+
+        relay.spoil = dead_until_anew
+        assert store.add("k2", "v", 60) is True
+        assert relay.connections == 2
+        assert server.calls("set") == sets + 1
+
+
+def test_redis_connection_is_kept_while_it_lives(server: StoreServer) -> None:
+    with running_relay(server) as relay:
+        store = RedisStore(f"redis://127.0.0.1:{relay.port}")
+        for number in range(5):
+            assert store.add(f"k{number}", "v", 60)
+        assert relay.connections == 1
+
+
+def test_redis_write_whose_answer_is_lost_is_not_repeated(server: StoreServer) -> None:
+    with running_relay(server) as relay:
+        store = RedisStore(f"redis://127.0.0.1:{relay.port}")
+
+        def lose_answer_to_set(request: bytes, answer: bytes) -> Reply:
+            return Reply(b"", then_cut=True) if b"SET" in request else Reply(answer)
+
+        relay.spoil = lose_answer_to_set
+        assert refused(lambda: store.add("k", "v", 60)) == "redis-unreachable"
+        assert server.calls("set") == 1
+        assert refused(lambda: store.replace("k", "v", "w", 60)) == "redis-unreachable"
+        assert server.calls("eval") == 1
+        assert store.get("k") == "w"
+
+
+NONSENSE = {
+    "another protocol": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "redis-unreachable"),
+    "no number": (b":abc\r\n", "redis-unreachable"),
+    "empty line": (b"\r\n", "redis-unreachable"),
+    "no length": (b"$x\r\nhello\r\n", "redis-unreachable"),
+    "number": (b":7\r\n", "redis-nonsense"),
+    "list": (b"*1\r\n$1\r\nv\r\n", "redis-nonsense"),
+    "loading": (b"-LOADING Redis is loading the dataset in memory\r\n", "redis-unreachable"),
+    "out of memory": (b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", "redis-refused"),
+    "read only": (b"-READONLY You can't write against a read only replica.\r\n", "redis-refused"),
+    "no password": (b"-NOAUTH Authenticator required.\r\n", "redis-refused"),
+    "no right": (b"-NOPERM this user has no permissions to run the command\r\n", "redis-refused"),
+    "too many": (b"-ERR max number of clients reached\r\n", "redis-unreachable"),
+    "cut before the answer": (b"", "redis-unreachable"),
+    "cut in the answer": (b"$5\r\nhe", "redis-unreachable"),
+    "cut in the length": (b"$5", "redis-unreachable"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), NONSENSE.values(), ids=NONSENSE)
+def test_redis_that_answers_nonsense(server: StoreServer, data: bytes, reason: str) -> None:
+    with running_relay(server) as relay:
+        store = RedisStore(f"redis://127.0.0.1:{relay.port}")
+        assert store.add("k", "old", 60)
+
+        def spoil(request: bytes, answer: bytes) -> Reply:
+            # A complete line leaves the connection open, so that the next operation shows that it is usable.
+            return Reply(answer) if b"PING" in request else Reply(data, then_cut=not data.endswith(b"\r\n"))
+
+        relay.spoil = spoil
+        each_refused(store, reason)
+        relay.spoil = lambda _, answer: Reply(answer)
+        assert store.get("k") is not None
+        assert store.add("k", "v", 60) is False
+
+
+def test_redis_that_answers_a_ping_wrongly_is_connected_to_anew(server: StoreServer) -> None:
+    """What is left over of an earlier answer must not be taken for that of the next command."""
+    with running_relay(server) as relay:
+        store = RedisStore(f"redis://127.0.0.1:{relay.port}")
+
+        def answer_twice(request: bytes, answer: bytes) -> Reply:
+            return Reply(b"$1\r\nx\r\n" if b"PING" in request and relay.connections == 1 else answer)
+
+        relay.spoil = answer_twice
+        assert store.get("k") is None
+        assert relay.connections == 2
+
+
+def test_redis_that_only_reads(server: StoreServer) -> None:
+    store = RedisStore(server.url)
+    assert store.add("k", "v", 60)
+    with server.admin() as admin:
+        admin.replicaof("127.0.0.1", "1")
+        try:
+            assert refused(lambda: store.add("k2", "v", 60)) == "redis-refused"
+            assert refused(lambda: store.replace("k", "v", "w", 60)) == "redis-refused"
+        finally:
+            admin.replicaof("NO", "ONE")
+    assert store.replace("k", "v", "w", 60)
+
+
+def test_redis_that_is_full(server: StoreServer) -> None:
+    store = RedisStore(server.url)
+    assert store.add("k", "v", 60)
+    with server.admin() as admin:
+        admin.config_set("maxmemory", "1")
+        try:
+            assert refused(lambda: store.add("k2", "v", 60)) == "redis-refused"
+            assert refused(lambda: store.replace("k", "v", "w", 60)) == "redis-refused"
+            assert store.get("k") == "v"
+        finally:
+            admin.config_set("maxmemory", "0")
+    assert store.replace("k", "v", "w", 60)
+    assert store.add("k2", "v", 60)
+
+
+def test_redis_with_something_else_under_the_key(server: StoreServer) -> None:
+    store = RedisStore(server.url)
+    with server.admin() as admin:
+        admin.rpush(f"{PREFIX}list", "v")
+        admin.set(f"{PREFIX}bytes", b"\xff\xfe")
+    assert refused(lambda: store.get("list")) == "redis-refused"
+    assert refused(lambda: store.replace("list", "v", "w", 60)) == "redis-refused"
+    assert store.add("list", "v", 60) is False
+    assert refused(lambda: store.get("bytes")) == "redis-nonsense"
+    assert store.replace("bytes", "v", "w", 60) is False
+    assert store.add("bytes", "v", 60) is False
+
+
+@pytest.mark.parametrize("kind", RUN)
+def test_redis_with_a_password(kind: str) -> None:
+    with RUN[kind](PASSWORD) as server:
+        for secret in ("", ":wrong-password@", "nobody:wrong-password@"):
+            each_refused(RedisStore(f"redis://{secret}127.0.0.1:{server.port}"), "redis-refused")
+        store = RedisStore(f"redis://:{ENCODED_PASSWORD}@127.0.0.1:{server.port}/3")
+        assert store.add("k", "v", 60)
+        with server.admin(database=3) as admin:
+            assert admin.keys() == [b"keypair-function:k"]
+            # The least that an account of its own needs.
+            admin.acl_setuser(
+                "function",
+                enabled=True,
+                passwords=["+only-mine"],
+                keys=["keypair-function:*"],
+                commands=["+ping", "+select", "+get", "+set", "+eval"],
+            )
+        store = RedisStore(f"redis://function:only-mine@127.0.0.1:{server.port}/3")
+        assert store.replace("k", "v", "w", 60)
+        assert store.add("k2", "v", 60)
+        assert store.get("k") == "w"
+
+
+def test_redis_password_shows_nowhere() -> None:
+    url = f"redis://someone:{ENCODED_PASSWORD}@127.0.0.1:1"
+    store = RedisStore(url)
+    with pytest.raises(StoreUnavailable) as caught:
+        store.get("k")
+    shown = [repr(store), str(store), str(caught.value), repr(caught.value), caught.value.reason]
+    error: BaseException | None = caught.value
+    while error:
+        shown += [repr(error), *traceback.format_exception(error)]
+        error = error.__cause__ or error.__context__
+    for text in shown:
+        assert PASSWORD not in text
+        assert ENCODED_PASSWORD not in text
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Signs certificates; `file` is its own."""
+
+    key: ec.EllipticCurvePrivateKey
+    name: x509.Name
+    file: Path
+
+    @classmethod
+    def make(cls, folder: Path, name: str) -> "Authority":
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        authority = cls(key, subject, folder / f"{name}.pem")
+        certificate = authority._builder(subject, key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        authority._write(authority.file, certificate)
+        return authority
+
+    def context_for(self, host: str) -> ssl.SSLContext:
+        """Give a server's context with a certificate for `host`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+        certificate = self._builder(subject, key).add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
+        )
+        file = self.file.with_name(f"{self.file.stem}-{host}.pem")
+        self._write(file, certificate, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.timezone.utc)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
+        )
+
+    def _write(
+        self, file: Path, certificate: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey | None = None
+    ) -> None:
+        pem = certificate.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        if key:
+            pem += key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        file.write_bytes(pem)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """An authority that this process trusts, as a function would: by SSL_CERT_FILE."""
+    trusted = Authority.make(tmp_path, "trusted")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted.file))
+    return trusted
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda v: v.name)
+def test_redis_over_tls(server: StoreServer, authority: Authority, version: ssl.TLSVersion) -> None:
+    context = authority.context_for("localhost")
+    context.minimum_version = context.maximum_version = version
+    with running_relay(server, context) as relay:
+        store = RedisStore(f"rediss://localhost:{relay.port}")
+        assert store.add("k", "v", 60)
+        assert store.replace("k", "v", "w", 60)
+        assert store.get("k") == "w"
+        assert relay.connections == 1  # a handshake an operation would be felt
+
+
+def test_redis_over_tls_for_another_host(server: StoreServer, authority: Authority) -> None:
+    with running_relay(server, authority.context_for("other.example")) as relay:
+        each_refused(RedisStore(f"rediss://localhost:{relay.port}"), "redis-unreachable")
+
+
+def test_redis_over_tls_of_an_unknown_authority(
+    server: StoreServer, authority: Authority, tmp_path: Path
+) -> None:
+    del authority
+    stranger = Authority.make(tmp_path, "stranger")
+    with running_relay(server, stranger.context_for("localhost")) as relay:
+        each_refused(RedisStore(f"rediss://localhost:{relay.port}"), "redis-unreachable")
+
+
+def test_redis_without_tls_where_it_is_asked_for(server: StoreServer) -> None:
+    assert refused(lambda: RedisStore(f"rediss://127.0.0.1:{server.port}").get("k")) == "redis-unreachable"
+
+
+# --- The setting --------------------------------------------------------------------------------------------
+
+
+def settings_with(store: str) -> Settings:
+    environ = {"REGION": "ap-guangzhou", "HOSTS": "h.example", "MASTER_SECRET": "A" * 43, "STORE": store}
+    return Settings.from_environ({f"KEYPAIR_{name}": value for name, value in environ.items()})
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "memory:",
+        "sqlite:/var/lib/key pairs/store.db",
+        "redis://cache.example",
+        "rediss://10.0.0.1:65535/15",
+        "redis://[fd00::1]:6379",
+        f"rediss://:{ENCODED_PASSWORD}@cache.example",
+        f"redis://crs-1:{ENCODED_PASSWORD}@cache.example:6379/0",
+    ],
+)
+def test_addresses_that_the_setting_takes(store: str) -> None:
+    accepted = settings_with(store)
+    assert accepted.store == store
+    assert store not in repr(accepted)
+    open_store(accepted.store, Clock())
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "",
+        "memory",
+        "memory:secret",
+        "sqlite:",
+        "sqlite:secret.db",
+        "sqlite:/",
+        "redis://",
+        "redis:secret",
+        "redis://secret.example:65536",
+        "redis://secret.example:x",
+        "redis://secret.example/first",
+        "redis://secret.example\n",
+        "redis://a:secret@b:secret@c.example",
+        "redis://:sec/ret@cache.example",
+        "rediss://secret.example?ssl_cert_reqs=none",
+        "rediss://secret.example/0?ssl_check_hostname=False",
+        "unix:///secret.sock",
+        "REDIS://secret.example",
+    ],
+)
+def test_addresses_that_the_setting_refuses(store: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        settings_with(store)
+    assert str(caught.value).startswith("KEYPAIR_STORE is malformed; it takes memory: or sqlite:/")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "imported"),
+    [("memory:", []), ("sqlite:/nowhere/store.db", ["sqlite3"]), ("redis://nowhere.example", ["redis"])],
+)
+def test_a_cold_start_imports_the_chosen_store_only(url: str, imported: list[str]) -> None:
+    program = (
+        "import sys; from handler.scf.invocation import Clock; from handler.store import open_store\n"
+        "open_store(sys.argv[1], Clock()); print([m for m in ('redis', 'sqlite3') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, url],
+        # Measuring coverage would import sqlite3 by itself.
+        env={"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{imported}\n"

@@ -1,0 +1,260 @@
+"""All that goes wrong in the fault matrix: every step of an issue, with every way in which it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.support.faults import DELAY, KILLS, STORES, Case, How, Strike, Try
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Fault = dict[str, object]
+
+CUT: Fault = {"kind": "cut"}
+LOST_CREATE: Fault = {"kind": "cut"}
+"""The key pair is made and its private half lost: what was left over has to be looked for."""
+MISMATCH: Fault = {"kind": "mismatch"}
+REFUSED: Fault = {"kind": "error", "code": "InvalidProjectId.NotFound"}
+NOTHING_LISTED: Fault = {"action": "DescribeKeyPairs", "kind": "http-status", "status": 502, "times": 99}
+NEVER_CERTAIN = "cut before, then refused, in two requests"
+UNKNOWN = (LOST_CREATE, NOTHING_LISTED)
+"""Nobody can tell what came of the create: 504."""
+
+_STORE = (How.ERROR, How.CUT, How.TIME_OUT, How.LATE_TIME_OUT, How.DEFECT, *KILLS)
+_AUDIT = (How.ERROR, How.CUT, How.TIME_OUT, How.DEFECT, *KILLS)
+_LOOK = (How.ERROR, How.CUT, How.TIME_OUT, How.DEFECT, How.INTERRUPT, How.KILL_BEFORE)
+
+
+def _both(case: Case) -> Iterator[Case]:
+    """Give the case with a last try that comes at once, and where a process died with a late one too."""
+    yield case
+    if case.deadly:
+        yield replace(case, later=True)
+
+
+def _steps(
+    step: str,
+    strike: tuple[str, int],
+    hows: tuple[How, ...],
+    cloud: tuple[Fault, ...] = (),
+    before: tuple[Try, ...] = (),
+) -> Iterator[Case]:
+    for how in hows:
+        tried = Try((Strike(*strike, how),), cloud)
+        yield from _both(Case(step, how.value, (*before, tried)))
+
+
+def _cloud(step: str, faults: dict[str, tuple[Fault, ...]]) -> Iterator[Case]:
+    for name, cloud in faults.items():
+        yield from _both(Case(step, name, (Try(cloud=cloud),)))
+
+
+def _store_steps() -> Iterator[Case]:
+    yield from _steps("store: claim", ("add", 1), _STORE)
+    yield from _steps("store: creating", ("replace", 1), _STORE)
+    yield from _steps("store: sealed", ("replace", 2), _STORE)
+    yield from _steps("store: undone after a failed check", ("replace", 2), _STORE, (MISMATCH,))
+    yield from _steps("store: undone after a refusal", ("replace", 2), _STORE, (REFUSED,))
+    yield from _steps("store: unknown", ("replace", 2), _STORE, UNKNOWN)
+    unknown = (Try(cloud=UNKNOWN),)
+    yield from _steps("store: claim found", ("add", 1), _STORE, before=unknown)
+    yield from _steps("store: claim read", ("get", 1), _STORE, before=unknown)
+    yield from _steps("store: claim taken over", ("replace", 1), _STORE, before=unknown)
+    yield from _steps("store: creating anew", ("replace", 2), _STORE, before=unknown)
+    yield from _steps("store: sealed anew", ("replace", 3), _STORE, before=unknown)
+    issued = (Try(),)
+    yield from _steps("store: answer found", ("add", 1), _STORE, before=issued)
+    yield from _steps("store: answer read", ("get", 1), _STORE, before=issued)
+    for first in ("replace", 1), ("replace", 2), ("get", 1):
+        for how in (How.ERROR, How.CUT, How.TIME_OUT, How.LATE_TIME_OUT):
+            # The first withdrawal of an answer that may be stored needs all three.
+            strikes = tuple(
+                Strike(step, nth, how, onwards=True)
+                for step, nth in (("replace", first[1] if first[0] == "replace" else 3), ("get", 1))
+            )
+            before = () if first == ("replace", 1) else (Strike("replace", 2, How.CUT),)
+            yield Case(f"store: down from {first[0]} {first[1]}", how.value, (Try((*before, *strikes)),))
+    for sealed, withdrawn in (
+        (How.CUT, How.ERROR),
+        (How.ERROR, How.CUT),
+        (How.ERROR, How.KILL_BEFORE),
+        (How.ERROR, How.KILL_AFTER),
+        (How.TIME_OUT, How.ERROR),
+        (How.LATE_TIME_OUT, How.KILL_AFTER),
+        (How.LATE_TIME_OUT, How.LATE_TIME_OUT),
+    ):
+        strikes = (Strike("replace", 2, sealed), Strike("replace", 3, withdrawn))
+        yield from _both(
+            Case("store: sealed and withdrawn", f"{sealed.value} {withdrawn.value}", (Try(strikes),))
+        )
+
+
+def _audit_steps() -> Iterator[Case]:
+    yield from _steps("audit: intent", ("audit", 1), _AUDIT)
+    yield from _steps("audit: issued", ("audit", 2), _AUDIT)
+    yield from _steps("audit: removed", ("audit", 2), _AUDIT, (LOST_CREATE,))
+    yield from _steps("audit: issued after a removal", ("audit", 3), _AUDIT, (LOST_CREATE,))
+    yield from _steps("audit: removed by the undo", ("audit", 2), _AUDIT, (MISMATCH,))
+    yield from _steps("audit: failed", ("audit", 3), _AUDIT, (MISMATCH,))
+    yield from _steps("audit: refused", ("audit", 2), _AUDIT, (REFUSED,))
+    yield from _steps("audit: unknown", ("audit", 2), _AUDIT, UNKNOWN)
+    yield from _steps("audit: replayed", ("audit", 1), _AUDIT, before=(Try(),))
+    for nth in (1, 2):
+        yield Case(
+            "audit: down", f"from line {nth}", (Try((Strike("audit", nth, How.ERROR, onwards=True),)),)
+        )
+
+
+def _delayed(name: str, step: str, action: str, cloud: tuple[Fault, ...] = ()) -> Iterator[Case]:
+    """Give the two time-outs of a call: the effect comes late, or only the answer."""
+    impatient = (Strike(step, 1, How.IMPATIENT),)
+    for after, fault in (("before", "time-out before the effect"), ("effect", "time-out after the effect")):
+        delay: Fault = {"action": action, "kind": "delay", "seconds": DELAY, "after": after}
+        late = after == "before"
+        yield Case(name, fault, (Try(impatient, (*cloud, delay)),), late_effect=late)
+
+
+def _create_steps() -> Iterator[Case]:
+    before: dict[str, tuple[Fault, ...]] = {
+        "cut before the effect": ({"kind": "cut", "after": "before"},),
+        "500 before the effect": ({"kind": "http-status", "status": 500, "after": "before"},),
+        "503 before the effect": ({"kind": "http-status", "status": 503, "after": "before"},),
+        "internal error": ({"kind": "error", "code": "InternalServerError"},),
+        "unknown code": ({"kind": "error", "code": "SomethingNew"},),
+        "throttled twice": ({"kind": "throttle", "times": 2},),
+        "throttled for ever": ({"kind": "throttle", "times": 99},),
+        "refused": (REFUSED,),
+        "quota": ({"kind": "error", "code": "InvalidKeyPair.LimitExceeded"},),
+        "credentials refused": ({"kind": "error", "code": "AuthFailure.TokenFailure"},),
+        "name taken, by nobody": ({"kind": "error", "code": "InvalidKeyPairName.Duplicate"},),
+        "redirect": ({"kind": "redirect", "location": "http://127.0.0.1:9/"},),
+    }
+    after: dict[str, tuple[Fault, ...]] = {
+        "cut": (CUT,),
+        "cut twice": ({**CUT, "times": 2},),
+        "cut every time": ({**CUT, "times": 99},),
+        "cut before and after": ({**CUT, "after": "before"}, CUT),
+        "cut, then refused": (CUT, REFUSED),
+        "502": ({"kind": "http-status", "status": 502},),
+        "404": ({"kind": "http-status", "status": 404},),
+        "truncated": ({"kind": "truncate"},),
+        "truncated and cut": ({"kind": "truncate", "honest": False},),
+        "undecodable": ({"kind": "undecodable"},),
+        "other content type": ({"kind": "content-type"},),
+        "internal error after the effect": (
+            {"kind": "error", "code": "InternalServerError", "after": "effect"},
+        ),
+        "name taken, by itself": (
+            {"kind": "error", "code": "InvalidKeyPairName.Duplicate", "after": "effect"},
+        ),
+        "a refusal that is a lie": ({"kind": "error", "code": "InvalidParameterValue", "after": "effect"},),
+        "redirect after the effect": (
+            {"kind": "redirect", "location": "http://127.0.0.1:9/", "after": "effect"},
+        ),
+        "no key pair in the answer": ({"kind": "no-keypair"},),
+    }
+    yield from _cloud("cloud: create", before)
+    # Of the first call nobody hears any more: neither this request nor the next can be sure of anything.
+    uncertain = (Try(cloud=({**CUT, "after": "before"}, REFUSED)), Try(cloud=(REFUSED,)))
+    yield Case("cloud: create", NEVER_CERTAIN, uncertain)
+    yield from _cloud("cloud: create", after)
+    yield from _delayed("cloud: create", "create", "CreateKeyPair")
+    yield from _steps("cloud: create", ("create", 1), (How.DEFECT, How.INTERRUPT, *KILLS))
+    yield from _steps("cloud: second create", ("create", 2), (How.DEFECT, *KILLS), (LOST_CREATE,))
+    held: Fault = {"kind": "delay", "seconds": DELAY}
+    for killed_when, effect in (("asked", "before"), ("made", "effect")):
+        tried = Try(cloud=({**held, "after": effect},), killed_when=killed_when)
+        for case in _both(Case("cloud: create", f"kill when {killed_when}", (tried,))):
+            yield replace(case, late_effect=True)
+    # The effect of the first call comes when the request has long been answered.
+    late: tuple[Fault, ...] = ({**held, "after": "before"},)
+    impatient = (Strike("create", 1, How.IMPATIENT),)
+    for name, more in {
+        "late effect, second refused": (REFUSED,),
+        "late effect, second never certain": ({**CUT, "after": "before", "times": 2},),
+    }.items():
+        yield Case("cloud: create", name, (Try(impatient, (*late, *more)),), late_effect=True)
+
+
+def _faults_of(action: str, first: tuple[Fault, ...] = ()) -> dict[str, tuple[Fault, ...]]:
+    """Give what can go wrong with a call besides CreateKeyPair."""
+    faults: dict[str, Fault] = {
+        "cut": {"kind": "cut"},
+        "cut before the effect": {"kind": "cut", "after": "before"},
+        "cut every time": {"kind": "cut", "times": 99},
+        "500": {"kind": "http-status", "status": 500, "after": "before"},
+        "502 after the effect": {"kind": "http-status", "status": 502},
+        "undecodable": {"kind": "undecodable"},
+        "truncated": {"kind": "truncate"},
+        "internal error": {"kind": "error", "code": "InternalServerError"},
+        "refused": {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
+        "throttled": {"kind": "throttle", "times": 2},
+    }
+    return {name: (*first, {"action": action, **fault}) for name, fault in faults.items()}
+
+
+def _settling_steps() -> Iterator[Case]:
+    for name, first in (("after a lost create", LOST_CREATE), ("in the undo", MISMATCH)):
+        for action, step in (("DescribeKeyPairs", "describe"), ("DeleteKeyPairs", "delete")):
+            yield from _cloud(f"cloud: {step} {name}", _faults_of(action, (first,)))
+            yield from _delayed(f"cloud: {step} {name}", step, action, (first,))
+            yield from _steps(f"cloud: {step} {name}", (step, 1), (How.DEFECT, *KILLS), (first,))
+        yield from _steps(f"cloud: second describe {name}", ("describe", 2), (How.DEFECT, *KILLS), (first,))
+
+
+def _description_steps() -> Iterator[Case]:
+    action = "ModifyKeyPairAttribute"
+    yield from _cloud("cloud: description", _faults_of(action))
+    yield from _delayed("cloud: description", "modify", action)
+    yield from _steps("cloud: description", ("modify", 1), (How.DEFECT, How.INTERRUPT, *KILLS))
+    # Described as released, and taken back all the same.
+    cut: Fault = {"action": action, "kind": "cut"}
+    for name, more in _faults_of("DeleteKeyPairs", (cut,)).items():
+        yield Case("cloud: delete what has a description", name, (Try(cloud=more),))
+    yield from _steps("cloud: delete what has a description", ("delete", 1), KILLS, (cut,))
+
+
+def _checks() -> Iterator[Case]:
+    yield from _cloud(
+        "check",
+        {
+            "halves that differ": (MISMATCH,),
+            "weak": ({"kind": "weak"},),
+            "other name": ({"kind": "other-name"},),
+            "text around the key": ({"kind": "extra-text"},),
+        },
+    )
+    for nth, step in ((2, "check"), (3, "conversion"), (4, "sealing")):
+        # The first look is this test's own, at what the real client returned.
+        yield from _steps(f"look at the key: {step}", ("look", nth - 1), _LOOK)
+
+
+def _answers() -> Iterator[Case]:
+    yield from _steps("answer", ("answer", 1), (How.ERROR, How.TIME_OUT, How.DEFECT, How.INTERRUPT, *KILLS))
+    yield Case("answer", "cut", (Try(lost=True),))
+    yield Case("answer", "cut", (Try(lost=True),), later=True)
+
+
+def _in_use_or_taken() -> Iterator[Case]:
+    bind = (Strike("create", 1, How.BIND),)
+    yield Case("in use", "after a lost create", (Try(bind, (LOST_CREATE,)),))
+    yield Case("in use", "after a failed check", (Try(bind, (MISMATCH,)),))
+    yield Case("in use", "issued", (Try(bind),))
+    yield Case("name taken", "by somebody", (Try(),), taken=True)
+    yield Case("name taken", "and the answer cut", (Try(cloud=(CUT,)),), taken=True)
+
+
+CASES = [
+    *_store_steps(),
+    *_audit_steps(),
+    *_create_steps(),
+    *_settling_steps(),
+    *_description_steps(),
+    *_checks(),
+    *_answers(),
+    *_in_use_or_taken(),
+]
+
+MATRIX = [(case, store) for store in STORES for case in CASES]

@@ -1,0 +1,325 @@
+"""What the page says when something goes wrong, and that trying again is the same request."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from handler import errors
+from handler.api.problem_details import problem_details
+from handler.sealing.recipient_problems import RecipientProblem
+from tests.support.function_under_test import fresh_name
+from tests.support.web_actions import create, finish_sign_in, sign_in, type_secret
+from tests.support.web_browser import NEEDS_A_BROWSER, audit, picture, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Browser, Dialog, Page, Route
+
+    from tests.support.function_process import FunctionProcess
+    from tests.support.web_browser import Watched
+
+pytest_plugins = ["tests.support.web_fixtures"]
+pytestmark = NEEDS_A_BROWSER
+
+KEY_PAIRS = "**/v1/key-pairs"
+
+
+def answer(error: errors.KeyPairFunctionError, route: Route) -> None:
+    event = problem_details(error, "request-42").to_event()
+    headers = event["headers"]
+    assert isinstance(headers, dict)
+    route.fulfill(
+        status=error.status, headers={n: str(v) for n, v in headers.items()}, body=str(event["body"])
+    )
+
+
+def platform_error(route: Route) -> None:
+    """What SCF says when the function itself cannot."""
+    route.fulfill(status=500, content_type="application/json", body='{"errorCode": 433}')
+
+
+def same_request(watch: Watched) -> bool:
+    sent = watch.posts("/v1/key-pairs")
+    assert len(sent) == 2
+    return len({(one.headers["idempotency-key"], one.body) for one in sent}) == 1
+
+
+REFUSED = errors.RecipientRefused(RecipientProblem.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "repeats"),
+    [
+        (errors.MalformedRequest("x", (errors.FieldProblem("tags", "invalid"),)), "tags: invalid", False),
+        (errors.NotGranted(), "The policy does not grant you this.", False),
+        (errors.NameTaken(), "Choose another name.", False),
+        (errors.RequestInFlight(), "still being worked on", True),
+        (REFUSED, "recipients.0: send an age recipient", False),
+        (errors.RateLimited("x", 7), "It can be repeated in 7 seconds.", True),
+        (errors.InternalFault(), "The function failed.", True),
+        (errors.CloudRefused(), "no key pair is left. Tell whoever runs this function.", False),
+        (errors.StoreUnavailable(), "The service is not available at the moment", True),
+        (errors.OutcomeUnknown(), "It is not known yet whether the key pair was made.", True),
+        (platform_error, "The function failed.", True),
+        (None, "There was no answer. Check your connection", True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_error_says_what_to_do_and_a_retry_is_the_same_request(
+    browser: Browser,
+    typed: FunctionProcess,
+    error: errors.KeyPairFunctionError | Callable[[Route], None] | None,
+    told: str,
+    *,
+    repeats: bool,
+) -> None:
+    def fail(route: Route) -> None:
+        if error is None:
+            route.abort("internetdisconnected")
+        elif isinstance(error, errors.KeyPairFunctionError):
+            answer(error, route)
+        else:
+            error(route)
+
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.route(KEY_PAIRS, fail, times=1)
+        page.fill("#name", fresh_name())
+        page.click("#create")
+        page.wait_for_selector("#trouble")
+        assert told in page.inner_text("#trouble")
+        assert page.evaluate("document.activeElement.id") == "trouble"
+        if isinstance(error, errors.KeyPairFunctionError):
+            assert "request-42" in page.inner_text("#trouble")
+        assert page.is_visible("#again") == repeats
+        if isinstance(error, errors.OutcomeUnknown):
+            audit(page, "trouble")
+        page.click("#again" if repeats else "#create")
+        page.wait_for_selector("#result-title")
+        assert not page.is_visible("#trouble")
+        assert same_request(watch)
+        watch.assert_clean(page)
+
+
+def test_other_fields_are_another_request(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.route(KEY_PAIRS, partial(answer, errors.NameTaken()), times=1)
+        page.fill("#name", "t_first")
+        page.click("#create")
+        page.wait_for_selector("#trouble")
+        create(page, "t_second")
+        assert not same_request(watch)
+
+
+def test_a_sign_in_that_ran_out_keeps_what_was_entered(browser: Browser, at_issuer: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = sign_in(watch, at_issuer)
+        page.route(KEY_PAIRS, partial(answer, errors.Unauthenticated()), times=1)
+        page.select_option("#expiry", "8h")
+        page.fill("#name", "t_again")
+        page.click("#create")
+        page.wait_for_selector("#trouble")
+        assert "Sign in again; what you have entered stays." in page.inner_text("#trouble")
+        finish_sign_in(watch, page)
+        assert (page.input_value("#name"), page.input_value("#expiry")) == ("t_again", "8h")
+        page.click("#create")
+        page.wait_for_selector("#result-title")
+        assert same_request(watch)
+        watch.assert_clean(page)
+
+
+def test_a_wrong_secret_is_said(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed, "not the secret")
+        page.wait_for_selector("#trouble")
+        assert "Id and secret do not fit" in page.inner_text("#trouble")
+        assert page.is_visible("#typed")
+        watch.assert_clean(page)
+
+
+def reload(page: Page) -> None:
+    """Reload, and confirm what the browser asks then."""
+    asked: list[str] = []
+
+    def confirm(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.once("dialog", confirm)
+    page.reload()
+    assert asked == ["beforeunload"]
+    page.wait_for_selector("#trouble")
+
+
+def test_a_reload_in_flight_says_that_the_key_is_lost(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.route(KEY_PAIRS, lambda _route: None)  # answered never
+        page.fill("#name", "t_lost")
+        with page.expect_request(KEY_PAIRS):
+            page.click("#create")
+        page.locator("#progress", has_text="Creating").wait_for()
+        picture(page, "creating")
+        reload(page)
+        assert "before the private key of t_lost was saved" in page.inner_text("#trouble")
+        page.reload()  # nothing is asked, and nothing told, a second time
+        page.wait_for_selector("#typed")
+        assert not page.is_visible("#trouble")
+        watch.assert_clean(page)
+
+
+def test_a_doubt_stays_until_it_is_settled(browser: Browser, typed: FunctionProcess) -> None:
+    """After a 504 a key pair may be there, whatever a later try is told."""
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.fill("#name", "t_doubt")
+        for error in (errors.OutcomeUnknown(), errors.StoreUnavailable()):
+            page.route(KEY_PAIRS, partial(answer, error), times=1)
+            with page.expect_response(KEY_PAIRS):
+                page.click("#create")
+            page.wait_for_selector("#again")
+        reload(page)
+        assert "t_doubt" in page.inner_text("#trouble")
+
+
+def test_closing_asks_until_the_key_is_saved(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        create(page, "t_saved")
+        reload(page)
+        assert "t_saved" in page.inner_text("#trouble")
+        page.fill("#id", "demo")
+        page.fill("#secret", str(typed.info["secretKey"]))
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#order-title")
+        create(page, "t_saved_2")
+        with page.expect_download():
+            page.click("#save")
+        page.on("dialog", lambda dialog: pytest.fail(dialog.type))
+        page.reload()
+        page.wait_for_selector("#typed")
+
+
+def test_what_the_policy_does_not_grant_is_not_sent(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.fill("#name", "not a name")
+        page.click("#create")
+        assert page.inner_text("#name-error") == "Letters, digits and _ only, 1 to 25 of them."
+        page.select_option("#grant", "1")
+        assert page.inner_text("#name-hint").endswith("Yours are like ci_*.")
+        page.fill("#name", "web_x")
+        page.click("#create")
+        assert page.inner_text("#name-error") == "The policy grants you names like ci_*."
+        assert page.inner_text("#tag-0-error") == "team has to be like core-?."
+        assert page.evaluate("document.activeElement.id") == "name"
+        assert page.input_value("#tag-1") == "staging"
+        audit(page, "order-wrong")
+        page.fill("#tag-0", "core-1")
+        page.select_option("#project", "1234")
+        assert watch.posts("/v1/key-pairs") == []
+        create(page, "ci_web")
+        (sent,) = watch.posts("/v1/key-pairs")
+        assert {**sent.json, "recipients": None} == {
+            "keyName": "ci_web",
+            "region": "ap-beijing",
+            "projectId": 1234,
+            "privateKeyFormat": "pkcs1",
+            "tags": {"team": "core-1", "env": "staging"},
+            "recipients": None,
+        }
+
+
+@pytest.mark.parametrize(("part", "value"), [("fingerprint", "SHA256:other"), ("ciphertext", "a.b.c.d.e")])
+def test_an_answer_that_is_not_for_this_page_is_not_shown(
+    browser: Browser, typed: FunctionProcess, part: str, value: str
+) -> None:
+    def other(route: Route) -> None:
+        issued = route.fetch()
+        content = issued.json()
+        (content if part in content else content["sealedPrivateKey"])[part] = value
+        route.fulfill(response=issued, body=json.dumps(content))
+
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.route(KEY_PAIRS, other)
+        page.fill("#name", fresh_name())
+        page.click("#create")
+        page.wait_for_selector("#trouble")
+        assert "does not open with this page's key" in page.inner_text("#trouble")
+        assert not page.is_visible("#result")
+
+
+# ---------------------------------------------------------------- sign-in that fails
+
+
+def unreachable(page: Page) -> None:
+    page.context.route("**/.well-known/openid-configuration", lambda route: route.abort())
+
+
+def blocked(page: Page) -> None:
+    page.add_init_script("window.open = () => null")
+
+
+def cancelled(page: Page) -> None:
+    def back(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        said = urlencode({"error": "access_denied", "state": asked["state"][0]})
+        route.fulfill(status=302, headers={"location": f"{asked['redirect_uri'][0]}?{said}"})
+
+    page.context.route("**/oauth2/authorize**", back)
+
+
+def other_audience(page: Page) -> None:
+    def changed(route: Route) -> None:
+        configuration = route.fetch()
+        content = configuration.json()
+        content["signIn"]["audience"] = "somebody-else"
+        route.fulfill(response=configuration, body=json.dumps(content))
+
+    page.route("**/web.json", changed)
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (unreachable, "The sign-in service did not answer as it should."),
+        (blocked, "The browser blocked the sign-in window."),
+        (cancelled, "The sign-in was refused or cancelled."),
+        (other_audience, "the service gives no token for this page"),
+    ],
+)
+def test_a_failed_sign_in_says_why(
+    browser: Browser, at_issuer: FunctionProcess, cause: object, told: str
+) -> None:
+    assert callable(cause)
+    with watched(browser) as watch:
+        page = watch.context.new_page()
+        cause(page)
+        page.goto(f"{at_issuer.url}/")
+        page.wait_for_selector("#sign-in-button")
+        if cause is other_audience:
+            with watch.context.expect_page() as opened:
+                page.click("#sign-in-button")
+            opened.value.fill("input[name=sub]", "alice")
+            opened.value.click("button >> nth=0")
+        else:
+            page.click("#sign-in-button")
+        page.wait_for_selector("#trouble")
+        assert told in page.inner_text("#trouble")
+        assert page.is_visible("#sign-in-button")
+        assert watch.posts("/v1/grants") == []

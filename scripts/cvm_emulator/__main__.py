@@ -13,6 +13,7 @@ from scripts.info_file import write_info
 
 from .actions import Actions
 from .certificates import tls_context
+from .conduct import Conduct
 from .control import ControlHandler, CreationClock, Emulator
 from .faults import FaultQueue
 from .keys import KeyPool
@@ -43,9 +44,12 @@ def main() -> None:
         state, keys, faults = State(options.state, options.quota), KeyPool(options.pool), FaultQueue()
         rate_limit, clock = RateLimit(options.rate), CreationClock()
         project_ids = frozenset({_DEFAULT_PROJECT, *options.project})
-        actions = Actions(state, keys, project_ids=project_ids, creation_time=clock.now)
-        service = Service(actions, faults, rate_limit, credential, stopping.wait)
-        emulator = Emulator(service, state, keys, faults, rate_limit, clock)
+        conduct = Conduct()
+        actions = Actions(state, keys, conduct, project_ids=project_ids, creation_time=clock.now)
+        service = Service(
+            actions, faults, rate_limit, conduct=conduct, credential=credential, wait=stopping.wait
+        )
+        emulator = Emulator(service, state, keys, faults, rate_limit, clock, conduct)
         legacy = LegacyService(service, credential)
         cvm = LoopbackServer(options.port, partial(CvmHandler, service, legacy, stopping), context)
         control = LoopbackServer(0, partial(ControlHandler, emulator))

@@ -2,6 +2,7 @@ import re
 import secrets
 import string
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
+from .conduct import Conduct
 from .errors import ApiError
 from .faults import ExtraText, Fault, Mismatch, NoFinalNewline, NoKeyPair, OtherName, SkeyComment, Weak
 from .keys import Key, KeyPool, weak_key
@@ -29,6 +31,9 @@ _LONGEST_TAG_KEY = 127
 _LONGEST_TAG_VALUE = 255
 _FILTER_NAMES = {"project-id", "key-name", "tag-key", "tag-value"}
 _RESERVED_TAG_PREFIXES = ("qcs:", "project:")
+_RESERVED_TAG_KEYS = {"project", "项目"}
+# 651/13334: Chinese and English letters, digits, blanks and + - = . _ : / @ ( )
+_TAG_TEXT = re.compile(r"[A-Za-z0-9\u3400-\u4dbf\u4e00-\u9fff +\-=._:/@()（）]+")
 
 
 class _Parameters(BaseModel):
@@ -78,22 +83,40 @@ class _Modify(_Parameters):
 
 
 Result = dict[str, object]
-Action = Callable[[object, Fault | None], Result]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an action: its decoded body, the fault that it meets, and the region that it is for."""
+
+    body: object
+    fault: Fault | None
+    region: str
+
+
+Action = Callable[[Call], Result]
 _P = TypeVar("_P", bound=_Parameters)
 
 
 class Actions:
     """The key pair actions of https://cloud.tencent.com/document/api/213/15688.
 
-    Every action takes the decoded body, returns what `Response` holds (without the RequestId),
+    Every action takes a call, returns what `Response` holds (without the RequestId),
     and raises ApiError.
     """
 
     def __init__(
-        self, state: State, keys: KeyPool, *, project_ids: frozenset[int], creation_time: Callable[[], float]
+        self,
+        state: State,
+        keys: KeyPool,
+        conduct: Conduct,
+        *,
+        project_ids: frozenset[int],
+        creation_time: Callable[[], float],
     ) -> None:
         self._state = state
         self._keys = keys
+        self._conduct = conduct
         self._project_ids = project_ids
         self._creation_time = creation_time
         self.by_name: Mapping[str, Action] = {
@@ -104,13 +127,13 @@ class Actions:
             "ModifyKeyPairAttribute": self._modify,
         }
 
-    def _create(self, body: object, fault: Fault | None) -> Result:
-        order = _parsed(_Create, body)
+    def _create(self, call: Call) -> Result:
+        order, fault = _parsed(_Create, call.body), call.fault
         tags = self._checked(order, reserved_code="FailedOperation.TagKeyReserved")
         while True:
             key = weak_key() if isinstance(fault, Weak) else self._keys.take()
             try:
-                key_pair = self._add(order, key.public_key, tags)
+                key_pair = self._add(order, key.public_key, tags, call.region)
             except PublicKeyTakenError:
                 # A pool file that an earlier process used with the same state.
                 continue
@@ -150,16 +173,17 @@ class Actions:
             }
         }
 
-    def _import(self, body: object, _fault: Fault | None) -> Result:
-        order = _parsed(_Import, body)
+    def _import(self, call: Call) -> Result:
+        order = _parsed(_Import, call.body)
         tags = self._checked(order, reserved_code="InvalidParameterValue")
         try:
-            return {"KeyId": self._add(order, _public_key(order.public_key), tags).key_id}
+            public_key = _public_key(order.public_key)
+            return {"KeyId": self._add(order, public_key, tags, call.region).key_id}
         except PublicKeyTakenError as taken:
             raise ApiError("InvalidPublicKey.Duplicate", "The public key exists already.") from taken
 
-    def _describe(self, body: object, _fault: Fault | None) -> Result:
-        query = _parsed(_Describe, body)
+    def _describe(self, call: Call) -> Result:
+        query = _parsed(_Describe, call.body)
         if query.key_ids and query.filters:
             raise ApiError("InvalidParameter", "`KeyIds` and `Filters` exclude each other.")
         _check_key_ids(query.key_ids)
@@ -172,7 +196,17 @@ class Actions:
         if names is not None:
             # What cannot be a name might not even be text that a database takes.
             names = [name for name in names if _NAME.fullmatch(name)]
-        found = self._state.all(key_ids=query.key_ids or None, names=names)
+        stored = self._state.all(key_ids=query.key_ids or None, names=names)
+        stored += [
+            key_pair
+            for key_pair in self._conduct.still_shown()
+            if (not query.key_ids or key_pair.key_id in query.key_ids)
+        ]
+        if self._conduct.settings.separate_regions:
+            stored = [key_pair for key_pair in stored if key_pair.region == call.region]
+        filtered = bool(query.filters)
+        seen = [self._conduct.shown(key_pair, filtered=filtered) for key_pair in stored]
+        found = [key_pair for key_pair in seen if key_pair is not None]
         for wanted in query.filters:
             found = [
                 key_pair
@@ -180,18 +214,24 @@ class Actions:
                 if not _properties(key_pair, wanted.name).isdisjoint(wanted.values)
             ]
         page = found[query.offset : query.offset + query.limit]
-        return {"TotalCount": len(found), "KeyPairSet": [key_pair.described() for key_pair in page]}
+        return {
+            "TotalCount": len(found),
+            "KeyPairSet": [self._conduct.described(key_pair) for key_pair in page],
+        }
 
-    def _delete(self, body: object, _fault: Fault | None) -> Result:
-        key_ids = _parsed(_Delete, body).key_ids
+    def _delete(self, call: Call) -> Result:
+        key_ids = _parsed(_Delete, call.body).key_ids
         if not key_ids:
             raise ApiError("MissingParameter", "The request is missing the parameter `KeyIds`.")
         _check_key_ids(key_ids)
-        self._state.delete(key_ids)
+        for key_id in key_ids:
+            if self._conduct.lags(key_id, "delete"):
+                raise ApiError("InvalidKeyPairId.NotFound", f"The key pair `{key_id}` does not exist.")
+        self._conduct.remember_deleted(self._state.delete(key_ids))
         return {}
 
-    def _modify(self, body: object, _fault: Fault | None) -> Result:
-        change = _parsed(_Modify, body)
+    def _modify(self, call: Call) -> Result:
+        change = _parsed(_Modify, call.body)
         _check_key_ids([change.key_id])
         if change.key_name is None and change.description is None:
             raise ApiError("MissingParameter", "The request is missing `KeyName` or `Description`.")
@@ -199,23 +239,30 @@ class Actions:
             _check_name(change.key_name)
         if change.description is not None and len(change.description) > _LONGEST_DESCRIPTION:
             raise ApiError("InvalidParameterValue", "`Description` is longer than 60 characters.")
-        self._state.modify(change.key_id, change.key_name, change.description)
+        if self._conduct.lags(change.key_id, "modify"):
+            raise ApiError("InvalidKeyPairId.NotFound", f"The key pair `{change.key_id}` does not exist.")
+        description = self._conduct.kept_description(change.description)
+        self._state.modify(change.key_id, change.key_name, description)
         return {}
 
     def _checked(self, order: _Create, reserved_code: str) -> dict[str, str]:
         _check_name(order.key_name)
         if order.project_id not in self._project_ids:
             raise ApiError("InvalidProjectId.NotFound", f"The project {order.project_id} does not exist.")
-        return _checked_tags(order.tag_specification, reserved_code)
+        self._conduct.check_balance()
+        tags = _checked_tags(order.tag_specification, reserved_code)
+        self._conduct.check_tag_quota(self._state.tags(), tags)
+        return tags
 
-    def _add(self, order: _Create, public_key: str, tags: dict[str, str]) -> KeyPair:
+    def _add(self, order: _Create, public_key: str, tags: dict[str, str], region: str) -> KeyPair:
         key_pair = KeyPair(
             key_id="skey-" + "".join(secrets.choice(_KEY_ID_CHARACTERS) for _ in range(8)),
             name=order.key_name,
             project_id=order.project_id,
             public_key=public_key,
             created_at=int(self._creation_time()),
-            tags=tags,
+            tags=self._conduct.kept_tags(tags),
+            region=region,
         )
         self._state.add(key_pair)
         return key_pair
@@ -252,7 +299,7 @@ def _checked_tags(specifications: list[_TagSpecification], reserved_code: str) -
         if specification.resource_type != "keypair":
             raise ApiError("InvalidParameterValue", "`ResourceType` must be `keypair`.")
         for tag in specification.tags:
-            if tag.key.startswith(_RESERVED_TAG_PREFIXES):
+            if tag.key.startswith(_RESERVED_TAG_PREFIXES) or tag.key in _RESERVED_TAG_KEYS:
                 raise ApiError(reserved_code, f"The prefix of the tag key `{tag.key}` is reserved.")
             if (
                 not 1 <= len(tag.key) <= _LONGEST_TAG_KEY
@@ -264,6 +311,10 @@ def _checked_tags(specifications: list[_TagSpecification], reserved_code: str) -
                 raise ApiError(
                     "InvalidParameterValue", "A tag key or value is of a wrong length or form, or repeated."
                 )
+            if not _TAG_TEXT.fullmatch(tag.key):
+                raise ApiError("FailedOperation.IllegalTagKey", f"The tag key `{tag.key}` is illegal.")
+            if not _TAG_TEXT.fullmatch(tag.value):
+                raise ApiError("FailedOperation.IllegalTagValue", f"The tag value `{tag.value}` is illegal.")
             tags[tag.key] = tag.value
     if len(tags) > _TAGS:
         raise ApiError("LimitExceeded.TagResourceQuota", f"A resource carries at most {_TAGS} tags.")

@@ -8,6 +8,9 @@ GET    /private-keys           every private key that went into an answer; what 
 GET    /private-keys?from=N    all but the first N of them
 POST   /clock                  {"offset": SECONDS}: shifts CreatedTime of what is created from now on
 POST   /rate                   {"perSecond": N}: 0 means no limit
+POST   /conduct                how badly the cloud behaves, see conduct.py; DELETE ends that
+GET    /tags                   every tag that the account has ever had: [[KEY, VALUE], ...]
+DELETE /tags                   forgets those that no key pair bears
 """
 
 import json
@@ -19,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from .conduct import Conduct, ConductSettings
 from .faults import Fault, FaultQueue
 from .keys import KeyPool
 from .server import QuietHandler
@@ -61,6 +65,7 @@ class Emulator:
     faults: FaultQueue
     rate_limit: RateLimit
     clock: CreationClock
+    conduct: Conduct
 
 
 class ControlHandler(QuietHandler):
@@ -85,6 +90,8 @@ class ControlHandler(QuietHandler):
             )
         elif private_keys := _PRIVATE_KEYS.fullmatch(self.path):
             self._send(200, self._emulator.keys.handed_out[int(private_keys[1] or 0) :])
+        elif self.path == "/tags":
+            self._send(200, sorted(self._emulator.state.tags()))
         else:
             self._send(404, {"error": "no such path"})
 
@@ -106,6 +113,9 @@ class ControlHandler(QuietHandler):
         elif self.path == "/rate":
             self._emulator.rate_limit.per_second = _RateSetting.model_validate_json(body).per_second
             self._send(200, {"perSecond": self._emulator.rate_limit.per_second})
+        elif self.path == "/conduct":
+            self._emulator.conduct.settings = ConductSettings.model_validate_json(body)
+            self._send(200, self._emulator.conduct.settings.model_dump(by_alias=True))
         elif (bind := _BIND.fullmatch(self.path)) and self._emulator.state.bind(
             bind[1], instance_id="ins-emulated"
         ):
@@ -118,6 +128,12 @@ class ControlHandler(QuietHandler):
         if self.path == "/faults":
             self._emulator.faults.clear()
             self._send(200, {"faults": []})
+        elif self.path == "/conduct":
+            self._emulator.conduct.settings = ConductSettings()
+            self._send(200, {})
+        elif self.path == "/tags":
+            self._emulator.state.forget_tags()
+            self._send(200, {})
         elif (bound := _BIND.fullmatch(self.path)) and self._emulator.state.bind(bound[1], instance_id=None):
             self._send(200, {"keyId": bound[1]})
         else:

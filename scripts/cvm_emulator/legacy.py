@@ -57,7 +57,8 @@ class LegacyService:
         except ApiError as refused:
             answer = error_answer(refused.code, refused.message, request_id)
         else:
-            answer = self._service.perform(_ACTION, lambda: _current(parameters), request_id)
+            region = parameters.get("Region", "")
+            answer = self._service.perform(_ACTION, lambda: _current(parameters), request_id, region)
         return answer if parameters.get("Version") == VERSION else _older_shape(answer)
 
     def _admit(self, method: str, host: str, parameters: Mapping[str, str]) -> None:

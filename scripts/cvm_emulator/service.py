@@ -9,10 +9,11 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from email.message import Message
 
-from .actions import Actions
+from .actions import Actions, Call
 from .answer import Answer, error_answer, json_answer
+from .conduct import Conduct
 from .errors import ApiError
-from .faults import Delay, Fault, FaultQueue
+from .faults import Delay, FaultQueue
 from .signature import Credential, authenticate
 
 VERSION = "2017-03-12"
@@ -52,12 +53,15 @@ class Service:
         actions: Actions,
         faults: FaultQueue,
         rate_limit: RateLimit,
+        *,
+        conduct: Conduct,
         credential: Credential,
         wait: Callable[[float], bool],
     ) -> None:
         self._actions = actions
         self._faults = faults
         self._rate_limit = rate_limit
+        self._conduct = conduct
         self._credential = credential
         self._wait = wait
         self._lock = threading.Lock()
@@ -75,7 +79,7 @@ class Service:
             action = self._admitted(headers, body)
         except ApiError as refused:
             return error_answer(refused.code, refused.message, request_id)
-        return self.perform(action, lambda: _decoded(headers, body), request_id)
+        return self.perform(action, lambda: _decoded(headers, body), request_id, headers["X-TC-Region"])
 
     def count(self, action: str) -> None:
         """Count a call before anything can refuse it; what is no action is not counted."""
@@ -87,9 +91,10 @@ class Service:
         """Let an authenticated call of an action pass; raise ApiError if it is unknown or one too many."""
         if action not in self._actions.by_name:
             raise ApiError("InvalidAction", "The action does not exist in this version.")
+        self._conduct.check_rights(action)
         self._rate_limit.check(action)
 
-    def perform(self, action: str, parameters: Callable[[], object], request_id: str) -> Answer:
+    def perform(self, action: str, parameters: Callable[[], object], request_id: str, region: str) -> Answer:
         """Perform an admitted call, with the fault that waits for it.
 
         `parameters` gives those of the action in the form of API v3, or raises ApiError.
@@ -101,7 +106,7 @@ class Service:
             if self._wait(fault.seconds):
                 # What comes after the end must not change an account that is kept.
                 return Answer(request_id, cut=True)
-        answer = self._performed(action, parameters, fault, request_id)
+        answer = self._performed(action, lambda: Call(parameters(), fault, region), request_id)
         if isinstance(fault, Delay) and fault.after == "effect":
             self._wait(fault.seconds)
         return answer if fault is None else fault.spoiled(answer)
@@ -120,11 +125,9 @@ class Service:
         self.admit(action)
         return action
 
-    def _performed(
-        self, action: str, parameters: Callable[[], object], fault: Fault | None, request_id: str
-    ) -> Answer:
+    def _performed(self, action: str, call: Callable[[], Call], request_id: str) -> Answer:
         try:
-            result = self._actions.by_name[action](parameters(), fault)
+            result = self._actions.by_name[action](call())
         except ApiError as refused:
             return error_answer(refused.code, refused.message, request_id)
         return json_answer(result, request_id)

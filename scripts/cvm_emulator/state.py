@@ -2,7 +2,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,10 +20,12 @@ CREATE TABLE IF NOT EXISTS key_pair (
     created_at INTEGER NOT NULL,
     tags TEXT NOT NULL,
     instance_ids TEXT NOT NULL DEFAULT '[]',
-    description TEXT NOT NULL DEFAULT ''
-)
+    description TEXT NOT NULL DEFAULT '',
+    region TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS tag (name TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (name, value))
 """
-_COLUMNS = "key_id, name, project_id, public_key, created_at, tags, instance_ids, description"
+_COLUMNS = "key_id, name, project_id, public_key, created_at, tags, instance_ids, description, region"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ class KeyPair:
     tags: dict[str, str]
     instance_ids: tuple[str, ...] = ()
     description: str = ""
+    region: str = ""
+
+    def without_tags(self) -> "KeyPair":
+        """Return it as if it had no tags."""
+        return replace(self, tags={})
+
+    def described_as(self, description: str) -> "KeyPair":
+        """Return it with another description."""
+        return replace(self, description=description)
 
     def described(self) -> dict[str, object]:
         """Return the form in which the API shows it."""
@@ -67,7 +78,8 @@ class State:
         self._path = path
         self._quota = quota
         with self._transaction() as database:
-            database.execute(_SCHEMA)
+            for statement in _SCHEMA.split(";"):
+                database.execute(statement)
 
     def add(self, key_pair: KeyPair) -> None:
         """Add a key pair if its name is free and the quota allows one more, in one step.
@@ -77,8 +89,8 @@ class State:
         with self._transaction() as database:
             try:
                 database.execute(
-                    "INSERT INTO key_pair (key_id, name, project_id, public_key, created_at, tags)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO key_pair (key_id, name, project_id, public_key, created_at, tags, region)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (
                         key_pair.key_id,
                         key_pair.name,
@@ -86,8 +98,11 @@ class State:
                         key_pair.public_key,
                         key_pair.created_at,
                         json.dumps(key_pair.tags),
+                        key_pair.region,
                     ),
                 )
+                # A tag is an object of its own, which outlives what bears it (651/13354).
+                database.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", key_pair.tags.items())
             except sqlite3.IntegrityError as conflict:
                 if database.execute("SELECT 1 FROM key_pair WHERE name = ?", (key_pair.name,)).fetchone():
                     raise ApiError(
@@ -100,6 +115,18 @@ class State:
                     "InvalidKeyPair.LimitExceeded", f"The account holds {self._quota} key pairs already."
                 )
 
+    def tags(self) -> set[tuple[str, str]]:
+        """Return every tag, key and value, that the account has ever had."""
+        with self._transaction() as database:
+            return set(database.execute("SELECT name, value FROM tag").fetchall())
+
+    def forget_tags(self) -> None:
+        """Forget the tags that no key pair bears."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM tag")
+            for key_pair in _all(database):
+                database.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", key_pair.tags.items())
+
     def all(
         self, *, key_ids: Collection[str] | None = None, names: Collection[str] | None = None
     ) -> list[KeyPair]:
@@ -107,8 +134,8 @@ class State:
         with self._transaction() as database:
             return _all(database, key_ids, names)
 
-    def delete(self, key_ids: list[str]) -> None:
-        """Delete all of these key pairs, or none.
+    def delete(self, key_ids: list[str]) -> list[KeyPair]:
+        """Delete all of these key pairs, or none; return them.
 
         Raises ApiError when one of them does not exist or is bound to an instance.
         """
@@ -123,6 +150,7 @@ class State:
                         f"The key pair `{key_id}` is bound to an instance.",
                     )
             database.executemany("DELETE FROM key_pair WHERE key_id = ?", [(key_id,) for key_id in key_ids])
+            return list(existing.values())
 
     def modify(self, key_id: str, name: str | None, description: str | None) -> None:
         """Give a key pair another name, another description, or both.
@@ -192,6 +220,7 @@ def _all(
             tags=json.loads(tags),
             instance_ids=tuple(json.loads(instance_ids)),
             description=description,
+            region=region,
         )
-        for key_id, name, project_id, public_key, created_at, tags, instance_ids, description in rows
+        for key_id, name, project_id, public_key, created_at, tags, instance_ids, description, region in rows
     ]

@@ -34,6 +34,14 @@ class EmulatorProcess:
         """Queue faults; those without an action are for CreateKeyPair."""
         self.control("POST", "/faults", [{"action": "CreateKeyPair", **fault} for fault in faults])
 
+    def behave(self, **conduct: object) -> None:
+        """Let the cloud behave as `scripts/cvm_emulator/conduct.py` says; with nothing, as documented."""
+        self.control("POST", "/conduct", conduct)
+
+    def tags(self) -> set[tuple[str, str]]:
+        """Return every tag that the account has ever had."""
+        return {(key, value) for key, value in self.control("GET", "/tags")}
+
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = self.control("GET", "/state")
         return state

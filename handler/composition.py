@@ -20,6 +20,7 @@ from handler.application import Application
 from handler.audit import AuditLog
 from handler.auth.admission import Admission
 from handler.auth.authenticator import Authenticator
+from handler.auth.master_secret import MasterSecrets
 from handler.auth.nonces import Nonces
 from handler.auth.rate_limits import Limiter
 from handler.chat.bot import Bot
@@ -130,7 +131,7 @@ def compose(
 ) -> Services:
     """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they do not fit."""
     audit_log = AuditLog(audit_stream, clock)
-    signer = TagSigner(settings.master_secrets)
+    signer = TagSigner(MasterSecrets(settings.master_secrets))
     ledger = IdempotencyLedger(store, clock, new_holder=lambda: uuid.uuid4().hex)
     issuer = Issuer(policy, ledger, signer, connect, clock)
     return Services(
@@ -149,6 +150,7 @@ def _bot(
     settings: Settings, *, policy: Policy, store: Store, clock: Clock, chat: ChatNetwork, issuer: Issuer
 ) -> Bot:
     registry.check(policy, chat.platforms)
+    master_secrets = MasterSecrets(settings.master_secrets)
     context = PlatformContext(chat.http, Nonces(store), clock)
     platforms = registry.configured(settings, context, chat.platforms)
     if platforms and settings.store == "memory:" and settings.scf_endpoint is None:
@@ -161,9 +163,9 @@ def _bot(
         policy=policy,
         issuer=issuer,
         store=store,
-        deferral=JobCodec(settings.master_secrets, clock),
+        deferral=JobCodec(master_secrets, clock),
         invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
-        pickups=PickupLinks(store, clock, settings.link_base, settings.master_secret),
+        pickups=PickupLinks(store, clock, settings.link_base, master_secrets),
         keys_from=chat.published_keys(policy.keys_from),
         default_region=settings.region,
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pyrage
 
-from handler.auth.caller_secrets import derive_secret
+from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.tc3 import sign
 from handler.composition import build
 from handler.scf.invocation import Clock, Invocation
@@ -113,7 +113,7 @@ def _timed(call: Callable[[], int], expected: int) -> float:
 def _signed(body: str) -> dict[str, object]:
     timestamp = int(time.time())
     signature = sign(
-        derive_secret(bytes(32), "tc3", "bench"),
+        MasterSecrets([bytes(32)]).derive(Purpose.TC3_SECRET, "bench")[0],
         path=_PATH,
         canonical_headers=f"content-type:application/json\nhost:{_HOST}\n",
         signed_headers="content-type;host",

@@ -16,14 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from handler import sealing
 from handler.api.rest import KeyPairRequest
-from handler.auth.caller_secrets import derive_secret
+from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.errors import NotGranted, RecipientRefused
 from handler.policy.model import CallerId, Policy
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
 
 if TYPE_CHECKING:
-    from handler.auth.caller_secrets import Scheme
     from handler.order import KeyPairOrder
     from handler.policy.model import Caller
 
@@ -60,8 +59,8 @@ def main(arguments: list[str]) -> int:
         return _check(options.file)
     if options.command == "explain":
         return _explain(options)
-    scheme: Scheme = "v2" if options.v2 else "tc3"
-    return _secret(options.caller, scheme, may_print=options.print or sys.stdout.isatty())
+    purpose = Purpose.V2_SECRET if options.v2 else Purpose.TC3_SECRET
+    return _secret(options.caller, purpose, may_print=options.print or sys.stdout.isatty())
 
 
 def _check(file: Path) -> int:
@@ -139,7 +138,7 @@ def _unusable(told: str) -> int:
     return _UNUSABLE
 
 
-def _secret(caller: str, scheme: Scheme, *, may_print: bool) -> int:
+def _secret(caller: str, purpose: Purpose, *, may_print: bool) -> int:
     name = PREFIX + "MASTER_SECRET"
     try:
         TypeAdapter(CallerId).validate_python(caller)
@@ -149,7 +148,7 @@ def _secret(caller: str, scheme: Scheme, *, may_print: bool) -> int:
     if not may_print:
         # A pipe often ends in a log or a chat.
         return _unusable("This prints a secret; for anything but a terminal say --print")
-    print(derive_secret(master, scheme, caller))
+    print(MasterSecrets([master]).derive(purpose, caller)[0])
     return 0
 
 

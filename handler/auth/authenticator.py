@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from handler.auth.bearer import BearerVerifier
 from handler.auth.caller import AuthenticatedCaller
+from handler.auth.master_secret import MasterSecrets
 from handler.auth.nonces import Nonces
-from handler.auth.signature_v2 import NONCE_TTL, SignatureV2Verifier
+from handler.auth.signature_v2 import SignatureV2Verifier
 from handler.auth.tc3 import Tc3Verifier
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -38,12 +40,13 @@ class Authenticator:
     def under(cls, settings: Settings, policy: Policy, store: Store, clock: Clock) -> Authenticator:
         """Return the authentication of one deployment."""
         nonces = Nonces(store)
+        master_secrets = MasterSecrets(settings.master_secrets)
         return cls(
             policy,
             nonces,
             BearerVerifier(policy, nonces, clock),
-            Tc3Verifier(settings.master_secrets, settings.hosts, clock),
-            SignatureV2Verifier(settings.master_secrets, settings.hosts, clock),
+            Tc3Verifier(master_secrets, settings.hosts, clock),
+            SignatureV2Verifier(master_secrets, settings.hosts, clock),
         )
 
     def token_or_tc3(self, request: Request) -> AuthenticatedCaller:
@@ -67,5 +70,11 @@ class Authenticator:
         caller = self.policy.callers.get(verified.caller_id)
         if caller is None or verified.method not in caller.v2:
             raise Unauthenticated("v2-caller")
-        self.nonces.burn("v2", verified.caller_id, verified.nonce, use=verified.signature, ttl=NONCE_TTL)
+        self.nonces.burn(
+            "v2",
+            verified.caller_id,
+            verified.nonce,
+            use=verified.signature,
+            ttl=SIGNATURE_WINDOW.nonce_ttl,
+        )
         return AuthenticatedCaller(verified.caller_id, verified.signature, frozenset())

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import RateLimited, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ Kind: TypeAlias = Literal["caller", "source"]
 """Of whom an allowance is: a caller, or whoever sends from an address."""
 
 _PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
-_COUNTED_FOR = 601.0
-"""Seconds: past the last moment at which a signature is taken that was made at the first one."""
+_COUNTED_FOR = SIGNATURE_WINDOW.nonce_ttl
+"""Seconds for which a request is recognised: as long as its signature could be accepted."""
 _ROUNDING = 1e-3
 """Seconds that a row of additions to a time since 1970 may be off: 0.2 millionths each."""
 _ATTEMPTS = 20

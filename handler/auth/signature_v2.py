@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from handler.auth.request_signatures import WINDOW, SignatureVerifier
+from handler.auth.master_secret import Purpose
+from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
 from handler.scf.events import BODY_LIMIT
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handler.http.messages import Request
-
-NONCE_TTL = 2 * WINDOW + 1
-"""Seconds to remember a nonce: from the first moment at which its request is taken to past the last one."""
 
 PARAMETERS_LIMIT = 64
 
@@ -120,6 +118,7 @@ class SignatureV2Verifier(SignatureVerifier):
     """Verifies HmacSHA256 and HmacSHA1."""
 
     scheme = "v2"
+    purpose = Purpose.V2_SECRET
 
     def verify(self, request: Request) -> V2Signature:
         """Return who signed `request`; raise Unauthenticated."""
@@ -139,9 +138,8 @@ class SignatureV2Verifier(SignatureVerifier):
         if not _NONCE.fullmatch(nonce):
             raise Unauthenticated("v2-nonce")
         self._timestamp(parameters.get("Timestamp", ""))
-
-        def expected(secret: str, host: str) -> str:
-            return sign(
+        expected = [
+            sign(
                 secret,
                 parameters,
                 signature_method=signature_method,
@@ -149,6 +147,7 @@ class SignatureV2Verifier(SignatureVerifier):
                 host=host,
                 path=request.path,
             )
-
-        self._require(signature, caller_id, expected)
+            for secret, host in self._secrets_and_hosts(caller_id)
+        ]
+        self._require_match(signature, expected)
         return V2Signature(caller_id, signature_method, nonce, signature)

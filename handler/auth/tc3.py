@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from handler.auth.master_secret import Purpose
 from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
 
@@ -66,6 +67,7 @@ class Tc3Verifier(SignatureVerifier):
     """Verifies TC3-HMAC-SHA256."""
 
     scheme = "tc3"
+    purpose = Purpose.TC3_SECRET
 
     def verify(self, request: Request) -> Tc3Signature:
         """Return who signed `request`; raise Unauthenticated."""
@@ -86,9 +88,8 @@ class Tc3Verifier(SignatureVerifier):
             raise Unauthenticated("tc3-signed-headers")
         if any(name != "host" and name not in headers for name in signed):
             raise Unauthenticated("tc3-signed-header-missing")
-
-        def expected(secret: str, host: str) -> str:
-            return sign(
+        expected = [
+            sign(
                 secret,
                 path=request.path,
                 canonical_headers=_canonical_headers(signed, {**headers, "host": host}),
@@ -97,8 +98,9 @@ class Tc3Verifier(SignatureVerifier):
                 timestamp=timestamp,
                 service=parsed["service"],
             )
-
-        self._require(parsed["signature"], parsed["id"], expected)
+            for secret, host in self._secrets_and_hosts(parsed["id"])
+        ]
+        self._require_match(parsed["signature"], expected)
         return Tc3Signature(parsed["id"], parsed["signature"], frozenset(signed))
 
 

@@ -7,30 +7,28 @@ the function by other ways but do not know its master secret.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from handler.auth.master_secret import MasterSecrets, Purpose
+from handler.auth.time_window import TimeWindow
 from handler.chat.platforms.base import Message
 from handler.errors import Unauthenticated
 from handler.scf.events import DEFERRED
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from handler.scf.invocation import Clock
 
 ROUNDS = 100
 """How often what is left to do is handed on; within LIFE unless the function has little time for each."""
 LIFE = 1800.0
 """Seconds for which an answer is tried to be given: Slack takes none later, and others that long at least."""
-_AHEAD = 60.0
-"""Seconds by which the clock of another instance may be ahead."""
+_WINDOW = TimeWindow(past=LIFE, future=60)
+"""The clock of another instance may be a minute ahead."""
 
 
 class _Event(BaseModel):
@@ -55,9 +53,9 @@ class Job:
 
 @dataclass(frozen=True)
 class JobCodec:
-    """Makes deferred events and opens its own; `master_secrets` as in `handler.settings`."""
+    """Makes deferred events and opens its own."""
 
-    master_secrets: Sequence[bytes] = field(repr=False)
+    master_secrets: MasterSecrets
     clock: Clock
 
     def begin(self, message: Message) -> str:
@@ -67,7 +65,7 @@ class JobCodec:
     def event(self, deferred: Job) -> str:
         """Return the event of `deferred`, as JSON."""
         text, at, count = deferred.message.model_dump_json(), deferred.since, deferred.round
-        code = _code(self.master_secrets[0], text, at, count)
+        code = self.master_secrets.sign(Purpose.JOB, _signed_text(text, at, count))
         event = {"Type": DEFERRED, "message": text, "at": at, "round": count, "code": code}
         return json.dumps(event, ensure_ascii=False)
 
@@ -77,12 +75,11 @@ class JobCodec:
             read = _Event.model_validate(event)
         except ValidationError:
             raise Unauthenticated("deferred-form") from None
-        codes = [_code(master, read.message, read.at, read.round) for master in self.master_secrets]
-        given = read.code.encode("utf-8", "surrogatepass")
-        if not any([hmac.compare_digest(given, code.encode()) for code in codes]):  # noqa: C419  # all compared
+        signed = _signed_text(read.message, read.at, read.round)
+        if not self.master_secrets.matches(Purpose.JOB, signed, read.code):
             raise Unauthenticated("deferred-code")
         # SCF keeps an event for hours if need be, and whoever has seen one could send it again.
-        if not -_AHEAD <= self.clock.now() - read.at <= LIFE:
+        if not _WINDOW.contains(read.at, self.clock.now()):
             raise Unauthenticated("deferred-time")
         return Job(Message.model_validate_json(read.message), read.at, read.round)
 
@@ -93,7 +90,5 @@ class JobCodec:
         return replace(deferred, round=deferred.round + 1)
 
 
-def _code(master_secret: bytes, text: str, at: int, count: int) -> str:
-    # The first line keeps this use of the master secret apart from the others (`tc3:`, `mark:`).
-    signed = f"deferred:\n{at}\n{count}\n{text}".encode("utf-8", "surrogatepass")
-    return hmac.new(master_secret, signed, hashlib.sha256).hexdigest()
+def _signed_text(text: str, at: int, count: int) -> str:
+    return f"{at}\n{count}\n{text}"

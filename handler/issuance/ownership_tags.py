@@ -7,16 +7,13 @@ could have any key pair removed by the function's own rights.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from handler.auth.master_secret import MasterSecrets, Purpose
 
 _FORM = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{32})\.([0-9a-f]{32})\.([0-9a-f]{32})")
+_CODE_DIGITS = 32
 
 
 @dataclass(frozen=True)
@@ -34,26 +31,28 @@ class OwnershipTag:
 
 @dataclass(frozen=True)
 class TagSigner:
-    """Writes order tags and reads its own; `master_secrets` as in `handler.settings`."""
+    """Writes order tags and reads its own."""
 
-    master_secrets: Sequence[bytes] = field(repr=False)
+    master_secrets: MasterSecrets
 
     def write(self, mark: OwnershipTag, name: str, expires: str | None) -> str:
         """Return the tag's value for the key pair `name` that expires at `expires`."""
-        return f"{mark.claim}.{mark.order}.{mark.holder}.{_code(self.master_secrets[0], mark, name, expires)}"
+        code = self.master_secrets.sign(
+            Purpose.OWNERSHIP_TAG, _signed_text(mark, name, expires), _CODE_DIGITS
+        )
+        return f"{mark.claim}.{mark.order}.{mark.holder}.{code}"
 
-    def read(self, text: str, name: str, expires: str | None) -> OwnershipTag | None:
+    def read(self, value: str, name: str, expires: str | None) -> OwnershipTag | None:
         """Return the mark in a tag's value; None if this function did not write it for this key pair."""
-        matched = _FORM.fullmatch(text)
+        matched = _FORM.fullmatch(value)
         if matched is None:
             return None
         claim, order, holder, code = matched.groups()
         mark = OwnershipTag(claim, order, holder)
-        codes = [_code(master, mark, name, expires) for master in self.master_secrets]
-        return mark if any([hmac.compare_digest(code, own) for own in codes]) else None  # noqa: C419  # all compared
+        text = _signed_text(mark, name, expires)
+        own = self.master_secrets.matches(Purpose.OWNERSHIP_TAG, text, code, _CODE_DIGITS)
+        return mark if own else None
 
 
-def _code(master_secret: bytes, mark: OwnershipTag, name: str, expires: str | None) -> str:
-    # The first line keeps this use of the master secret apart from callers' secrets (`tc3:`).
-    text = f"mark:\n{mark.claim}\n{mark.order}\n{mark.holder}\n{name}\n{expires or ''}"
-    return hmac.new(master_secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+def _signed_text(mark: OwnershipTag, name: str, expires: str | None) -> str:
+    return f"{mark.claim}\n{mark.order}\n{mark.holder}\n{name}\n{expires or ''}"

@@ -5,16 +5,15 @@ What lies there is ciphertext. That it can be read once only tells its owner whe
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.http.messages import Response
 from handler.order import EnvelopeFormat
@@ -69,7 +68,7 @@ class PickupLinks:
     clock: Clock
     base: str
     """Of links, without a slash at the end."""
-    master_secret: bytes = field(repr=False)
+    master_secrets: MasterSecrets
 
     def leave(self, caller_id: str, issued: IssuedKeyPair, occasion: str) -> str:
         """Put down the envelope of `issued`; return its link, the same one for the same `occasion`.
@@ -89,9 +88,7 @@ class PickupLinks:
             ciphertext=sealed.ciphertext,
             ends_at=self.clock.now() + LIFE,
         )
-        # The first line keeps this use of the master secret apart from the others (`tc3:`, `deferred:`).
-        digest = hmac.digest(self.master_secret, f"pickup:\n{occasion}".encode(), hashlib.sha256)
-        pickup_id = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        pickup_id = self.master_secrets.derive(Purpose.PICKUP_LINK, occasion)[0]
         # Where it lies there already, or was taken from there, the link has been told before.
         self.store.add(_key(pickup_id), parcel.model_dump_json(), LIFE)
         return f"{self.base}{PREFIX}{pickup_id}"

@@ -166,12 +166,13 @@ def _caller_secret(configuration: dict[str, str]) -> str | None:
     if master is None:
         return None
     # Here and not above: without callers that sign, nothing of the function's own code is needed.
-    from handler.auth.caller_secrets import derive_secret
+    from handler.auth.master_secret import MasterSecrets, Purpose
 
     try:
-        return derive_secret(base64.urlsafe_b64decode(master + "=" * (-len(master) % 4)), "tc3", _CALLER)
+        secret = base64.urlsafe_b64decode(master + "=" * (-len(master) % 4))
     except ValueError:
-        return None  # to refuse it is for the function itself
+        return None  # the function itself refuses it
+    return MasterSecrets([secret]).derive(Purpose.TC3_SECRET, _CALLER)[0]
 
 
 def main() -> None:

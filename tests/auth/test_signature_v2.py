@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.auth.caller_secrets import derive_secret
+from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.signature_v2 import (
-    NONCE_TTL,
     PARAMETERS_LIMIT,
     SignatureV2Verifier,
     V2Signature,
     parameters_of,
     sign,
 )
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
 from handler.http.messages import Request
 from handler.scf.events import BODY_LIMIT, parse_event
@@ -71,10 +71,10 @@ def test_published_vectors(parameters: dict[str, str], signature_method: str, ex
 
 
 def test_derived_secrets() -> None:
-    """A change here would lock every caller out."""
-    assert derive_secret(b"\x00" * 32, "v2", "demo") == "XwTA3NinP5JX1CEgFHQ59-PIwfznJuxhSULYgZMRPrU"
-    assert derive_secret(MASTER, "v2", "demo") == caller_secret("demo", MASTER, "v2")
-    assert derive_secret(MASTER, "v2", "demo") != derive_secret(MASTER, "tc3", "demo")
+    """Secrets differ by caller, scheme and master secret. (test_master_secret.py pins their bytes.)"""
+    (secret,) = MasterSecrets([MASTER]).derive(Purpose.V2_SECRET, "demo")
+    assert secret == caller_secret("demo", MASTER, "v2")
+    assert [secret] != MasterSecrets([MASTER]).derive(Purpose.TC3_SECRET, "demo")
 
 
 # ---------------------------------------------------------------- as clients send it
@@ -84,7 +84,9 @@ HOSTS = (HOST, HOST_WITH_PORT, "127.0.0.1:18080")
 
 
 def verifier(*masters: bytes, now: float = NOON) -> SignatureV2Verifier:
-    return SignatureV2Verifier(masters or (MASTER, PREVIOUS_MASTER), HOSTS, TestClock(now).clock())
+    return SignatureV2Verifier(
+        MasterSecrets(masters or (MASTER, PREVIOUS_MASTER)), HOSTS, TestClock(now).clock()
+    )
 
 
 def refusal(event: Mapping[str, Any], *masters: bytes, now: float = NOON) -> str | None:
@@ -181,7 +183,7 @@ def test_rotation() -> None:
 
 
 def test_the_secret_of_another_scheme() -> None:
-    secret = derive_secret(MASTER, "tc3", "demo")
+    secret = MasterSecrets([MASTER]).derive(Purpose.TC3_SECRET, "demo")[0]
     parameters = {name: value for name, value in GOOD.signed().items() if name != "Signature"}
     assert refusal(v2_event({**parameters, "Signature": v2_signature(secret, parameters)})) == "v2-signature"
 
@@ -190,7 +192,7 @@ def test_a_nonce_is_remembered_for_longer_than_its_request_is_good() -> None:
     early = replace(GOOD, timestamp=NOON + 300).event()
     assert refusal(early) is None
     assert refusal(early, now=NOON + 600) is None
-    assert refusal(early, now=NOON + NONCE_TTL) == "v2-window"
+    assert refusal(early, now=NOON + SIGNATURE_WINDOW.nonce_ttl) == "v2-window"
 
 
 # ---------------------------------------------------------------- what cannot be read

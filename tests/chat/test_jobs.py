@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handler.auth.master_secret import MasterSecrets
 from handler.chat.command import TEXT_LIMIT
 from handler.chat.jobs import LIFE, ROUNDS, Job, JobCodec
 from handler.chat.platforms.base import Locale, Message
@@ -43,7 +44,7 @@ MESSAGE = Message(
 
 
 def deferral(*masters: bytes, clock: TestClock | None = None) -> JobCodec:
-    return JobCodec(masters or (MASTER,), (clock or TestClock()).clock())
+    return JobCodec(MasterSecrets(masters or (MASTER,)), (clock or TestClock()).clock())
 
 
 def event(message: Message = MESSAGE, master: bytes = MASTER) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.auth.master_secret import MasterSecrets
 from handler.issuance.cleanup import ORPHAN_AGE
 from handler.issuance.idempotency import State, StoredRecord
 from handler.issuance.ownership_tags import OwnershipTag, TagSigner
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtime
 
 MARK = OwnershipTag("c" * 32, "d" * 32, "a" * 32)
 OTHER = "0123456789abcdef" * 2
-MARKER = TagSigner([MASTER])
+MARKER = TagSigner(MasterSecrets([MASTER]))
 NAME, EXPIRES = "build_1", "2026-11-24T12:00:00Z"
 
 
@@ -57,7 +58,7 @@ def test_the_code_is_an_hmac_over_all_that_the_tag_says() -> None:
 
 def test_what_callers_hold_makes_no_code() -> None:
     """A caller's secret comes from the same master secret; nothing that is made with it counts."""
-    own = TagSigner([caller_secret("demo").encode()])
+    own = TagSigner(MasterSecrets([caller_secret("demo").encode()]))
     assert MARKER.read(own.write(MARK, NAME, None), NAME, None) is None
 
 
@@ -117,9 +118,9 @@ def test_no_other_form_is_read(text: str) -> None:
 
 def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
     before, during, after = (
-        TagSigner([PREVIOUS_MASTER]),
-        TagSigner([MASTER, PREVIOUS_MASTER]),
-        TagSigner([MASTER]),
+        TagSigner(MasterSecrets([PREVIOUS_MASTER])),
+        TagSigner(MasterSecrets([MASTER, PREVIOUS_MASTER])),
+        TagSigner(MasterSecrets([MASTER])),
     )
     old = before.write(MARK, NAME, None)
     new = during.write(MARK, NAME, None)
@@ -172,9 +173,11 @@ FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
     "another claim": lambda name: tagged(put_on(name).replace(MARK.claim, OTHER)),
     "another order": lambda name: tagged(put_on(name).replace(MARK.order, OTHER)),
     "with a caller's secret": lambda name: tagged(
-        TagSigner([caller_secret("demo").encode()]).write(MARK, name, None)
+        TagSigner(MasterSecrets([caller_secret("demo").encode()])).write(MARK, name, None)
     ),
-    "with another master secret": lambda name: tagged(TagSigner([OTHER_MASTER]).write(MARK, name, None)),
+    "with another master secret": lambda name: tagged(
+        TagSigner(MasterSecrets([OTHER_MASTER])).write(MARK, name, None)
+    ),
 }
 
 
@@ -206,14 +209,14 @@ def test_the_sweeper_during_and_after_a_rotation(function: FunctionUnderTest) ->
     """The function under test has two master secrets."""
     emulator = function.emulator
     pairs = {
-        master: make(emulator, marker=TagSigner([master]))
+        master: make(emulator, marker=TagSigner(MasterSecrets([master])))
         for master in (MASTER, PREVIOUS_MASTER, OTHER_MASTER)
     }
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"left": 1, "removed": 2}
     assert left(emulator) == [pairs[OTHER_MASTER][0]]
     # Neither of its secrets is known any more: an expired one stays as well, and is reported.
-    expired = make(emulator, expires=utc(0), marker=TagSigner([OTHER_MASTER]))
+    expired = make(emulator, expires=utc(0), marker=TagSigner(MasterSecrets([OTHER_MASTER])))
     assert swept(function) == {"left": 2}
     found = [
         (one["decision"], one["reason"], one["keyId"]) for one in lines(function.audit.getvalue())[-3:-1]
@@ -239,7 +242,7 @@ def forge(name: str, how: str) -> dict[str, str]:
         {
             "guessed": f"{mark.claim}.{mark.order}.{mark.holder}.{OTHER}",
             "copied": MARKER.write(mark, fresh_name(), None),
-            "of another master secret": TagSigner([OTHER_MASTER]).write(mark, name, None),
+            "of another master secret": TagSigner(MasterSecrets([OTHER_MASTER])).write(mark, name, None),
         }[how]
     )
 
@@ -276,7 +279,9 @@ def test_nor_does_a_retry_that_has_something_to_settle(function: FunctionUnderTe
 def test_the_same_key_pair_with_a_genuine_mark_is_removed(function: FunctionUnderTest, master: bytes) -> None:
     """Otherwise the tests above would prove nothing."""
     name = fresh_name()
-    orphan = make(function.emulator, mark=request_mark(name), name=name, marker=TagSigner([master]))
+    orphan = make(
+        function.emulator, mark=request_mark(name), name=name, marker=TagSigner(MasterSecrets([master]))
+    )
     answer = function.call(event(function, name))
     assert (answer.status, answer.code) == (409, "request-in-flight")
     function.clock.time = time.time() + ORPHAN_AGE + 1

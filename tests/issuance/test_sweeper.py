@@ -17,6 +17,7 @@ from tencentcloud.common.credential import Credential
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
+from handler.auth.master_secret import MasterSecrets
 from handler.cloud.cvm import Cvm, KeyPairSummary
 from handler.errors import StoreUnavailable
 from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
@@ -51,7 +52,7 @@ OTHER_REGION = "ap-shanghai"
 
 CLAIM, ORDER, HOLDER, LATER_HOLDER = "c" * 32, "d" * 32, "a" * 32, "b" * 32
 MARK = OwnershipTag(CLAIM, ORDER, HOLDER)
-MARKER = TagSigner([MASTER])
+MARKER = TagSigner(MasterSecrets([MASTER]))
 UNREADABLE = ".".join([CLAIM, ORDER, HOLDER, "0" * 32])
 DAY = 24 * 3600
 

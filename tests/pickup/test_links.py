@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handler.auth.master_secret import MasterSecrets
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
 from handler.pickup.links import LIFE, PATH, PickupLinks, file_name_of
@@ -153,7 +154,10 @@ def test_a_link_is_the_same_for_the_same_message(function: FunctionUnderTest, pi
     assert get(function, path_of(first)).status == 200
     assert pickups.leave("alice", ISSUED, "message 1") == first
     assert get(function, path_of(first)).status == 410
-    assert replace(pickups, master_secret=OTHER_MASTER).leave("alice", ISSUED, "message 1") != first
+    assert (
+        replace(pickups, master_secrets=MasterSecrets([OTHER_MASTER])).leave("alice", ISSUED, "message 1")
+        != first
+    )
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE"])
@@ -166,7 +170,7 @@ def test_other_methods_take_nothing(function: FunctionUnderTest, pickups: Pickup
 
 def test_one_of_many_who_ask_at_once_gets_it() -> None:
     clock = Clock()
-    pickups = PickupLinks(MemoryStore(clock), clock, "", MASTER)
+    pickups = PickupLinks(MemoryStore(clock), clock, "", MasterSecrets([MASTER]))
     for n in range(20):
         pickup_id = pickups.leave("alice", ISSUED, f"message {n}").removeprefix("/pickup/")
 
@@ -196,7 +200,7 @@ class Interrupted(MemoryStore):
 def test_somebody_who_was_faster_by_a_moment() -> None:
     clock = TestClock().clock()
     store = Interrupted(clock)
-    pickups = PickupLinks(store, clock, "", MASTER)
+    pickups = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
     pickup_id = left(pickups)
 
     def faster() -> None:
@@ -223,7 +227,7 @@ class Forgetful(MemoryStore):
 
 def test_a_lost_answer_of_the_store_takes_nothing() -> None:
     clock = TestClock().clock()
-    pickups = PickupLinks(Forgetful(clock), clock, "", MASTER)
+    pickups = PickupLinks(Forgetful(clock), clock, "", MasterSecrets([MASTER]))
     pickup_id = left(pickups)
     with pytest.raises(StoreUnavailable):
         pickups.take(pickup_id)
@@ -252,7 +256,7 @@ def test_what_could_not_be_written_down_is_not_given(
 
 def test_what_is_put_back_too_late_is_gone() -> None:
     clock = TestClock()
-    pickups = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MASTER)
+    pickups = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MasterSecrets([MASTER]))
     pickup_id = left(pickups)
     parcel = pickups.take(pickup_id)
     clock.time += LIFE
@@ -264,7 +268,7 @@ def test_what_is_put_back_too_late_is_gone() -> None:
 def test_a_store_that_gives_nonsense() -> None:
     clock = TestClock().clock()
     store = MemoryStore(clock)
-    pickups = PickupLinks(store, clock, "", MASTER)
+    pickups = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
     pickup_id = left(pickups)
     ((key, (_, text)),) = store._entries.items()  # noqa: SLF001  # a look at what is stored
     assert pickup_id not in key + text

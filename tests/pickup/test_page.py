@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.auth.master_secret import MasterSecrets
 from handler.pickup.links import PickupLinks
 from handler.scf.invocation import Clock
 from handler.store.sqlite import SqliteStore
@@ -43,7 +44,7 @@ def pickups(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
         "TENCENTCLOUD_SECRETKEY": emulator.secret_key,
     }
     with running_function(policy=policy, environment=environment) as function:
-        yield PickupLinks(SqliteStore(store, Clock()), Clock(), function.url, MASTER)
+        yield PickupLinks(SqliteStore(store, Clock()), Clock(), function.url, MasterSecrets([MASTER]))
 
 
 @pytest.mark.parametrize("java_script", [True, False])

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
 from handler.chat.platforms.base import Locale, Message
 from handler.chat.platforms.required_settings import needed
@@ -47,8 +48,6 @@ ORIGIN = "https://oapi.dingtalk.com"
 """The one place that a `sessionWebhook` may lead to."""
 MESSAGE_LIMIT = 20_000
 """Bytes of a message as it is sent, all of its JSON."""
-WINDOW = 300
-"""Seconds for which a pair of headers is good."""
 ANSWER_TIME = 60
 """Seconds for which a `sessionWebhook` has to be good still: an answer may take as long."""
 
@@ -140,7 +139,7 @@ class DingTalk:
         timestamp = request.headers.get("timestamp", "")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise Unauthenticated("dingtalk-timestamp")
-        if abs(self._milliseconds() - int(timestamp)) > WINDOW * 1000:
+        if not SIGNATURE_WINDOW.contains(int(timestamp) / 1000, self.clock.now()):
             raise Unauthenticated("dingtalk-time")
         signed = timestamp.encode() + b"\n" + self.secret
         own = base64.b64encode(hmac.digest(self.secret, signed, hashlib.sha256))
@@ -149,8 +148,7 @@ class DingTalk:
             raise Unauthenticated("dingtalk-sign")
         # SECURITY BOUNDARY: the headers fit any body; here they are tied to the first that comes with them.
         body = hashlib.sha256(request.unverified_body).hexdigest()
-        # From WINDOW before its time to WINDOW after it, and past the last moment.
-        self.nonces.burn(self.name, timestamp, given, use=body, ttl=2 * WINDOW + 1)
+        self.nonces.burn(self.name, timestamp, given, use=body, ttl=SIGNATURE_WINDOW.nonce_ttl)
 
     def _milliseconds(self) -> float:
         return self.clock.now() * 1000

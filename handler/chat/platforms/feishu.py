@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.access_token import AccessToken
 from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Message
 from handler.chat.platforms.required_settings import needed
@@ -35,13 +36,9 @@ if TYPE_CHECKING:
 
 FEISHU = "https://open.feishu.cn"
 """The one place that answers go to; where `KEYPAIR_FEISHU_ORIGIN` says so, Lark's instead."""
-WINDOW = 300
-"""Seconds for which a signature is good; Feishu names none."""
 CONTENT_LIMIT = 29 * 1024
 """Bytes of `content` in a request that sends a message of the type `post`; all of it may have 30 KB."""
 
-# From WINDOW before its time to WINDOW after it, and past the last moment.
-_NONCE_TTL = 2 * WINDOW + 1
 _TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105  # a path
 _SEND_PATH = "/open-apis/im/v1/messages?receive_id_type=open_id"
 _UUID_LENGTH = 50
@@ -185,7 +182,7 @@ class Feishu:
         nonce = request.headers.get("x-lark-request-nonce", "")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise Unauthenticated("feishu-timestamp")
-        if abs(self.tools.clock.now() - int(timestamp)) > WINDOW:
+        if not SIGNATURE_WINDOW.contains(int(timestamp), self.tools.clock.now()):
             raise Unauthenticated("feishu-time")
         if not _NONCE.fullmatch(nonce):
             raise Unauthenticated("feishu-nonce")
@@ -195,7 +192,7 @@ class Feishu:
             raise Unauthenticated("feishu-signature")
         # SHA-256 with a secret that is not at the end lets others append to the body (length extension). What
         # they append begins with the byte 0x80, which after a brace is no JSON; and the nonce is used.
-        self.tools.nonces.burn(self.name, nonce, use=own, ttl=_NONCE_TTL)
+        self.tools.nonces.burn(self.name, nonce, use=own, ttl=SIGNATURE_WINDOW.nonce_ttl)
 
     def _opened(self, body: bytes) -> Mapping[str, Json]:
         said = parse_json_object(body)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
 from handler.chat.platforms.base import Block, Locale, Message
 from handler.chat.platforms.required_settings import needed
@@ -34,8 +35,6 @@ ORIGIN = "https://hooks.slack.com"
 """The one place that a `response_url` may lead to."""
 TEXT_LIMIT = 4000
 """Characters; Slack takes 40,000, but makes several messages of what is longer than this."""
-WINDOW = 300
-"""Seconds for which a signature is good."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 _FORM = re.compile(r"application/x-www-form-urlencoded(?:\s*;\s*charset=utf-8)?", re.ASCII | re.IGNORECASE)
@@ -99,7 +98,7 @@ class Slack:
         timestamp = request.headers.get("x-slack-request-timestamp", "")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise Unauthenticated("slack-timestamp")
-        if abs(self.clock.now() - int(timestamp)) > WINDOW:
+        if not SIGNATURE_WINDOW.contains(int(timestamp), self.clock.now()):
             raise Unauthenticated("slack-time")
         signed = b"v0:" + timestamp.encode() + b":" + request.unverified_body
         own = "v0=" + hmac.new(self.secret, signed, hashlib.sha256).hexdigest()

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 from pydantic import StringConstraints
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.base import ImmediateResponse, Locale
 from handler.errors import Unauthenticated
 from handler.http.messages import Response
@@ -35,8 +36,6 @@ ORIGIN = "https://qyapi.weixin.qq.com"
 """The one place that answers go to."""
 BUSY = (-1, 45009, 45033)
 """Codes of refusals that pass (90313): the system is busy, too many calls, too many at once."""
-WINDOW = 300
-"""Seconds for which a signature is good; WeCom prescribes none."""
 
 # https://developer.work.weixin.qq.com/document/path/90195: all that a userid consists of.
 UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_@.-]{0,63}$")]
@@ -131,7 +130,7 @@ class Callbacks:
         timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise self._refused("timestamp")
-        if abs(self.clock.now() - int(timestamp)) > WINDOW:
+        if not SIGNATURE_WINDOW.contains(int(timestamp), self.clock.now()):
             raise self._refused("time")
         if not _NONCE.fullmatch(nonce):
             raise self._refused("nonce")
@@ -144,8 +143,7 @@ class Callbacks:
         # SECURITY BOUNDARY: the method is not signed. Without it here, whoever saw a message go by could send
         # it as a handshake, which is answered with what it decrypts to.
         use = hashlib.sha256(f"{method} {timestamp} {encrypted}".encode()).hexdigest()
-        # From WINDOW before its time to WINDOW after it, and past the last moment.
-        self.nonces.burn(self.platform, nonce, use=use, ttl=2 * WINDOW + 1)
+        self.nonces.burn(self.platform, nonce, use=use, ttl=SIGNATURE_WINDOW.nonce_ttl)
         message = self.envelopes.open(encrypted)
         if message is None:
             raise self._refused("envelope")

@@ -1,0 +1,69 @@
+"""Everything that is computed from the master secret, by purpose.
+
+SECURITY BOUNDARY: each purpose has its own prefix, so a value computed for one purpose proves nothing for
+another. Key pairs, callers and links that exist depend on these bytes: never change a prefix.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HEX_DIGITS = 64
+
+
+class Purpose(Enum):
+    """What a value is computed for. The value of a member is its prefix."""
+
+    TC3_SECRET = "tc3:"  # noqa: S105  # a prefix
+    """The secret with which a caller signs requests of API v3."""
+    V2_SECRET = "v2:"  # noqa: S105  # a prefix
+    """The secret with which a caller signs requests of API v2: HmacSHA1 reveals nothing about the other."""
+    OWNERSHIP_TAG = "mark:\n"
+    JOB = "deferred:\n"
+    PICKUP_LINK = "pickup:\n"
+
+
+@dataclass(frozen=True)
+class MasterSecrets:
+    """The current master secret first, then the previous one while it is being rotated."""
+
+    secrets: Sequence[bytes] = field(repr=False)
+
+    def sign(self, purpose: Purpose, text: str, digits: int = _HEX_DIGITS) -> str:
+        """Return a code for `text` under the current secret: the first `digits` hexadecimal digits."""
+        return _digest(self.secrets[0], purpose, text).hex()[:digits]
+
+    def matches(self, purpose: Purpose, text: str, code: str, digits: int = _HEX_DIGITS) -> bool:
+        """Return whether `sign` made `code` for `text`, under any of the secrets."""
+        given = _encode(code)
+        matched = False
+        for secret in self.secrets:
+            # No early exit: the time taken must not reveal which secret matched.
+            own = _digest(secret, purpose, text).hex()[:digits]
+            matched |= hmac.compare_digest(given, own.encode())
+        return matched
+
+    def derive(self, purpose: Purpose, text: str) -> list[str]:
+        """Return a secret for `text` under each master secret, the current one first.
+
+        Each is 43 characters of unpadded base64url.
+        """
+        digests = [_digest(secret, purpose, text) for secret in self.secrets]
+        return [base64.urlsafe_b64encode(digest).rstrip(b"=").decode() for digest in digests]
+
+
+def _digest(secret: bytes, purpose: Purpose, text: str) -> bytes:
+    return hmac.digest(secret, _encode(purpose.value + text), hashlib.sha256)
+
+
+def _encode(text: str) -> bytes:
+    # Text from JSON may contain lone surrogates, which have no UTF-8.
+    return text.encode("utf-8", "surrogatepass")

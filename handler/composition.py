@@ -24,6 +24,7 @@ from handler.auth.master_secret import MasterSecrets
 from handler.auth.nonces import Nonces
 from handler.auth.rate_limits import Limiter
 from handler.chat.bot import Bot
+from handler.chat.delivery import DeliveryLog
 from handler.chat.endpoints import ChatWebhook, JobEndpoint
 from handler.chat.jobs import JobCodec
 from handler.chat.platforms import registry
@@ -163,10 +164,11 @@ def _bot(
         policy=policy,
         issuer=issuer,
         store=store,
-        deferral=JobCodec(master_secrets, clock),
+        deliveries=DeliveryLog(store),
+        jobs=JobCodec(master_secrets, clock),
         invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
-        pickups=PickupLinks(store, clock, settings.link_base, master_secrets),
-        keys_from=chat.published_keys(policy.keys_from),
+        pickup_links=PickupLinks(store, clock, settings.link_base, master_secrets),
+        published_keys=chat.published_keys(policy.keys_from),
         default_region=settings.region,
     )
 
@@ -209,4 +211,4 @@ def _chat(services: Services) -> list[Endpoint]:
     """Return the endpoints of the chat platforms that are set up, and those that their messages lead to."""
     bot = services.bot
     webhooks = [ChatWebhook(platform, bot, services.admission) for platform in bot.platforms.values()]
-    return [*webhooks, JobEndpoint(bot), PickupEndpoint(bot.pickups)]
+    return [*webhooks, JobEndpoint(bot), PickupEndpoint(bot.pickup_links)]

@@ -1,4 +1,4 @@
-"""What becomes of a message: answered at once, or worked on in a later invocation and answered then."""
+"""What happens to a chat message: it is answered at once, or a later invocation runs it as a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.chat import messages
-from handler.chat.command import Help, Mistake, Wanted, place_of, understand
+from handler.chat.command import CommandProblem, HelpCommand, KeyPairCommand, parse_command, place_of
+from handler.chat.delivery import DeliveryState, ReplyKind
 from handler.errors import (
     KeyPairFunctionError,
     NotGranted,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handler.audit import AuditTrail
+    from handler.chat.delivery import DeliveryLog
     from handler.chat.jobs import Job, JobCodec
     from handler.chat.platforms.base import Message, Platform, Reply
     from handler.chat.published_keys import PublishedKeys
@@ -40,201 +42,191 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Deadline, Invocation
     from handler.store.base import Store
 
-ISSUE_MINIMUM = 8.0
-"""Seconds without which an order is not tried again."""
-HANDING_ON = 4.0
-"""Seconds that are kept for leaving the rest to a later invocation, and again to tell that this failed."""
-HEARING = 3.0
-"""Seconds for which a message is taken for one that is being handed on; no platform sends it again before."""
-
-_GIVEN, _TOLD = "given", "told"
-"""What was said of a message: its key pair, or anything else."""
-_SAYING, _FAILED, _SAID = "saying", "failed", "said"
-"""How far that came."""
+MIN_ISSUE_SECONDS = 8.0
+"""Issuing is retried only if at least this much time is left."""
+RESCHEDULE_SECONDS = 4.0
+"""Time reserved for handing a job to a later invocation, and once more for reporting that this failed."""
+RECEIPT_SECONDS = 3.0
+"""How long a message counts as received while Invoke is called. No platform repeats a message sooner."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Bot:
-    """The bot of all platforms."""
+    """The bot behind all chat platforms."""
 
     platforms: Mapping[str, Platform]
     policy: Policy
     issuer: Issuer
     store: Store
-    deferral: JobCodec
+    deliveries: DeliveryLog
+    jobs: JobCodec
     invoke_again: Callable[[str, Invocation], None]
-    """Event (JSON) -> a later invocation; raises an error of `handler.errors`."""
-    pickups: PickupLinks
-    keys_from: PublishedKeys
+    """Send an event (JSON) to a later invocation; raises an error of `handler.errors`."""
+    pickup_links: PickupLinks
+    published_keys: PublishedKeys
     default_region: str
 
     def caller_of(self, message: Message) -> str:
-        """Return the id of the caller whom the policy names for the one who wrote; raise Unregistered."""
-        who = (message.platform, message.tenant, message.user)
-        caller_id = self.policy.chat_callers.get(who)
+        """Return the id of the caller whom the policy registers for the author; raise Unregistered."""
+        author = (message.platform, message.tenant, message.user)
+        caller_id = self.policy.chat_callers.get(author)
         if caller_id is None:
             raise Unregistered
         return caller_id
 
     def receive(self, message: Message, invocation: Invocation) -> Response:
-        """Answer a caller's message; an order is handed to a later invocation.
+        """Answer a caller's message. If it asks for a key pair, a later invocation makes it.
 
-        Platforms wait for three seconds, and then say that the bot is broken.
+        Platforms wait three seconds for a response, then report that the bot is broken.
         """
-        if not message.private:
+        if not message.is_direct:
             raise NotGranted("chat-not-private")
-        if understand(message.text) is Help.HELP:
-            return self.answer(message, messages.help_text(message), invocation.deadline)
-        _wanted(message)
-        # What comes again within a minute, from the platform or from somebody who saw it go by, costs no
-        # further invocation. Later it does: the one that has it in hand may have died.
-        heard = f"heard:{_digest(message.model_dump_json())}"
-        if self.store.add(heard, "", HEARING):
-            self.invoke_again(self.deferral.begin(message), invocation)
+        if parse_command(message.text) is HelpCommand.HELP:
+            return self.respond(message, messages.help_text(message), invocation.deadline)
+        _key_pair_command(message)
+        # A message that arrives again within a minute, repeated by the platform or replayed by somebody else,
+        # starts no further invocation. Later it does: the invocation that ran it may have died.
+        receipt = f"heard:{_digest(message.model_dump_json())}"
+        if self.store.add(receipt, "", RECEIPT_SECONDS):
+            self.invoke_again(self.jobs.start(message), invocation)
             with suppress(StoreUnavailable):
-                self.store.replace(heard, "", "", MAX_INVOCATION_SECONDS)
+                self.store.replace(receipt, "", "", MAX_INVOCATION_SECONDS)
         return self.platforms[message.platform].acknowledge(message)
 
     def refuse(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> Response:
-        """Tell the one who wrote why there is no key pair, in answer to the request."""
+        """Tell the author, in response to the webhook, why there is no key pair."""
         if isinstance(error, PlatformUnavailable | PlatformRefused):
-            # What could not be said comes with the platform's repetition; this would be no better news.
+            # The platform did not take a reply. It would not take a report of that either.
             raise error
         with suppress(StoreUnavailable):
-            if self._given(message) is not None:
-                # There is a key pair, and it is being given, whatever becomes of a repetition.
+            if self.deliveries.key_pair_state(message_id(message)) is not None:
+                # An earlier copy of this message has its key pair, and a job is delivering it.
                 return self.platforms[message.platform].acknowledge(message)
-        # Where others read along, they are told nothing else.
-        told = error if message.private else NotGranted("chat-not-private")
-        return self.answer(message, messages.refused(told, message), deadline)
+        # Where others read along, the reply says nothing else.
+        public_error = error if message.is_direct else NotGranted("chat-not-private")
+        return self.respond(message, messages.refused(public_error, message), deadline)
 
-    def answer(self, message: Message, reply: Reply, deadline: Deadline) -> Response:
-        """Say `reply` in answer to the request, or else aside.
+    def respond(self, message: Message, reply: Reply, deadline: Deadline) -> Response:
+        """Reply in the HTTP response, or in a separate message if the platform requires that.
 
         Raises PlatformUnavailable, PlatformRefused or StoreUnavailable.
         """
         platform = self.platforms[message.platform]
-        answer = platform.answer(message, reply)
-        if answer is not None:
-            return answer
-        self._deliver(message, _TOLD, lambda: reply, deadline)
+        response = platform.respond(message, reply)
+        if response is not None:
+            return response
+        self._deliver_notice(message, reply, deadline)
         return platform.acknowledge(message)
 
-    def work(self, deferred: Job, invocation: Invocation, trail: AuditTrail) -> None:
-        """Make the key pair that a message asks for and give it to the one who wrote.
+    def run_job(self, job: Job, invocation: Invocation, trail: AuditTrail) -> None:
+        """Make the key pair that a message asks for, and deliver it to the author.
 
-        Where it cannot be given yet, a later invocation does. Raises an error of `handler.errors`;
-        OutcomeUnknown where the key pair is made but cannot be given.
+        If it cannot be delivered yet, a later invocation tries again. Raises an error of `handler.errors`;
+        OutcomeUnknown if the key pair exists but cannot be delivered.
         """
-        message = deferred.message
+        message = job.message
         caller_id = self.caller_of(message)
         trail.note(caller=caller_id)
-        order = self._order(_wanted(message), message, caller_id)
+        order = self._order(_key_pair_command(message), message, caller_id)
         trail.note(key_name=order.name, region=order.region, project_id=order.project_id)
         issued = self._issue(order, caller_id, message, invocation, trail)
         try:
-            self._deliver(
-                message, _GIVEN, lambda: self._dressed(message, caller_id, issued), invocation.deadline
-            )
+            self._deliver_key_pair(message, caller_id, issued, invocation.deadline)
         except Exception as failure:
-            if not self._handed_on(deferred, failure, invocation):
-                # The key pair is there: nobody may be told that nothing is left.
+            if not self._reschedule(job, failure, invocation):
+                # The key pair exists, so the author must not be told that there is none.
                 raise OutcomeUnknown("reply-not-delivered") from failure
 
-    def work_refused(self, deferred: Job, error: KeyPairFunctionError, invocation: Invocation) -> None:
-        """Tell the one who wrote why there is no key pair, or leave it to a later invocation.
+    def report_failure(self, job: Job, error: KeyPairFunctionError, invocation: Invocation) -> None:
+        """Tell the author why there is no key pair, or let a later invocation do it.
 
-        Raises an error of `handler.errors` where neither can be done.
+        Raises an error of `handler.errors` if neither is possible.
         """
         try:
-            self._tell_refused(deferred.message, error, invocation.deadline)
+            self._deliver_failure(job.message, error, invocation.deadline)
         except KeyPairFunctionError as failure:
-            if not self._handed_on(deferred, failure, invocation):
+            if not self._reschedule(job, failure, invocation):
                 raise
 
-    def _tell_refused(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> None:
-        given = self._given(message)
-        if given == _SAID:
+    def _deliver_failure(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> None:
+        state = self.deliveries.key_pair_state(message_id(message))
+        if state is DeliveryState.DELIVERED:
             return
         if isinstance(error, RequestInFlight):
-            # Another invocation has the order in hand and will answer, unless it has died.
+            # Another invocation is making this key pair. It will answer, unless it has died.
             raise error
-        if given is not None and not isinstance(error, OutcomeUnknown):
-            # An earlier round has made the key pair: nobody may be told that there is none.
+        if state is not None and not isinstance(error, OutcomeUnknown):
+            # An earlier round made the key pair, so the author must not be told that there is none.
             if error.retry_after is not None:
                 raise error
             error = OutcomeUnknown("reply-not-delivered")
-        reply = messages.refused(error, message)
-        self._deliver(message, _TOLD, lambda: reply, deadline)
+        self._deliver_notice(message, messages.refused(error, message), deadline)
 
-    def _given(self, message: Message) -> str | None:
-        """Return how far the giving of a key pair for this message has come; None if there is none yet."""
-        return self.store.get(f"{_GIVEN}:{_event(message)}")
+    def _reschedule(self, job: Job, failure: Exception, invocation: Invocation) -> bool:
+        """Hand the job to a later invocation if `failure` is temporary; return whether it was handed over.
 
-    def _handed_on(self, deferred: Job, failure: Exception, invocation: Invocation) -> bool:
-        """Leave it to a later invocation to do what `failure` kept this one from; return whether it will.
-
-        It asks for the same key pair again, gets the one that is there, and gives it.
+        The later invocation asks for the same key pair, finds that it exists, and delivers it.
         """
-        later = self.deferral.next(deferred)
-        if not isinstance(failure, KeyPairFunctionError) or failure.retry_after is None or later is None:
+        next_job = self.jobs.next_round(job)
+        if not isinstance(failure, KeyPairFunctionError) or failure.retry_after is None or next_job is None:
             return False
         _log.warning("%s: tried again in a later invocation", failure.reason)
-        # An event runs at once, and nothing else would keep them apart.
+        # SCF runs the event at once, so the pause between two rounds has to be here.
         deadline = invocation.deadline
-        deadline.clock.sleep(max(deadline.remaining() - 2 * HANDING_ON, 0))
-        if not self._leads(later):
+        deadline.clock.sleep(max(deadline.remaining() - 2 * RESCHEDULE_SECONDS, 0))
+        if not self._is_first_to_start(next_job):
             return True
         try:
-            self.invoke_again(self.deferral.event(later), invocation)
+            self.invoke_again(self.jobs.encode(next_job), invocation)
         except OutcomeUnknown:
-            # It may be in the queue. To send it again would make two of one, again and again.
+            # The event may be in the queue. Sending it again would double the jobs in every round.
             return True
         except KeyPairFunctionError:
             return False
         return True
 
-    def _leads(self, later: Job) -> bool:
-        """Tell whether it is this invocation that hands on: an event may run twice, and each would."""
+    def _is_first_to_start(self, next_job: Job) -> bool:
+        """Return whether this invocation starts the next round. SCF may run an event twice."""
+        key = f"next:{next_job.round}:{message_id(next_job.message)}"
         try:
-            return self.store.add(f"next:{later.round}:{_event(later.message)}", "", MAX_INVOCATION_SECONDS)
+            return self.store.add(key, "", MAX_INVOCATION_SECONDS)
         except StoreUnavailable:
             return True
 
-    def _order(self, wanted: Wanted, message: Message, caller_id: str) -> KeyPairOrder:
+    def _order(self, command: KeyPairCommand, message: Message, caller_id: str) -> KeyPairOrder:
         recipients: tuple[str, ...] = ()
-        # SECURITY BOUNDARY: whoever could exchange the text would have the key sealed to themselves.
-        if wanted.recipient is not None and not message.vouched:
+        # SECURITY BOUNDARY: anybody who can change the text could have the key pair sealed to their own key.
+        if command.recipient is not None and not message.text_authenticated:
             raise NotGranted("chat-own-recipients")
-        place = place_of(wanted.recipient or "")
+        place = place_of(command.recipient or "")
         if place is not None:
-            # Before anything is fetched: who may not bring keys may not send the function anywhere either.
+            # Before the fetch: callers who may not bring keys cannot make the function fetch any.
             if not any(grant.own_recipients for grant in self.policy.callers[caller_id].grants):
                 raise NotGranted("not-granted-own-recipients")
-            recipients = self._published(*place, message)
-        elif wanted.recipient is not None:
-            recipients = (wanted.recipient,)
+            recipients = self._published_keys_of(*place, message)
+        elif command.recipient is not None:
+            recipients = (command.recipient,)
         return KeyPairOrder(
-            name=wanted.name,
-            region=wanted.region or self.default_region,
+            name=command.name,
+            region=command.region or self.default_region,
             recipients=recipients,
-            expires_in=wanted.expires_in,
+            expires_in=command.expires_in,
         )
 
-    def _published(self, place: str, user: str, message: Message) -> tuple[str, ...]:
-        """Return the keys that `user` had there when this message was first worked on.
+    def _published_keys_of(self, place: str, user: str, message: Message) -> tuple[str, ...]:
+        """Return the keys of `user` as they were when this message was first processed.
 
-        With others it would be another order, and what was made for it would be given to nobody.
+        Other keys would make another order, and the key pair of the first one could not be delivered.
         """
-        key = f"keys:{_event(message)}"
-        kept = self.store.get(key)
-        if kept is None:
-            kept = "\n".join(self.keys_from.keys(place, user))
-            if not self.store.add(key, kept, ANSWER_TTL):
-                kept = self.store.get(key) or kept
-        return tuple(kept.split("\n"))
+        key = f"keys:{message_id(message)}"
+        stored = self.store.get(key)
+        if stored is None:
+            stored = "\n".join(self.published_keys.keys(place, user))
+            if not self.store.add(key, stored, ANSWER_TTL):
+                stored = self.store.get(key) or stored
+        return tuple(stored.split("\n"))
 
     def _issue(
         self,
@@ -244,69 +236,65 @@ class Bot:
         invocation: Invocation,
         trail: AuditTrail,
     ) -> IssuedKeyPair:
-        """Issue, and again where waiting helps: nobody repeats this request but this function itself."""
+        """Issue the key pair, and retry temporary failures: no client would repeat this request."""
         deadline = invocation.deadline
         while True:
             try:
                 return self.issuer.issue(
                     order,
                     caller_id=caller_id,
-                    # The same for the platform's retries: one message, one key pair.
-                    idempotency_key=f"chat:{_event(message)}",
+                    # The platform's retries carry the same id: one message, one key pair.
+                    idempotency_key=f"chat:{message_id(message)}",
                     invocation=invocation,
                     trail=trail,
                 )
             except KeyPairFunctionError as error:
                 pause = error.retry_after
-                if pause is None or deadline.remaining() < pause + ISSUE_MINIMUM:
+                if pause is None or deadline.remaining() < pause + MIN_ISSUE_SECONDS:
                     raise
                 deadline.clock.sleep(pause)
 
-    def _dressed(self, message: Message, caller_id: str, issued: IssuedKeyPair) -> Reply:
+    def _deliver_key_pair(
+        self, message: Message, caller_id: str, issued: IssuedKeyPair, deadline: Deadline
+    ) -> None:
+        """Deliver the key pair, once. Raises RequestInFlight while another invocation delivers it."""
+        # Time for handing the job over, and for reporting that this failed.
+        deadline = deadline.sooner(2 * RESCHEDULE_SECONDS)
+        with self.deliveries.attempt(ReplyKind.KEY_PAIR, message_id(message)) as due:
+            if due:
+                reply = self._key_pair_reply(message, caller_id, issued)
+                self.platforms[message.platform].deliver(message, reply, deadline)
+
+    def _deliver_notice(self, message: Message, reply: Reply, deadline: Deadline) -> None:
+        """Deliver a reply without a key pair, once. Raises RequestInFlight as for a key pair."""
+        deadline = deadline.sooner(RESCHEDULE_SECONDS)
+        with self.deliveries.attempt(ReplyKind.NOTICE, message_id(message)) as due:
+            if due:
+                self.platforms[message.platform].deliver(message, reply, deadline)
+
+    def _key_pair_reply(self, message: Message, caller_id: str, issued: IssuedKeyPair) -> Reply:
+        """Return the key pair as a reply, with a link if the envelope is too long for a message."""
         file_name = file_name_of(issued)
-        reply = messages.issued_here(issued, file_name, message.locale)
+        reply = messages.key_pair(issued, file_name, message.locale)
         if self.platforms[message.platform].fits(reply):
             return reply
-        link = self.pickups.leave(caller_id, issued, _event(message))
-        return messages.issued_elsewhere(issued, file_name, link, message.locale)
-
-    def _deliver(self, message: Message, what: str, reply: Callable[[], Reply], deadline: Deadline) -> None:
-        """Say what `reply` returns, once for each message: its repetitions find that it was said.
-
-        A key pair has a mark of its own: a message that was refused and comes again, when its name is free
-        for example, would otherwise make a key pair that nobody is given. Raises RequestInFlight while
-        another invocation says it; one that dies over it leaves a mark that ends soon.
-        """
-        key = f"{what}:{_event(message)}"
-        deadline = deadline.sooner(2 * HANDING_ON if what == _GIVEN else HANDING_ON)
-        if not (
-            self.store.add(key, _SAYING, MAX_INVOCATION_SECONDS)
-            or self.store.replace(key, _FAILED, _SAYING, MAX_INVOCATION_SECONDS)
-        ):
-            if self.store.get(key) == _SAID:
-                return
-            raise RequestInFlight("reply-in-hand")
-        try:
-            self.platforms[message.platform].deliver(message, reply(), deadline)
-        except Exception:
-            # Whatever it was, a defect too: the next one need not wait until this mark has ended.
-            self.store.replace(key, _SAYING, _FAILED, ANSWER_TTL)
-            raise
-        # Said is said: that nobody could write it down leads at worst to its being said twice.
-        with suppress(StoreUnavailable):
-            self.store.replace(key, _SAYING, _SAID, ANSWER_TTL)
+        link = self.pickup_links.create(caller_id, issued, message_id(message))
+        return messages.key_pair_with_link(issued, file_name, link, message.locale)
 
 
-def _wanted(message: Message) -> Wanted:
-    # Of every kind, for the text goes into an event that the platform keeps until it is worked on.
+def _key_pair_command(message: Message) -> KeyPairCommand:
+    """Return the command in a message; raise NotUnderstood or RecipientRefused."""
+    # Private keys of every kind: the text goes into an event, which SCF keeps until it has run.
     refuse_private_recipient(message.text)
-    command = understand(message.text)
-    if isinstance(command, Wanted):
+    command = parse_command(message.text)
+    if isinstance(command, KeyPairCommand):
         return command
-    raise NotUnderstood(f"command-{command.value if isinstance(command, Mistake) else Mistake.OTHER.value}")
+    problem = command if isinstance(command, CommandProblem) else CommandProblem.OTHER
+    raise NotUnderstood(f"command-{problem.value}")
 
 
-def _event(message: Message) -> str:
+def message_id(message: Message) -> str:
+    """Return the id under which the store knows a message. The platform's retries have the same."""
     return _digest(f"{message.platform}\n{message.tenant}\n{message.user}\n{message.event_id}")
 
 

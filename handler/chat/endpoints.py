@@ -75,14 +75,14 @@ class JobEndpoint(ProblemDetailsEndpoint):
 
     def handle(self, context: RequestContext) -> Response:
         """Run one job."""
-        job = self.bot.deferral.open(context.event)
+        job = self.bot.jobs.decode(context.event)
         context.parsed = job
         context.trail.endpoint = job.message.platform
-        self.bot.work(job, context.invocation, context.trail)
+        self.bot.run_job(job, context.invocation, context.trail)
         return json_response(200, {"worked": True})
 
     def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
         """Tell the author of the message as well."""
         if isinstance(context.parsed, Job):
-            self.bot.work_refused(context.parsed, error, context.invocation)
+            self.bot.report_failure(context.parsed, error, context.invocation)
         return super().render_error(error, context)

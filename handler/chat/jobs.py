@@ -1,8 +1,8 @@
-"""Work that a webhook has no time for: an event that the function sends to itself.
+"""Jobs: events that the function sends to itself, for work that takes longer than a webhook may.
 
-SECURITY BOUNDARY: such an event asks for a key pair in somebody's name, and no platform's signature is on it
-any more. It cannot come over HTTP (`handler.scf.events`), and the code in it keeps out those who may invoke
-the function by other ways but do not know its master secret.
+SECURITY BOUNDARY: a job asks for a key pair in a caller's name, and no longer carries the platform's
+signature. It cannot come over HTTP (`handler.scf.events`). Its code, an HMAC under the master secret, stops
+anybody else who may invoke the function directly.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from handler.scf.invocation import MAX_INVOCATION_SECONDS
 if TYPE_CHECKING:
     from handler.scf.invocation import Clock
 
-ROUNDS = 100
-"""How often what is left to do is handed on; within LIFE unless the function has little time for each."""
-LIFE = 1800.0
-"""Seconds for which an answer is tried to be given: Slack takes none later, and others that long at least."""
-_WINDOW = TimeWindow(past=LIFE, future=60)
+MAX_ROUNDS = 100
+"""How often a job is rescheduled. JOB_TTL_SECONDS ends it sooner unless the time limit is very short."""
+JOB_TTL_SECONDS = 1800.0
+"""How long delivery is tried. Slack takes no reply after that; the other platforms do."""
+_WINDOW = TimeWindow(past=JOB_TTL_SECONDS, future=60)
 """The clock of another instance may be a minute ahead."""
 
 
@@ -43,34 +43,34 @@ class _Event(BaseModel):
 
 @dataclass(frozen=True)
 class Job:
-    """What is left to do: a message, and when the function took it on, in seconds since 1970."""
+    """A message to process, and when it was received, in seconds since 1970."""
 
     message: Message
     since: int
     round: int = 0
-    """How often it was handed on since."""
+    """How often the job was rescheduled."""
 
 
 @dataclass(frozen=True)
 class JobCodec:
-    """Makes deferred events and opens its own."""
+    """Turns jobs into events and back."""
 
     master_secrets: MasterSecrets
     clock: Clock
 
-    def begin(self, message: Message) -> str:
-        """Return an event that carries `message`, as JSON."""
-        return self.event(Job(message, int(self.clock.now())))
+    def start(self, message: Message) -> str:
+        """Return the event of a new job for `message`, as JSON."""
+        return self.encode(Job(message, int(self.clock.now())))
 
-    def event(self, deferred: Job) -> str:
-        """Return the event of `deferred`, as JSON."""
-        text, at, count = deferred.message.model_dump_json(), deferred.since, deferred.round
+    def encode(self, job: Job) -> str:
+        """Return the event of `job`, as JSON."""
+        text, at, count = job.message.model_dump_json(), job.since, job.round
         code = self.master_secrets.sign(Purpose.JOB, _signed_text(text, at, count))
         event = {"Type": DEFERRED, "message": text, "at": at, "round": count, "code": code}
         return json.dumps(event, ensure_ascii=False)
 
-    def open(self, event: object) -> Job:
-        """Return what is in an event that this function made; raise Unauthenticated."""
+    def decode(self, event: object) -> Job:
+        """Return the job in an event; raise Unauthenticated unless this function made the event."""
         try:
             read = _Event.model_validate(event)
         except ValidationError:
@@ -78,16 +78,17 @@ class JobCodec:
         signed = _signed_text(read.message, read.at, read.round)
         if not self.master_secrets.matches(Purpose.JOB, signed, read.code):
             raise Unauthenticated("deferred-code")
-        # SCF keeps an event for hours if need be, and whoever has seen one could send it again.
+        # SCF can keep an event for hours, and somebody who has seen one could send it again.
         if not _WINDOW.contains(read.at, self.clock.now()):
             raise Unauthenticated("deferred-time")
         return Job(Message.model_validate_json(read.message), read.at, read.round)
 
-    def next(self, deferred: Job) -> Job | None:
-        """Return what to hand on; None where it would be too old, or was handed on often enough."""
-        if self.clock.now() + MAX_INVOCATION_SECONDS - deferred.since > LIFE or deferred.round >= ROUNDS:
+    def next_round(self, job: Job) -> Job | None:
+        """Return the job to reschedule, or None if it is too old or was rescheduled too often."""
+        ends_at = self.clock.now() + MAX_INVOCATION_SECONDS
+        if ends_at - job.since > JOB_TTL_SECONDS or job.round >= MAX_ROUNDS:
             return None
-        return replace(deferred, round=deferred.round + 1)
+        return replace(job, round=job.round + 1)
 
 
 def _signed_text(text: str, at: int, count: int) -> str:

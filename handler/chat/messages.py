@@ -21,7 +21,7 @@ _WHAT = {
     ),
     Locale.ZH: "我会在腾讯云创建 SSH 密钥对，并把私钥用你的公钥加密后交给你。",
 }
-# Whether the message is vouched for -> what is shown: nobody is offered a `for` that would be refused.
+# By whether the text is authenticated: without that, `for` would be refused, so it is not offered.
 _EXAMPLES = {
     True: {
         Locale.EN: (
@@ -205,8 +205,10 @@ _OPEN = {Locale.EN: "Open it with:", Locale.ZH: "用以下命令解密："}
 
 def help_text(message: Message) -> Reply:
     """Say what the bot can do for the one who wrote."""
-    vouched, locale = message.vouched, message.locale
-    return Reply((_WHAT[locale], Block(_EXAMPLES[vouched][locale]), _SEALED_TO[vouched][locale]))
+    text_authenticated, locale = message.text_authenticated, message.locale
+    return Reply(
+        (_WHAT[locale], Block(_EXAMPLES[text_authenticated][locale]), _SEALED_TO[text_authenticated][locale])
+    )
 
 
 def working(locale: Locale) -> Reply:
@@ -218,7 +220,7 @@ def refused(error: KeyPairFunctionError, message: Message) -> Reply:
     """Say what to change, when to try again, or whom to tell."""
     locale = message.locale
     reason = error.reason
-    if reason == "command-recipient" and not message.vouched:
+    if reason == "command-recipient" and not message.text_authenticated:
         # The public key that is missing would be refused.
         reason = "chat-own-recipients"
     said = _REFUSALS.get(reason) or _REFUSALS.get(error.code)
@@ -232,13 +234,13 @@ def refused(error: KeyPairFunctionError, message: Message) -> Reply:
             Block(f'platform = "{message.platform}"\ntenant = "{message.tenant}"\nuser = "{message.user}"')
         )
     if isinstance(error, NotUnderstood):
-        parts.append(Block(_EXAMPLES[message.vouched][locale]))
+        parts.append(Block(_EXAMPLES[message.text_authenticated][locale]))
     if isinstance(error, RecipientRefused):
         parts.append(advice(error.problem, locale))
     return Reply(tuple(parts))
 
 
-def issued_here(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
+def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
     """Give the key pair, envelope and all."""
     sealed = issued.sealed_private_key
     return Reply(
@@ -249,11 +251,11 @@ def issued_here(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
             _OPEN[locale],
             Block(sealed.open_with),
         ),
-        gives=True,
+        has_key_pair=True,
     )
 
 
-def issued_elsewhere(issued: IssuedKeyPair, file_name: str, link: str, locale: Locale) -> Reply:
+def key_pair_with_link(issued: IssuedKeyPair, file_name: str, link: str, locale: Locale) -> Reply:
     """Give the key pair, and the link to its envelope."""
     return Reply(
         (
@@ -264,7 +266,7 @@ def issued_elsewhere(issued: IssuedKeyPair, file_name: str, link: str, locale: L
             _OPEN[locale],
             Block(issued.sealed_private_key.open_with),
         ),
-        gives=True,
+        has_key_pair=True,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
     from handler.store.base import Store
 
-LIFE = 3600
+LINK_TTL_SECONDS = 3600
 """Seconds for which a link is good."""
 
 PREFIX = "/pickup/"
@@ -70,13 +70,13 @@ class PickupLinks:
     """Of links, without a slash at the end."""
     master_secrets: MasterSecrets
 
-    def leave(self, caller_id: str, issued: IssuedKeyPair, occasion: str) -> str:
+    def create(self, caller_id: str, issued: IssuedKeyPair, occasion: str) -> str:
         """Put down the envelope of `issued`; return its link, the same one for the same `occasion`.
 
         Raises StoreUnavailable.
         """
         sealed = issued.sealed_private_key
-        parcel = StoredEnvelope(
+        envelope = StoredEnvelope(
             caller=caller_id,
             key_name=issued.key_name,
             key_id=issued.key_id,
@@ -86,11 +86,11 @@ class PickupLinks:
             recipients=sealed.recipients,
             file_name=file_name_of(issued),
             ciphertext=sealed.ciphertext,
-            ends_at=self.clock.now() + LIFE,
+            ends_at=self.clock.now() + LINK_TTL_SECONDS,
         )
         pickup_id = self.master_secrets.derive(Purpose.PICKUP_LINK, occasion)[0]
         # Where it lies there already, or was taken from there, the link has been told before.
-        self.store.add(_key(pickup_id), parcel.model_dump_json(), LIFE)
+        self.store.add(_key(pickup_id), envelope.model_dump_json(), LINK_TTL_SECONDS)
         return f"{self.base}{PREFIX}{pickup_id}"
 
     def take(self, pickup_id: str) -> StoredEnvelope:
@@ -101,25 +101,25 @@ class PickupLinks:
         if text == _TAKEN:
             raise PickedUp
         try:
-            parcel = StoredEnvelope.model_validate_json(text)
+            envelope = StoredEnvelope.model_validate_json(text)
         except ValidationError:
             raise StoreUnavailable("pickup-unreadable") from None
         try:
-            taken = self.store.replace(_key(pickup_id), text, _TAKEN, LIFE)
+            taken = self.store.replace(_key(pickup_id), text, _TAKEN, LINK_TTL_SECONDS)
         except StoreUnavailable:
             # It may have been done, and only the answer been lost.
             with suppress(StoreUnavailable):
-                self.put_back(pickup_id, parcel)
+                self.put_back(pickup_id, envelope)
             raise
         if not taken:
             raise PickedUp
-        return parcel
+        return envelope
 
-    def put_back(self, pickup_id: str, parcel: StoredEnvelope) -> None:
-        """Undo `take`, where the parcel did not go out."""
-        left = parcel.ends_at - self.clock.now()
+    def put_back(self, pickup_id: str, envelope: StoredEnvelope) -> None:
+        """Undo `take`, where the envelope did not go out."""
+        left = envelope.ends_at - self.clock.now()
         if left > 0:
-            self.store.replace(_key(pickup_id), _TAKEN, parcel.model_dump_json(), left)
+            self.store.replace(_key(pickup_id), _TAKEN, envelope.model_dump_json(), left)
 
 
 def file_name_of(issued: IssuedKeyPair) -> str:

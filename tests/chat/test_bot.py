@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from handler.chat.jobs import LIFE, Job
+from handler.chat.jobs import JOB_TTL_SECONDS, Job
 from handler.chat.platforms.base import Block, ImmediateResponse, Message, Reply
 from handler.chat.published_keys import PublishedKeys
 from handler.errors import NameTaken, PlatformRefused, PlatformUnavailable, Unauthenticated
@@ -74,7 +74,7 @@ class Quiet:
         del message
         return Response(200, "", "text/plain")
 
-    def answer(self, message: Message, reply: Reply) -> Response | None:
+    def respond(self, message: Message, reply: Reply) -> Response | None:
         del message, reply
         return None
 
@@ -211,7 +211,7 @@ def test_the_language_of_the_platform_is_spoken(quietly: Quietly) -> None:
 def test_what_others_read_gets_no_key_pair(quietly: Quietly) -> None:
     before = quietly.creates()
     for text, user in (("/keypair a", "free"), ("/keypair a", "stranger"), ("hello", "stranger")):
-        quietly.tell(text, user, private=False)
+        quietly.tell(text, user, is_direct=False)
     said = ("Others read this chat. Write to me directly.",)
     assert [reply.parts for _, reply in quietly.platform.said] == [said] * 3
     assert quietly.chat.decisions() == [
@@ -223,12 +223,14 @@ def test_what_others_read_gets_no_key_pair(quietly: Quietly) -> None:
 def test_a_text_that_is_not_vouched_for_brings_no_recipient(quietly: Quietly) -> None:
     before = quietly.creates()
     for recipient in (RECIPIENT.to_public(), "place:alice"):
-        assert quietly.tell(f"/keypair a for {recipient}", vouched=False).startswith(
+        assert quietly.tell(f"/keypair a for {recipient}", text_authenticated=False).startswith(
             "No public key can be taken"
         )
     assert quietly.chat.decisions() == [("quiet", "refused", "chat-own-recipients")] * 2
     assert quietly.creates() == before
-    assert quietly.tell(f"/keypair {fresh_name()}", vouched=False).startswith("Here is your key pair")
+    assert quietly.tell(f"/keypair {fresh_name()}", text_authenticated=False).startswith(
+        "Here is your key pair"
+    )
 
 
 def test_what_is_said_aside_and_not_taken_is_left_to_the_platforms_retry(quietly: Quietly) -> None:
@@ -315,13 +317,17 @@ def test_an_order_that_another_invocation_never_ends(quietly: Quietly) -> None:
     event = quietly.message(f"/keypair {fresh_name()}", event_id="e-1")
     order = KeyPairOrder(event["body"].split("/keypair ")[1].split('"')[0], REGION).digest()
     claims = quietly.chat.function.services.issuer.claims
-    claims.claim("caller-free", f"chat:{E_1}", order, lease=2 * LIFE)
+    claims.claim("caller-free", f"chat:{E_1}", order, lease=2 * JOB_TTL_SECONDS)
     quietly.send(event)
     assert quietly.platform.said == []
     decisions = quietly.chat.decisions()
     assert set(decisions) == {("quiet", "refused", "request-in-flight")}
-    assert len(decisions) <= LIFE / 20
-    assert NOON + LIFE - 2 * MAX_INVOCATION_SECONDS < quietly.chat.function.clock.time < NOON + LIFE
+    assert len(decisions) <= JOB_TTL_SECONDS / 20
+    assert (
+        NOON + JOB_TTL_SECONDS - 2 * MAX_INVOCATION_SECONDS
+        < quietly.chat.function.clock.time
+        < NOON + JOB_TTL_SECONDS
+    )
 
 
 def test_an_invocation_that_died_over_its_reply(quietly: Quietly) -> None:
@@ -406,8 +412,12 @@ def test_a_reply_that_is_not_taken_for_half_an_hour(quietly: Quietly) -> None:
     *others, last = quietly.chat.decisions()
     assert last == ("quiet", "unknown", "reply-not-delivered")
     assert set(others[2:]) == {("quiet", "replayed", None)}
-    assert len(others) <= LIFE / 20
-    assert NOON + LIFE - 2 * MAX_INVOCATION_SECONDS < quietly.chat.function.clock.time < NOON + LIFE
+    assert len(others) <= JOB_TTL_SECONDS / 20
+    assert (
+        NOON + JOB_TTL_SECONDS - 2 * MAX_INVOCATION_SECONDS
+        < quietly.chat.function.clock.time
+        < NOON + JOB_TTL_SECONDS
+    )
     # A platform that repeats the message gets it through even then.
     quietly.platform.deaf = 0
     quietly.later(event)
@@ -433,7 +443,7 @@ def test_a_reply_that_cannot_be_left_to_a_later_invocation(emulator: EmulatorPro
     with running_quietly(emulator, tmp_path, settings=settings) as quietly:
         quietly.platform.deaf = 1
         message = Message.model_validate_json(quietly.message(f"/keypair {fresh_name()}")["body"])
-        quietly.chat.send(json.loads(quietly.chat.function.services.bot.deferral.begin(message)))
+        quietly.chat.send(json.loads(quietly.chat.function.services.bot.jobs.start(message)))
         assert quietly.chat.decisions()[-1] == ("quiet", "unknown", "reply-not-delivered")
         ((_, reply),) = quietly.platform.said
         assert str(reply.parts[0]).startswith("The key pair was made, but I could not give it to you.")
@@ -453,7 +463,7 @@ def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
     # Given is given: what goes wrong with a further repetition is nobody's concern.
     message = Message.model_validate_json(event["body"])
     invocation = Invocation.begin(None, {}, quietly.chat.function.clock.clock())
-    quietly.chat.function.services.bot.work_refused(Job(message, NOON), NameTaken(), invocation)
+    quietly.chat.function.services.bot.report_failure(Job(message, NOON), NameTaken(), invocation)
     assert len(quietly.platform.said) == 3
 
 
@@ -490,8 +500,8 @@ def test_a_private_key_goes_into_no_event(private: str, quietly: Quietly) -> Non
 def test_who_has_left_the_policy_meanwhile_gets_nothing(quietly: Quietly) -> None:
     message = Message.model_validate_json(quietly.message("/keypair a", "gone")["body"])
     before = quietly.creates()
-    deferral = quietly.chat.function.services.bot.deferral
-    answer = quietly.chat.send(json.loads(deferral.begin(message)))
+    jobs = quietly.chat.function.services.bot.jobs
+    answer = quietly.chat.send(json.loads(jobs.start(message)))
     assert answer.status == 403
     assert str(quietly.platform.said[0][1].parts[0]).startswith("I do not know you yet.")
     assert quietly.creates() == before
@@ -503,7 +513,9 @@ def test_keys_from_a_place(emulator: EmulatorProcess, tmp_path: Path) -> None:
         running_quietly(
             emulator,
             tmp_path,
-            keys_from=lambda places: PublishedKeys(places, place.resolve, place.dial, str(place.authority)),
+            published_keys=lambda places: PublishedKeys(
+                places, place.resolve, place.dial, str(place.authority)
+            ),
         ) as quietly,
     ):
         key = ed25519.Ed25519PrivateKey.generate()

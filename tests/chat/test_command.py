@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.chat.command import TEXT_LIMIT, Help, Mistake, Wanted, place_of, understand
+from handler.chat.command import (
+    TEXT_LIMIT,
+    CommandProblem,
+    HelpCommand,
+    KeyPairCommand,
+    parse_command,
+    place_of,
+)
 
 AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNx6lyOWWaOLlrz6GhGfzR+kSQD41Qtut/5aNpRfeZn"
@@ -22,30 +29,30 @@ DAY = 86400
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("/keypair web_1", Wanted("web_1")),
-        ("  /KeyPair\tweb_1\n", Wanted("web_1")),
-        ("keypair web_1", Wanted("web_1")),
-        ("/密钥对 web_1", Wanted("web_1")),
-        (f"/keypair web_1 for {AGE}", Wanted("web_1", AGE)),
-        (f"/keypair web_1 for {SSH}", Wanted("web_1", SSH)),
-        (f"/keypair a for {SSH} me@laptop in ap-shanghai", Wanted("a", f"{SSH} me@laptop", "ap-shanghai")),
-        ("/keypair web_1 in ap-guangzhou", Wanted("web_1", region="ap-guangzhou")),
-        ("/keypair web_1 expires 30d", Wanted("web_1", expires_in=30 * DAY)),
-        ("/keypair web_1 expires 90m", Wanted("web_1", expires_in=5400)),
-        ("/keypair a expires 12h in ap-bj for x:y", Wanted("a", "x:y", "ap-bj", 43200)),
-        ("/keypair a FOR x:y In ap-bj EXPIRES 1h", Wanted("a", "x:y", "ap-bj", 3600)),
-        ("/密钥对 a 给 x:y 在 ap-bj 有效期 1h", Wanted("a", "x:y", "ap-bj", 3600)),
-        (f"/keypair a for {SSH[:11]}\r\n\t{SSH[12:]}  me", Wanted("a", f"{SSH} me")),
-        (f"/keypair a for\n{ARMOR}\nin ap-bj", Wanted("a", ARMOR, "ap-bj")),
-        (f"/密钥对 a 在 ap-bj 给 {ARMOR}\n", Wanted("a", ARMOR, "ap-bj")),
-        ("/keypair a for -----BEGIN X----- in b", Wanted("a", "-----BEGIN X----- in b")),
-        ("/keypair for", Wanted("for")),
-        ("/keypair keypair", Wanted("keypair")),
-        ("/keypair help for x:y", Wanted("help", "x:y")),
+        ("/keypair web_1", KeyPairCommand("web_1")),
+        ("  /KeyPair\tweb_1\n", KeyPairCommand("web_1")),
+        ("keypair web_1", KeyPairCommand("web_1")),
+        ("/密钥对 web_1", KeyPairCommand("web_1")),
+        (f"/keypair web_1 for {AGE}", KeyPairCommand("web_1", AGE)),
+        (f"/keypair web_1 for {SSH}", KeyPairCommand("web_1", SSH)),
+        (f"/keypair a for {SSH} me@pc in ap-shanghai", KeyPairCommand("a", f"{SSH} me@pc", "ap-shanghai")),
+        ("/keypair web_1 in ap-guangzhou", KeyPairCommand("web_1", region="ap-guangzhou")),
+        ("/keypair web_1 expires 30d", KeyPairCommand("web_1", expires_in=30 * DAY)),
+        ("/keypair web_1 expires 90m", KeyPairCommand("web_1", expires_in=5400)),
+        ("/keypair a expires 12h in ap-bj for x:y", KeyPairCommand("a", "x:y", "ap-bj", 43200)),
+        ("/keypair a FOR x:y In ap-bj EXPIRES 1h", KeyPairCommand("a", "x:y", "ap-bj", 3600)),
+        ("/密钥对 a 给 x:y 在 ap-bj 有效期 1h", KeyPairCommand("a", "x:y", "ap-bj", 3600)),
+        (f"/keypair a for {SSH[:11]}\r\n\t{SSH[12:]}  me", KeyPairCommand("a", f"{SSH} me")),
+        (f"/keypair a for\n{ARMOR}\nin ap-bj", KeyPairCommand("a", ARMOR, "ap-bj")),
+        (f"/密钥对 a 在 ap-bj 给 {ARMOR}\n", KeyPairCommand("a", ARMOR, "ap-bj")),
+        ("/keypair a for -----BEGIN X----- in b", KeyPairCommand("a", "-----BEGIN X----- in b")),
+        ("/keypair for", KeyPairCommand("for")),
+        ("/keypair keypair", KeyPairCommand("keypair")),
+        ("/keypair help for x:y", KeyPairCommand("help", "x:y")),
     ],
 )  # fmt: skip
-def test_what_is_understood(text: str, wanted: Wanted) -> None:
-    assert understand(text) == wanted
+def test_what_is_understood(text: str, wanted: KeyPairCommand) -> None:
+    assert parse_command(text) == wanted
 
 
 @pytest.mark.parametrize(
@@ -53,42 +60,42 @@ def test_what_is_understood(text: str, wanted: Wanted) -> None:
     ["help", "HELP", "/help", "?", "帮助", "/帮助", "/keypair", "/keypair help", "/keypair 帮助", "help me"],
 )
 def test_who_asks_for_help_gets_it(text: str) -> None:
-    assert understand(text) is Help.HELP
+    assert parse_command(text) is HelpCommand.HELP
 
 
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("", Mistake.OTHER),
-        ("   ", Mistake.OTHER),
-        ("hello", Mistake.OTHER),
-        ("web_1", Mistake.OTHER),
-        ("/keypairs web_1", Mistake.OTHER),
-        ("please /keypair web_1", Mistake.OTHER),
-        ("/keypair " + "x" * TEXT_LIMIT, Mistake.OTHER),
-        ("/keypair web-1", Mistake.NAME),
-        ("/keypair " + "x" * 26, Mistake.NAME),
-        ("/keypair 名称", Mistake.NAME),
-        ("/keypair ` for x", Mistake.NAME),
-        ("/keypair a for", Mistake.RECIPIENT),
-        ("/keypair a for in ap-guangzhou", Mistake.RECIPIENT),
-        ("/keypair a in", Mistake.REGION),
-        ("/keypair a in Guangzhou", Mistake.REGION),
-        ("/keypair a in ap-guangzhou ap-shanghai", Mistake.REGION),
-        ("/keypair a expires", Mistake.EXPIRY),
-        ("/keypair a expires never", Mistake.EXPIRY),
-        ("/keypair a expires 0d", Mistake.EXPIRY),
-        ("/keypair a expires 30", Mistake.EXPIRY),
-        ("/keypair a expires \uff13d", Mistake.EXPIRY),
-        ("/keypair a for x:y for z:y", Mistake.TWICE),
-        ("/keypair a in ap-guangzhou 在 ap-guangzhou", Mistake.TWICE),
-        ("/keypair a b", Mistake.WORD),
-        ("/keypair a for \ud800", Mistake.OTHER),
-        ("/keypair a region ap-guangzhou", Mistake.WORD),
+        ("", CommandProblem.OTHER),
+        ("   ", CommandProblem.OTHER),
+        ("hello", CommandProblem.OTHER),
+        ("web_1", CommandProblem.OTHER),
+        ("/keypairs web_1", CommandProblem.OTHER),
+        ("please /keypair web_1", CommandProblem.OTHER),
+        ("/keypair " + "x" * TEXT_LIMIT, CommandProblem.OTHER),
+        ("/keypair web-1", CommandProblem.NAME),
+        ("/keypair " + "x" * 26, CommandProblem.NAME),
+        ("/keypair 名称", CommandProblem.NAME),
+        ("/keypair ` for x", CommandProblem.NAME),
+        ("/keypair a for", CommandProblem.RECIPIENT),
+        ("/keypair a for in ap-guangzhou", CommandProblem.RECIPIENT),
+        ("/keypair a in", CommandProblem.REGION),
+        ("/keypair a in Guangzhou", CommandProblem.REGION),
+        ("/keypair a in ap-guangzhou ap-shanghai", CommandProblem.REGION),
+        ("/keypair a expires", CommandProblem.EXPIRY),
+        ("/keypair a expires never", CommandProblem.EXPIRY),
+        ("/keypair a expires 0d", CommandProblem.EXPIRY),
+        ("/keypair a expires 30", CommandProblem.EXPIRY),
+        ("/keypair a expires \uff13d", CommandProblem.EXPIRY),
+        ("/keypair a for x:y for z:y", CommandProblem.TWICE),
+        ("/keypair a in ap-guangzhou 在 ap-guangzhou", CommandProblem.TWICE),
+        ("/keypair a b", CommandProblem.WORD),
+        ("/keypair a for \ud800", CommandProblem.OTHER),
+        ("/keypair a region ap-guangzhou", CommandProblem.WORD),
     ],
 )
-def test_what_is_not_understood(text: str, mistake: Mistake) -> None:
-    assert understand(text) is mistake
+def test_what_is_not_understood(text: str, mistake: CommandProblem) -> None:
+    assert parse_command(text) is mistake
 
 
 words = st.sampled_from(
@@ -99,14 +106,14 @@ words = st.sampled_from(
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(st.one_of(st.text(), st.lists(st.one_of(words, st.text(max_size=8)), max_size=12).map(" ".join)))
 def test_any_text_is_a_command_help_or_a_mistake(text: str) -> None:
-    command = understand(text)
-    assert isinstance(command, (Wanted, Help, Mistake))
-    if isinstance(command, Wanted):
+    command = parse_command(text)
+    assert isinstance(command, (KeyPairCommand, HelpCommand, CommandProblem))
+    if isinstance(command, KeyPairCommand):
         assert text.split()[1] == command.name
-        assert understand(written(command)) == command
+        assert parse_command(written(command)) == command
 
 
-def written(wanted: Wanted) -> str:
+def written(wanted: KeyPairCommand) -> str:
     text = f"/keypair {wanted.name}"
     text += "" if wanted.recipient is None else f" for {wanted.recipient}"
     text += "" if wanted.region is None else f" in {wanted.region}"

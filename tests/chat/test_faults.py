@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyrage
 import pytest
 
-from handler.chat.jobs import ROUNDS
+from handler.chat.jobs import MAX_ROUNDS
 from handler.chat.platforms.base import Block, Reply
 from handler.composition import ChatNetwork
 from handler.errors import (
@@ -180,7 +180,7 @@ class Conversation:
         return status
 
     def given(self) -> list[Reply]:
-        return [reply for _, reply in self.platform.said if reply.gives]
+        return [reply for _, reply in self.platform.said if reply.has_key_pair]
 
 
 def message(text: str) -> dict[str, Any]:
@@ -215,8 +215,9 @@ def conversation(emulator: EmulatorProcess, folder: Path, steps: Steps, *, narro
         bot=replace(
             bot,
             store=struck,
-            pickups=replace(bot.pickups, store=struck),
-            keys_from=published,  # type: ignore[arg-type]  # all that the bot asks of one
+            deliveries=replace(bot.deliveries, store=struck),
+            pickup_links=replace(bot.pickup_links, store=struck),
+            published_keys=published,  # type: ignore[arg-type]  # all that the bot asks of one
             invoke_again=talk.invoke_again,
         ),
     )
@@ -245,7 +246,7 @@ def test_whatever_fails_one_key_pair_is_made_and_given(
         told = f"step {nth}, {names[nth - 1]}, {how.value}"
         made, given = talk.function.create_calls() - before, talk.given()
         if made == 0 and names[nth - 1] in BEFORE:
-            assert [reply.gives for _, reply in talk.platform.said] == [False], told
+            assert [reply.has_key_pair for _, reply in talk.platform.said] == [False], told
             assert emulator.key_pairs() == [], told
             nth += 1
             continue
@@ -267,7 +268,7 @@ def envelope_in(reply: Reply, talk: Conversation) -> bool:
     talk.steps.dead, talk.steps.nth = False, 0
     blocks = [part.text for part in reply.parts if isinstance(part, Block)]
     if blocks[1].startswith("curl"):
-        ciphertext = talk.function.services.bot.pickups.take(blocks[1].rpartition("/")[2]).ciphertext
+        ciphertext = talk.function.services.bot.pickup_links.take(blocks[1].rpartition("/")[2]).ciphertext
     else:
         ciphertext = blocks[1]
     return b"PRIVATE KEY" in pyrage.decrypt(ciphertext.encode(), [REGISTERED, *talk.published.identities])
@@ -299,7 +300,7 @@ def test_whatever_fails_after_a_reply_was_not_taken(
             ((_, reply),) = talk.platform.said
             assert str(reply.parts[0]).startswith("The key pair was made, but I could not give it"), told
         else:
-            assert all(reply.gives for _, reply in talk.platform.said), told
+            assert all(reply.has_key_pair for _, reply in talk.platform.said), told
             assert envelope_in(talk.given()[-1], talk), told
         talk.function.delete_key_pairs()
 
@@ -327,7 +328,7 @@ def test_one_message_does_not_become_ever_more_invocations(
         event = json.loads(waiting.popleft())
         talk.run({**CONTEXT, "time_limit_in_ms": limit}, event, event)
     assert set(rounds.values()) == {1}
-    assert len(rounds) <= ROUNDS + 1
+    assert len(rounds) <= MAX_ROUNDS + 1
 
 
 def test_two_invocations_that_fetch_keys_at_once(emulator: EmulatorProcess, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from handler.auth.master_secret import MasterSecrets
 from handler.chat.command import TEXT_LIMIT
-from handler.chat.jobs import LIFE, ROUNDS, Job, JobCodec
+from handler.chat.jobs import JOB_TTL_SECONDS, MAX_ROUNDS, Job, JobCodec
 from handler.chat.platforms.base import Locale, Message
 from handler.errors import Unauthenticated
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
@@ -43,13 +43,13 @@ MESSAGE = Message(
 )
 
 
-def deferral(*masters: bytes, clock: TestClock | None = None) -> JobCodec:
+def codec(*masters: bytes, clock: TestClock | None = None) -> JobCodec:
     return JobCodec(MasterSecrets(masters or (MASTER,)), (clock or TestClock()).clock())
 
 
 def event(message: Message = MESSAGE, master: bytes = MASTER) -> dict[str, Any]:
     """Return an event as the function makes it, read as SCF reads it."""
-    parsed: dict[str, Any] = json.loads(deferral(master).begin(message))
+    parsed: dict[str, Any] = json.loads(codec(master).start(message))
     return parsed
 
 
@@ -68,30 +68,32 @@ def test_an_event_carries_its_message() -> None:
         "round": 0,
         "code": code(message.model_dump_json(), NOON),
     }
-    assert deferral().open(made) == Job(message, NOON)
+    assert codec().decode(made) == Job(message, NOON)
 
 
 def test_no_message_makes_a_larger_event_than_scf_takes() -> None:
     for character in '\x01\\"密🔑':
         message = MESSAGE.model_copy(update={"text": character * TEXT_LIMIT})
-        assert len(deferral().begin(message).encode()) < 128 * 1024
+        assert len(codec().start(message).encode()) < 128 * 1024
 
 
 def test_an_event_that_is_handed_on_gets_no_younger() -> None:
-    later = deferral(clock=TestClock(NOON + 100))
-    handed_on = json.loads(later.event(deferral().open(event())))
+    later = codec(clock=TestClock(NOON + 100))
+    handed_on = json.loads(later.encode(codec().decode(event())))
     assert handed_on == event()
-    assert later.open(handed_on).since == NOON
+    assert later.decode(handed_on).since == NOON
 
 
 @pytest.mark.parametrize(("seconds", "count", "good"), [
-    (0, 0, True), (LIFE - MAX_INVOCATION_SECONDS, 0, True), (LIFE - MAX_INVOCATION_SECONDS + 1, 0, False),
-    (0, ROUNDS - 1, True), (0, ROUNDS, False),
+    (0, 0, True),
+    (JOB_TTL_SECONDS - MAX_INVOCATION_SECONDS, 0, True),
+    (JOB_TTL_SECONDS - MAX_INVOCATION_SECONDS + 1, 0, False),
+    (0, MAX_ROUNDS - 1, True), (0, MAX_ROUNDS, False),
 ])  # fmt: skip
 def test_what_is_too_old_or_was_handed_on_too_often_is_not_handed_on(
     seconds: float, count: int, good: bool  # noqa: FBT001  # a parameter of the test
 ) -> None:  # fmt: skip
-    later = deferral(clock=TestClock(NOON + seconds)).next(Job(MESSAGE, NOON, count))
+    later = codec(clock=TestClock(NOON + seconds)).next_round(Job(MESSAGE, NOON, count))
     assert later == (Job(MESSAGE, NOON, count + 1) if good else None)
 
 
@@ -99,25 +101,27 @@ def test_the_code_is_not_that_of_another_use_of_the_master_secret() -> None:
     made = event()
     other = hmac.new(MASTER, f"{NOON}\n{made['message']}".encode(), hashlib.sha256).hexdigest()
     with pytest.raises(Unauthenticated):
-        deferral().open({**made, "code": other})
+        codec().decode({**made, "code": other})
 
 
 def test_an_event_from_before_a_rotation_is_still_opened() -> None:
     made = event(MESSAGE, PREVIOUS_MASTER)
-    assert deferral(MASTER, PREVIOUS_MASTER).open(made).message.text == "x"
+    assert codec(MASTER, PREVIOUS_MASTER).decode(made).message.text == "x"
     with pytest.raises(Unauthenticated):
-        deferral(MASTER).open(made)
+        codec(MASTER).decode(made)
 
 
-@pytest.mark.parametrize(("seconds", "good"), [(-61, False), (-60, True), (LIFE, True), (LIFE + 1, False)])
+@pytest.mark.parametrize(
+    ("seconds", "good"), [(-61, False), (-60, True), (JOB_TTL_SECONDS, True), (JOB_TTL_SECONDS + 1, False)]
+)
 def test_an_event_does_not_live_for_ever(seconds: float, good: bool) -> None:  # noqa: FBT001  # a parameter of the test
     made = event()
-    later = deferral(clock=TestClock(NOON + seconds))
+    later = codec(clock=TestClock(NOON + seconds))
     if good:
-        assert later.open(made).message.text == "x"
+        assert later.decode(made).message.text == "x"
     else:
         with pytest.raises(Unauthenticated) as refused:
-            later.open(made)
+            later.decode(made)
         assert refused.value.reason == "deferred-time"
 
 
@@ -194,4 +198,4 @@ def test_what_is_posted_as_an_event_stays_a_body(function: FunctionUnderTest) ->
 )
 def test_nothing_made_up_is_opened(made_up: dict[str, object]) -> None:
     with pytest.raises(Unauthenticated):
-        deferral().open(made_up)
+        codec().decode(made_up)

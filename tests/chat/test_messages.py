@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from handler.chat import messages
-from handler.chat.command import Wanted, understand
+from handler.chat.command import KeyPairCommand, parse_command
 from handler.chat.platforms.base import Block, Locale, Message
 from handler.chat.recipient_help_zh import advice
 from handler.errors import (
@@ -56,9 +56,9 @@ def quietly(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Quietly]:
         yield running
 
 
-def said(quietly: Quietly, text: str, *, locale: str = "en", vouched: bool = True) -> list[str]:
+def said(quietly: Quietly, text: str, *, locale: str = "en", text_authenticated: bool = True) -> list[str]:
     """Return all parts of the last reply to a message."""
-    quietly.tell(text, locale=locale, vouched=vouched)
+    quietly.tell(text, locale=locale, text_authenticated=text_authenticated)
     _, reply = quietly.platform.said[-1]
     return [part.text if isinstance(part, Block) else part for part in reply.parts]
 
@@ -113,14 +113,14 @@ def test_the_commands_are_found() -> None:
 def test_who_cannot_bring_a_recipient_is_offered_none(
     quietly: Quietly, text: str, locale: str, last: str
 ) -> None:
-    told = said(quietly, text, locale=locale, vouched=False)
+    told = said(quietly, text, locale=locale, text_authenticated=False)
     assert told[-1] == last
     assert not re.search(r"`for`|web_1 for |给 ", "\n".join(told))
     assert "/keypair web_1 for age1…" in "\n".join(said(quietly, text, locale=locale))
 
 
 def test_who_cannot_bring_a_recipient_misses_none(quietly: Quietly) -> None:
-    first, _ = said(quietly, "/keypair a for", vouched=False)
+    first, _ = said(quietly, "/keypair a for", text_authenticated=False)
     assert first == "No public key can be taken from here. Leave out `for`: your registered keys are used."
     first, _ = said(quietly, "/keypair a for")
     assert first == "A public key is missing after `for`. Paste one, or leave `for` out."
@@ -244,6 +244,6 @@ def message(locale: Locale) -> Message:
 def test_the_examples_are_understood(locale: Locale) -> None:
     _, examples, _ = messages.help_text(message(locale)).parts
     assert isinstance(examples, Block)
-    first, second, third = (understand(line) for line in examples.text.splitlines())
-    assert (first, second) == (Wanted("web_1"), Wanted("web_1", "age1…"))
-    assert third == Wanted("web_1", "github:alice", "ap-guangzhou", 30 * 86400)
+    first, second, third = (parse_command(line) for line in examples.text.splitlines())
+    assert (first, second) == (KeyPairCommand("web_1"), KeyPairCommand("web_1", "age1…"))
+    assert third == KeyPairCommand("web_1", "github:alice", "ap-guangzhou", 30 * 86400)

@@ -99,9 +99,9 @@ def test_the_longest_answer_that_there_can_be(app: WeComApp, locale: Locale) -> 
     )
     platform = app.chat.function.services.bot.platforms["wecomapp"]
     file_name = f"{issued.key_name}.cms"
-    assert not platform.fits(messages.issued_here(issued, file_name, locale))
+    assert not platform.fits(messages.key_pair(issued, file_name, locale))
     link = f"https://{'h' * 253}:65535/pickup/{'i' * 43}"
-    reply = messages.issued_elsewhere(issued, file_name, link, locale)
+    reply = messages.key_pair_with_link(issued, file_name, link, locale)
     assert platform.fits(reply)
     message = Message(
         platform="wecomapp",

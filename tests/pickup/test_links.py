@@ -13,7 +13,7 @@ import pytest
 from handler.auth.master_secret import MasterSecrets
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
-from handler.pickup.links import LIFE, PATH, PickupLinks, file_name_of
+from handler.pickup.links import LINK_TTL_SECONDS, PATH, PickupLinks, file_name_of
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
 from tests.support.chat_function import CONTEXT
@@ -41,8 +41,8 @@ BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 
 
 @pytest.fixture
-def pickups(function: FunctionUnderTest) -> PickupLinks:
-    return function.services.bot.pickups
+def links(function: FunctionUnderTest) -> PickupLinks:
+    return function.services.bot.pickup_links
 
 
 def get(function: FunctionUnderTest, path: str, method: str = "POST") -> Answer:
@@ -50,9 +50,9 @@ def get(function: FunctionUnderTest, path: str, method: str = "POST") -> Answer:
     return function.call(event, CONTEXT)
 
 
-def left(pickups: PickupLinks) -> str:
-    """Leave the parcel, and return the id of its link."""
-    return pickups.leave("alice", ISSUED, "message 1").removeprefix("/pickup/")
+def left(links: PickupLinks) -> str:
+    """Leave the envelope, and return the id of its link."""
+    return links.create("alice", ISSUED, "message 1").removeprefix("/pickup/")
 
 
 def path_of(link: str) -> str:
@@ -61,8 +61,8 @@ def path_of(link: str) -> str:
     return link.removeprefix(base)
 
 
-def test_a_parcel_is_given_to_the_first_who_asks(function: FunctionUnderTest, pickups: PickupLinks) -> None:
-    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+def test_a_envelope_is_given_to_the_first_who_asks(function: FunctionUnderTest, links: PickupLinks) -> None:
+    path = path_of(links.create("alice", ISSUED, "message 1"))
     assert PATH.fullmatch(path)
     answer = get(function, path)
     assert (answer.status, answer.body) == (200, "-----BEGIN…\n")
@@ -87,10 +87,10 @@ def test_a_parcel_is_given_to_the_first_who_asks(function: FunctionUnderTest, pi
     assert (second_line["decision"], second_line["reason"]) == ("refused", "picked-up")
 
 
-def test_a_parcel_is_there_for_an_hour(function: FunctionUnderTest, pickups: PickupLinks) -> None:
-    first, second = (path_of(pickups.leave("alice", ISSUED, f"message {n}")) for n in range(2))
+def test_a_envelope_is_there_for_an_hour(function: FunctionUnderTest, links: PickupLinks) -> None:
+    first, second = (path_of(links.create("alice", ISSUED, f"message {n}")) for n in range(2))
     assert first != second
-    function.clock.time += LIFE - 1
+    function.clock.time += LINK_TTL_SECONDS - 1
     assert get(function, first).status == 200
     function.clock.time += 1
     assert get(function, second).status == 404
@@ -120,9 +120,9 @@ def test_an_id_that_nobody_was_given(function: FunctionUnderTest) -> None:
     assert (line["door"], line["decision"], line["reason"]) == ("pickup", "refused", "pickup-unknown")
 
 
-def test_a_browser_is_asked_first(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+def test_a_browser_is_asked_first(function: FunctionUnderTest, links: PickupLinks) -> None:
     """A chat makes the link clickable, and fetches it to show what is there: neither is the one reading."""
-    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    path = path_of(links.create("alice", ISSUED, "message 1"))
     for where, accept in ((path, BROWSER), (f"/pickup/{ID}", BROWSER), (path, {}), (path, {"accept": "*/*"})):
         shown = function.call({"httpMethod": "GET", "path": where, "headers": accept}, CONTEXT)
         assert (shown.status, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -139,30 +139,30 @@ def test_a_browser_is_asked_first(function: FunctionUnderTest, pickups: PickupLi
     assert "It was fetched already" in again.body
 
 
-def test_a_browser_is_told_that_it_may_work_later(function: FunctionUnderTest, pickups: PickupLinks) -> None:
-    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+def test_a_browser_is_told_that_it_may_work_later(function: FunctionUnderTest, links: PickupLinks) -> None:
+    path = path_of(links.create("alice", ISSUED, "message 1"))
     function.audit.close()
     answer = function.call({"httpMethod": "POST", "path": path, "headers": BROWSER, "body": ""}, CONTEXT)
     assert answer.status == 503
     assert "try again in a minute" in answer.body
 
 
-def test_a_link_is_the_same_for_the_same_message(function: FunctionUnderTest, pickups: PickupLinks) -> None:
+def test_a_link_is_the_same_for_the_same_message(function: FunctionUnderTest, links: PickupLinks) -> None:
     """Its answer is given again and again until the chat takes it: all of these are one reading."""
-    first, again, other = (pickups.leave("alice", ISSUED, f"message {n}") for n in (1, 1, 2))
+    first, again, other = (links.create("alice", ISSUED, f"message {n}") for n in (1, 1, 2))
     assert first == again != other
     assert get(function, path_of(first)).status == 200
-    assert pickups.leave("alice", ISSUED, "message 1") == first
+    assert links.create("alice", ISSUED, "message 1") == first
     assert get(function, path_of(first)).status == 410
     assert (
-        replace(pickups, master_secrets=MasterSecrets([OTHER_MASTER])).leave("alice", ISSUED, "message 1")
+        replace(links, master_secrets=MasterSecrets([OTHER_MASTER])).create("alice", ISSUED, "message 1")
         != first
     )
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE"])
-def test_other_methods_take_nothing(function: FunctionUnderTest, pickups: PickupLinks, method: str) -> None:
-    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+def test_other_methods_take_nothing(function: FunctionUnderTest, links: PickupLinks, method: str) -> None:
+    path = path_of(links.create("alice", ISSUED, "message 1"))
     answer = get(function, path, method)
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
     assert get(function, path).status == 200
@@ -170,13 +170,13 @@ def test_other_methods_take_nothing(function: FunctionUnderTest, pickups: Pickup
 
 def test_one_of_many_who_ask_at_once_gets_it() -> None:
     clock = Clock()
-    pickups = PickupLinks(MemoryStore(clock), clock, "", MasterSecrets([MASTER]))
+    links = PickupLinks(MemoryStore(clock), clock, "", MasterSecrets([MASTER]))
     for n in range(20):
-        pickup_id = pickups.leave("alice", ISSUED, f"message {n}").removeprefix("/pickup/")
+        pickup_id = links.create("alice", ISSUED, f"message {n}").removeprefix("/pickup/")
 
         def take(_: int, pickup_id: str = pickup_id) -> bool:
             try:
-                pickups.take(pickup_id)
+                links.take(pickup_id)
             except PickedUp:
                 return False
             return True
@@ -200,16 +200,16 @@ class Interrupted(MemoryStore):
 def test_somebody_who_was_faster_by_a_moment() -> None:
     clock = TestClock().clock()
     store = Interrupted(clock)
-    pickups = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
-    pickup_id = left(pickups)
+    links = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
+    pickup_id = left(links)
 
     def faster() -> None:
         store.meanwhile = lambda: None
-        pickups.take(pickup_id)
+        links.take(pickup_id)
 
     store.meanwhile = faster
     with pytest.raises(PickedUp):
-        pickups.take(pickup_id)
+        links.take(pickup_id)
 
 
 class Forgetful(MemoryStore):
@@ -227,18 +227,16 @@ class Forgetful(MemoryStore):
 
 def test_a_lost_answer_of_the_store_takes_nothing() -> None:
     clock = TestClock().clock()
-    pickups = PickupLinks(Forgetful(clock), clock, "", MasterSecrets([MASTER]))
-    pickup_id = left(pickups)
+    links = PickupLinks(Forgetful(clock), clock, "", MasterSecrets([MASTER]))
+    pickup_id = left(links)
     with pytest.raises(StoreUnavailable):
-        pickups.take(pickup_id)
-    assert pickups.take(pickup_id).ciphertext == ISSUED.sealed_private_key.ciphertext
+        links.take(pickup_id)
+    assert links.take(pickup_id).ciphertext == ISSUED.sealed_private_key.ciphertext
 
 
-def test_what_could_not_be_written_down_is_not_given(
-    function: FunctionUnderTest, pickups: PickupLinks
-) -> None:
+def test_what_could_not_be_written_down_is_not_given(function: FunctionUnderTest, links: PickupLinks) -> None:
     """And it is there for a later try, for as long as it would have been."""
-    path = path_of(pickups.leave("alice", ISSUED, "message 1"))
+    path = path_of(links.create("alice", ISSUED, "message 1"))
 
     class Full(io.StringIO):
         def write(self, text: str) -> int:
@@ -250,32 +248,32 @@ def test_what_could_not_be_written_down_is_not_given(
     assert (answer.status, answer.code) == (503, "audit-unavailable")
     assert ISSUED.sealed_private_key.ciphertext not in answer.body
     function.audit = good
-    function.clock.time += LIFE - 1
+    function.clock.time += LINK_TTL_SECONDS - 1
     assert get(function, path).status == 200
 
 
 def test_what_is_put_back_too_late_is_gone() -> None:
     clock = TestClock()
-    pickups = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MasterSecrets([MASTER]))
-    pickup_id = left(pickups)
-    parcel = pickups.take(pickup_id)
-    clock.time += LIFE
-    pickups.put_back(pickup_id, parcel)
+    links = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MasterSecrets([MASTER]))
+    pickup_id = left(links)
+    envelope = links.take(pickup_id)
+    clock.time += LINK_TTL_SECONDS
+    links.put_back(pickup_id, envelope)
     with pytest.raises(NotFound):
-        pickups.take(pickup_id)
+        links.take(pickup_id)
 
 
 def test_a_store_that_gives_nonsense() -> None:
     clock = TestClock().clock()
     store = MemoryStore(clock)
-    pickups = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
-    pickup_id = left(pickups)
+    links = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
+    pickup_id = left(links)
     ((key, (_, text)),) = store._entries.items()  # noqa: SLF001  # a look at what is stored
     assert pickup_id not in key + text
     assert json.loads(text)["ciphertext"] == ISSUED.sealed_private_key.ciphertext
     store.replace(key, text, "{}", 60)
     with pytest.raises(StoreUnavailable) as unreadable:
-        pickups.take(pickup_id)
+        links.take(pickup_id)
     assert unreadable.value.reason == "pickup-unreadable"
 
 

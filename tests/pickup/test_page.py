@@ -30,7 +30,7 @@ pytestmark = NEEDS_A_BROWSER
 
 
 @pytest.fixture
-def pickups(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
+def links(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
     """Give what leaves parcels for a running function, whose policy has no page for browsers."""
     policy, store = tmp_path / "policy.json", tmp_path / "store"
     policy.write_text(json.dumps(chat_policy("slack", "T1", {"U1": "pinned"})))
@@ -49,9 +49,9 @@ def pickups(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
 
 @pytest.mark.parametrize("java_script", [True, False])
 def test_looking_at_a_link_is_not_its_one_reading(
-    browser: Browser, pickups: PickupLinks, *, java_script: bool
+    browser: Browser, links: PickupLinks, *, java_script: bool
 ) -> None:
-    link = pickups.leave("alice", ISSUED, "message 1")
+    link = links.create("alice", ISSUED, "message 1")
     with watched(browser, java_script=java_script) as watch:
         page = watch.context.new_page()
         for _ in range(2):
@@ -67,10 +67,10 @@ def test_looking_at_a_link_is_not_its_one_reading(
 
 
 @pytest.mark.parametrize(("width", "name"), [(760, "pickup"), (320, "pickup-narrow")])
-def test_the_page_behind_a_link(browser: Browser, pickups: PickupLinks, width: int, name: str) -> None:
+def test_the_page_behind_a_link(browser: Browser, links: PickupLinks, width: int, name: str) -> None:
     with watched(browser, viewport=(width, 480)) as watch:
         page = watch.context.new_page()
-        page.goto(pickups.leave("alice", ISSUED, "message 1"))
+        page.goto(links.create("alice", ISSUED, "message 1"))
         assert overflow(page) == []
         audit(page, name, pictures=("light", "dark"))
         with page.expect_download():

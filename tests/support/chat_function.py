@@ -128,7 +128,7 @@ def running_chat(
     policy: Mapping[str, Any],
     settings: Mapping[str, str],
     instead: Mapping[str, str] | None = None,
-    keys_from: Callable[[Mapping[str, str]], PublishedKeys] = PublishedKeys,
+    published_keys: Callable[[Mapping[str, str]], PublishedKeys] = PublishedKeys,
     platforms: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]] = PLATFORMS,
     clock: TestClock | None = None,
     instances: int = 1,
@@ -144,7 +144,7 @@ def running_chat(
             "KEYPAIR_PUBLIC_URL": PUBLIC_URL,
             **settings,
         },
-        chat=ChatNetwork(HttpClient(instead or {}), keys_from, platforms),
+        chat=ChatNetwork(HttpClient(instead or {}), published_keys, platforms),
         clock=clock or TestClock(),
     )
     chat = ChatFunction(function, invocations, at_once=isinstance(clock, TrueClock))

@@ -39,9 +39,9 @@ class Message(BaseModel):
     text: str
     locale: Locale
     reply_to: str
-    private: bool = True
+    is_direct: bool = True
     """Whether nobody but the one who wrote reads what `answer` and `deliver` say."""
-    vouched: bool = True
+    text_authenticated: bool = True
     """Whether the platform's proof covers `text`; if not, no recipient is taken from there."""
 
 
@@ -64,7 +64,7 @@ class Reply:
     """What the bot says: sentences, and blocks between them."""
 
     parts: tuple[str | Block, ...]
-    gives: bool = False
+    has_key_pair: bool = False
     """Whether it gives a key pair: then nothing that was said of the same message before may hold it back."""
 
 
@@ -72,7 +72,7 @@ class Reply:
 class PlatformContext:
     """What a platform's module may need besides its settings."""
 
-    outgoing: HttpClient
+    http: HttpClient
     nonces: Nonces
     clock: Clock
 
@@ -97,7 +97,7 @@ class Platform(Protocol):
     def acknowledge(self, message: Message) -> Response:
         """Return the answer to a request whose work goes on elsewhere."""
 
-    def answer(self, message: Message, reply: Reply) -> Response | None:
+    def respond(self, message: Message, reply: Reply) -> Response | None:
         """Return an answer to the request itself that says `reply`, to the one who wrote only.
 
         Returns None where an answer of this platform cannot do that; then `deliver` says it.

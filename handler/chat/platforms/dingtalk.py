@@ -7,8 +7,8 @@ SECURITY BOUNDARY: DingTalk signs the time, and nothing else: neither the body n
 hold of the two headers of one request could say anything in anybody's name. What is left of that here:
 
 - one pair of headers is good for one body, for five minutes (DingTalk says an hour);
-- no recipient is taken from the text (`vouched=False`): a key pair is sealed to those whom the policy has
-  registered for its caller, so that a forger gets ciphertext of somebody else's at most;
+- no recipient is taken from the text (`text_authenticated=False`): a key pair is sealed to the keys that the
+  policy registers for its caller, so a forger gets at most ciphertext that somebody else can open;
 - answers go to DingTalk and nowhere else;
 - without KEYPAIR_DINGTALK_APP_SECRET there is no such door.
 """
@@ -29,7 +29,7 @@ from pydantic.alias_generators import to_camel
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
 from handler.chat.platforms.base import Locale, Message
-from handler.chat.platforms.required_settings import needed
+from handler.chat.platforms.required_settings import require_settings
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response, require_json
 from handler.http.strict_json import parse_json_object
@@ -96,10 +96,10 @@ class _Answer(BaseModel):
     errcode: int
 
 
-def configured(settings: Settings, tools: PlatformContext) -> DingTalk:
+def configured(settings: Settings, context: PlatformContext) -> DingTalk:
     """Return the platform; raise SettingsInvalid unless its secret is there."""
-    (secret,) = needed(settings, "dingtalk_app_secret")
-    return DingTalk(secret.encode(), tools.outgoing, tools.nonces, tools.clock)
+    (secret,) = require_settings(settings, "dingtalk_app_secret")
+    return DingTalk(secret.encode(), context.http, context.nonces, context.clock)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class DingTalk:
     """See `handler.chat.platforms.base.Platform`."""
 
     secret: bytes = field(repr=False)
-    outgoing: HttpClient
+    http: HttpClient
     nonces: Nonces
     clock: Clock
 
@@ -131,8 +131,8 @@ class DingTalk:
             # DingTalk does not tell the user's language; those who use it read Chinese.
             locale=Locale.ZH,
             reply_to=f"{fields.session_webhook_expired_time} {path}",
-            private=fields.conversation_type == "1",
-            vouched=False,
+            is_direct=fields.conversation_type == "1",
+            text_authenticated=False,
         )
 
     def _verify(self, request: Request) -> None:
@@ -155,9 +155,9 @@ class DingTalk:
 
     def acknowledge(self, message: Message) -> Response:
         """Say that the work has begun."""
-        return self.answer(message, messages.working(message.locale))
+        return self.respond(message, messages.working(message.locale))
 
-    def answer(self, message: Message, reply: Reply) -> Response:
+    def respond(self, message: Message, reply: Reply) -> Response:
         """Say `reply`."""
         del message
         return json_response(200, _payload(reply))
@@ -171,7 +171,7 @@ class DingTalk:
         ends, path = message.reply_to.split(" ")
         if self._milliseconds() >= int(ends):
             raise PlatformRefused("dingtalk-session-ended")
-        answer = self.outgoing.post_json(ORIGIN, path, _payload(reply), deadline)
+        answer = self.http.post_json(ORIGIN, path, _payload(reply), deadline)
         try:
             errcode = _Answer.model_validate_json(answer.body).errcode
         except ValidationError:

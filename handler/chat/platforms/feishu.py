@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.access_token import AccessToken
 from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Message
-from handler.chat.platforms.required_settings import needed
+from handler.chat.platforms.required_settings import require_settings
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response, require_json
 from handler.http.strict_json import parse_json_object
@@ -121,13 +121,13 @@ class _Granted(_Taken):
 _Said = TypeVar("_Said", bound=_Taken)
 
 
-def configured(settings: Settings, tools: PlatformContext) -> Feishu:
+def configured(settings: Settings, context: PlatformContext) -> Feishu:
     """Return the platform; raise SettingsInvalid unless all of its settings are there."""
-    encrypt_key, token, app_id, app_secret = needed(
+    encrypt_key, token, app_id, app_secret = require_settings(
         settings, "feishu_encrypt_key", "feishu_verification_token", "feishu_app_id", "feishu_app_secret"
     )
-    access_token = AccessToken(tools.clock)
-    return Feishu(encrypt_key, token, app_id, app_secret, settings.feishu_origin, tools, access_token)
+    access_token = AccessToken(context.clock)
+    return Feishu(encrypt_key, token, app_id, app_secret, settings.feishu_origin, context, access_token)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Feishu:
     app_id: str
     app_secret: str = field(repr=False)
     origin: str
-    tools: PlatformContext
+    context: PlatformContext
     access_token: AccessToken
 
     name = "feishu"
@@ -182,7 +182,7 @@ class Feishu:
         nonce = request.headers.get("x-lark-request-nonce", "")
         if not _TIMESTAMP.fullmatch(timestamp):
             raise Unauthenticated("feishu-timestamp")
-        if not SIGNATURE_WINDOW.contains(int(timestamp), self.tools.clock.now()):
+        if not SIGNATURE_WINDOW.contains(int(timestamp), self.context.clock.now()):
             raise Unauthenticated("feishu-time")
         if not _NONCE.fullmatch(nonce):
             raise Unauthenticated("feishu-nonce")
@@ -192,7 +192,7 @@ class Feishu:
             raise Unauthenticated("feishu-signature")
         # SHA-256 with a secret that is not at the end lets others append to the body (length extension). What
         # they append begins with the byte 0x80, which after a brace is no JSON; and the nonce is used.
-        self.tools.nonces.burn(self.name, nonce, use=own, ttl=SIGNATURE_WINDOW.nonce_ttl)
+        self.context.nonces.burn(self.name, nonce, use=own, ttl=SIGNATURE_WINDOW.nonce_ttl)
 
     def _opened(self, body: bytes) -> Mapping[str, Json]:
         said = parse_json_object(body)
@@ -212,7 +212,7 @@ class Feishu:
             # No event tells the user's language, but Lark is Feishu for everybody outside China.
             locale=Locale.ZH if self.origin == FEISHU or _CHINESE.search(text) else Locale.EN,
             reply_to=event.sender.sender_id.open_id,
-            private=written.chat_type == "p2p",
+            is_direct=written.chat_type == "p2p",
         )
 
     def acknowledge(self, message: Message) -> Response:
@@ -220,7 +220,7 @@ class Feishu:
         del message
         return json_response(200, {})
 
-    def answer(self, message: Message, reply: Reply) -> None:
+    def respond(self, message: Message, reply: Reply) -> None:
         """Return None: it takes a message of its own."""
 
     def fits(self, reply: Reply) -> bool:
@@ -235,7 +235,9 @@ class Feishu:
             "msg_type": "post",
             "content": _content(reply, message.locale),
             # Of the requests with the same one, Feishu takes one in an hour: a lost answer doubles nothing.
-            "uuid": hashlib.sha256(f"{message.event_id} {reply.gives}".encode()).hexdigest()[:_UUID_LENGTH],
+            "uuid": hashlib.sha256(f"{message.event_id} {reply.has_key_pair}".encode()).hexdigest()[
+                :_UUID_LENGTH
+            ],
         }
         if not self._sent(payload, deadline):
             # A token may end early, when the secret is exchanged; another tells that from any other refusal.
@@ -245,9 +247,7 @@ class Feishu:
 
     def _granted(self, deadline: Deadline) -> tuple[str, int]:
         secret = {"app_id": self.app_id, "app_secret": self.app_secret}
-        granted = _accepted(
-            self.tools.outgoing.post_json(self.origin, _TOKEN_PATH, secret, deadline), _Granted
-        )
+        granted = _accepted(self.context.http.post_json(self.origin, _TOKEN_PATH, secret, deadline), _Granted)
         if granted is None:
             raise PlatformRefused("feishu-token-refused")
         return granted.tenant_access_token, granted.expire
@@ -255,7 +255,7 @@ class Feishu:
     def _sent(self, payload: Mapping[str, str], deadline: Deadline) -> bool:
         token = self.access_token.get(lambda: self._granted(deadline))
         headers = {"Authorization": f"Bearer {token}"}
-        answer = self.tools.outgoing.post_json(self.origin, _SEND_PATH, payload, deadline, headers=headers)
+        answer = self.context.http.post_json(self.origin, _SEND_PATH, payload, deadline, headers=headers)
         return _accepted(answer, _Taken) is not None
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def _module(name: str) -> Callable[[Settings, PlatformContext], Platform | None]:
-    def configure(settings: Settings, tools: PlatformContext) -> Platform | None:
+    def configure(settings: Settings, context: PlatformContext) -> Platform | None:
         # Whoever has no chat does not wait for its modules at each cold start.
         if not any(setting.startswith(f"{name}_") for setting in settings.model_fields_set):
             return None
-        made: Platform = import_module(f"handler.chat.platforms.{name}").configured(settings, tools)
+        made: Platform = import_module(f"handler.chat.platforms.{name}").configured(settings, context)
         return made
 
     return configure
@@ -34,11 +34,11 @@ PLATFORMS: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]] 
 
 def configured(
     settings: Settings,
-    tools: PlatformContext,
+    context: PlatformContext,
     table: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]],
 ) -> dict[str, Platform]:
     """Return the platforms of `table` whose settings are there. The others have no door."""
-    made = {name: make(settings, tools) for name, make in table.items()}
+    made = {name: make(settings, context) for name, make in table.items()}
     return {name: platform for name, platform in made.items() if platform is not None}
 
 

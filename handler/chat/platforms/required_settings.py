@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from handler.settings import Settings
 
 
-def needed(settings: Settings, *names: str) -> list[str]:
+def require_settings(settings: Settings, *names: str) -> list[str]:
     """Return the values of these settings; raise SettingsInvalid unless all of them are there."""
     values = [getattr(settings, name) for name in names]
     if None in values:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
 from handler.chat.platforms.base import Block, Locale, Message
-from handler.chat.platforms.required_settings import needed
+from handler.chat.platforms.required_settings import require_settings
 from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
 from handler.http.messages import json_response
 
@@ -59,10 +59,10 @@ class _Fields(BaseModel):
     text: str
 
 
-def configured(settings: Settings, tools: PlatformContext) -> Slack:
+def configured(settings: Settings, context: PlatformContext) -> Slack:
     """Return the platform; raise SettingsInvalid unless its secret is there."""
-    (secret,) = needed(settings, "slack_signing_secret")
-    return Slack(secret.encode(), tools.outgoing, tools.clock)
+    (secret,) = require_settings(settings, "slack_signing_secret")
+    return Slack(secret.encode(), context.http, context.clock)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Slack:
     """See `handler.chat.platforms.base.Platform`."""
 
     secret: bytes = field(repr=False)
-    outgoing: HttpClient
+    http: HttpClient
     clock: Clock
 
     name = "slack"
@@ -108,9 +108,9 @@ class Slack:
 
     def acknowledge(self, message: Message) -> Response:
         """Say that the work has begun."""
-        return self.answer(message, messages.working(message.locale))
+        return self.respond(message, messages.working(message.locale))
 
-    def answer(self, message: Message, reply: Reply) -> Response:
+    def respond(self, message: Message, reply: Reply) -> Response:
         """Say `reply`."""
         del message
         return json_response(200, _payload(reply))
@@ -121,7 +121,7 @@ class Slack:
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
         """Post `reply` to the command's `response_url`, which takes five of them within 30 minutes."""
-        answer = self.outgoing.post_json(ORIGIN, message.reply_to, _payload(reply), deadline)
+        answer = self.http.post_json(ORIGIN, message.reply_to, _payload(reply), deadline)
         if answer.status != 200:  # noqa: PLR2004  # HTTP
             raise PlatformRefused("slack-refused")
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from handler.chat import messages
 from handler.chat.platforms.base import Block, ImmediateResponse, Message
-from handler.chat.platforms.required_settings import needed
+from handler.chat.platforms.required_settings import require_settings
 from handler.chat.platforms.wecom_callbacks import (
     BUSY,
     ORIGIN,
@@ -69,12 +69,12 @@ class _Fields(_Part):
     """None in pictures, files and the like."""
 
 
-def configured(settings: Settings, tools: PlatformContext) -> WeCom:
+def configured(settings: Settings, context: PlatformContext) -> WeCom:
     """Return the platform; raise SettingsInvalid unless both of its settings are there."""
-    token, key = needed(settings, "wecom_token", "wecom_aes_key")
+    token, key = require_settings(settings, "wecom_token", "wecom_aes_key")
     # 101033: an AI bot of the company's own has no id to be named at the end of an envelope.
     envelopes = Envelopes.of(token, key, "")
-    return WeCom(Callbacks(WeCom.name, envelopes, tools.nonces, tools.clock), tools.outgoing)
+    return WeCom(Callbacks(WeCom.name, envelopes, context.nonces, context.clock), context.http)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class WeCom:
     """See `handler.chat.platforms.base.Platform`."""
 
     callbacks: Callbacks
-    outgoing: HttpClient
+    http: HttpClient
 
     name = "wecom"
     methods = ("GET", "POST")
@@ -109,14 +109,14 @@ class WeCom:
             locale=locale_of(text),
             # 101033: an answer to the request repeats the nonce of the request.
             reply_to=f"{request.query['nonce']} {fields.response_url.removeprefix(ORIGIN)}",
-            private=fields.chattype == "single",
+            is_direct=fields.chattype == "single",
         )
 
     def acknowledge(self, message: Message) -> Response:
         """Say that the work has begun."""
-        return self.answer(message, messages.working(message.locale))
+        return self.respond(message, messages.working(message.locale))
 
-    def answer(self, message: Message, reply: Reply) -> Response:
+    def respond(self, message: Message, reply: Reply) -> Response:
         """Say `reply`, as a stream (101031) that ends at once: no other kind of answer takes text."""
         stream = {"id": message.event_id, "finish": True, "content": _rendered(reply)}
         said = json_response(200, {"msgtype": "stream", "stream": stream})
@@ -136,7 +136,7 @@ class WeCom:
         """Post `reply` to the message's `response_url`, which takes one within an hour (101138)."""
         path = message.reply_to.partition(" ")[2]
         payload = {"msgtype": "markdown", "markdown": {"content": _rendered(reply)}}
-        answer = self.outgoing.post_json(ORIGIN, path, payload, deadline)
+        answer = self.http.post_json(ORIGIN, path, payload, deadline)
         errcode = _errcode(answer.body)
         if errcode in BUSY:
             raise PlatformUnavailable("wecom-busy")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from handler.chat.platforms.access_token import AccessToken
 from handler.chat.platforms.base import Block, ImmediateResponse, Message
-from handler.chat.platforms.required_settings import needed
+from handler.chat.platforms.required_settings import require_settings
 from handler.chat.platforms.wecom_callbacks import (
     BUSY,
     ORIGIN,
@@ -84,9 +84,9 @@ class _Said(_Part):
     unlicenseduser: str = ""
 
 
-def configured(settings: Settings, tools: PlatformContext) -> WeComApp:
+def configured(settings: Settings, context: PlatformContext) -> WeComApp:
     """Return the platform; raise SettingsInvalid unless all of its settings are there."""
-    token, key, corp_id, agent_id, secret = needed(
+    token, key, corp_id, agent_id, secret = require_settings(
         settings,
         "wecomapp_token",
         "wecomapp_aes_key",
@@ -94,8 +94,8 @@ def configured(settings: Settings, tools: PlatformContext) -> WeComApp:
         "wecomapp_agent_id",
         "wecomapp_secret",
     )
-    callbacks = Callbacks(WeComApp.name, Envelopes.of(token, key, corp_id), tools.nonces, tools.clock)
-    return WeComApp(callbacks, corp_id, agent_id, secret, tools, AccessToken(tools.clock))
+    callbacks = Callbacks(WeComApp.name, Envelopes.of(token, key, corp_id), context.nonces, context.clock)
+    return WeComApp(callbacks, corp_id, agent_id, secret, context, AccessToken(context.clock))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class WeComApp:
     corp_id: str
     agent_id: str
     secret: str = field(repr=False)
-    tools: PlatformContext
+    context: PlatformContext
     access_token: AccessToken
 
     name = "wecomapp"
@@ -144,7 +144,7 @@ class WeComApp:
         del message
         return plain_text("")
 
-    def answer(self, message: Message, reply: Reply) -> None:
+    def respond(self, message: Message, reply: Reply) -> None:
         """Return None: it takes a message of its own."""
 
     def fits(self, reply: Reply) -> bool:
@@ -165,7 +165,7 @@ class WeComApp:
                 "agentid": int(self.agent_id),
                 "text": {"content": text},
                 "safe": 0,
-                "enable_duplicate_check": int(reply.gives),
+                "enable_duplicate_check": int(reply.has_key_pair),
                 "duplicate_check_interval": _DUPLICATE_INTERVAL,
             }
             said = self._sent(payload, deadline)
@@ -181,11 +181,11 @@ class WeComApp:
         # The API knows no other place for the token. No part of this module says where it has posted.
         token = self.access_token.get(lambda: self._granted(deadline))
         path = _SEND_PATH + urlencode({"access_token": token})
-        return _said(self.tools.outgoing.post_json(ORIGIN, path, payload, deadline))
+        return _said(self.context.http.post_json(ORIGIN, path, payload, deadline))
 
     def _granted(self, deadline: Deadline) -> tuple[str, int]:
         path = _TOKEN_PATH + urlencode({"corpid": self.corp_id, "corpsecret": self.secret})
-        said = _said(self.tools.outgoing.get(ORIGIN, path, deadline))
+        said = _said(self.context.http.get(ORIGIN, path, deadline))
         if said.errcode != 0 or said.access_token is None:
             raise PlatformRefused("wecomapp-token-refused")
         return said.access_token, said.expires_in

@@ -48,7 +48,7 @@ def test_pickup_links_are_fixed() -> None:
     clock = TestClock().clock()
     links = PickupLinks(MemoryStore(clock), clock, "https://keys.example", SECRETS)
     path = "/pickup/vfslfCe7IQSi7dwG2M6o7NJ3DNUR5K4l6Gs26M6ZEvw"
-    assert links.leave("alice", ISSUED, "message 1") == "https://keys.example" + path
+    assert links.create("alice", ISSUED, "message 1") == "https://keys.example" + path
 
 
 def test_a_code_is_good_for_its_own_purpose_only() -> None:

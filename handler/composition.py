@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from handler.api import pages
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from handler.chat.platforms.base import Platform
     from handler.http.endpoint import Endpoint
     from handler.issuance.issuer import Connect
-    from handler.scf.invocation import Clock, Credentials, Deadline
+    from handler.scf.invocation import Clock
     from handler.store.base import Store
 
 
@@ -104,16 +105,11 @@ def services(
 ) -> Services:
     """Return the services that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
     settings = Settings.from_environ(environ)
-    jitter = random.SystemRandom().random
-
-    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
-        return Cvm(credentials, region, deadline, jitter=jitter, endpoint=settings.cvm_endpoint)
-
     return compose(
         settings,
         policy=Policy.load(settings.policy),
         store=open_store(settings.store, clock),
-        connect=connect,
+        connect=partial(Cvm, jitter=random.SystemRandom().random, endpoint=settings.cvm_endpoint),
         chat=chat or ChatNetwork(),
         clock=clock,
         audit_stream=audit_stream,

@@ -18,6 +18,7 @@ from handler import sealing
 from handler.api.rest import KeyPairRequest
 from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.errors import NotGranted, RecipientRefused
+from handler.policy.evaluation import granted_order
 from handler.policy.model import CallerId, Policy
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
@@ -97,12 +98,12 @@ def _explain(options: argparse.Namespace) -> int:
         return _unusable(f"{error.errors()[0]['loc'][0]}: not what a request may hold")
     print(f"{options.caller} asks for {order.name} in {order.region}, project {order.project_id}")
     for position, grant in enumerate(caller.grants):
-        refusal = grant.refuses(options.caller, order)
+        refusal = grant.violation(options.caller, order)
         print(f"grant {position}: {'allows it' if refusal is None else _REFUSALS[refusal]}")
         if refusal is None:
             break
     try:
-        granted = policy.grant(options.caller, order)
+        granted = granted_order(policy, options.caller, order)
         envelope = sealing.address(granted.recipients, now=time.time(), escrow=policy.escrow)
     except NotGranted:
         print("refused")

@@ -58,7 +58,7 @@ class GrantsEndpoint(ProblemDetailsEndpoint):
 
 def _written(grant: Grant, caller_id: str) -> dict[str, object]:
     return {
-        "names": list(grant.names_of(caller_id)),
+        "names": list(grant.names_for(caller_id)),
         "projects": list(grant.projects),
         "regions": list(grant.regions),
         "forcedTags": grant.forced_tags,

@@ -192,7 +192,7 @@ class Cvm:
         """Return the key pairs that the cloud finds by `name`; raise OutcomeUnknown if it does not say."""
         return self._describe([{"Name": "key-name", "Values": [name]}])
 
-    def marked_key_pairs(self) -> list[KeyPairSummary]:
+    def tagged_key_pairs(self) -> list[KeyPairSummary]:
         """Return all key pairs with an order tag; raise OutcomeUnknown if the cloud does not say."""
         return self._describe([{"Name": "tag-key", "Values": [ORDER_TAG]}])
 

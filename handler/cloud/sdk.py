@@ -89,25 +89,31 @@ class Api:
         session.max_redirects = 0
         # Else a .netrc entry for the host would replace the Authorization header.
         session.trust_env = False
-        until = self.clock.monotonic() + seconds
+        reader = _BodyReader(self.clock, self.clock.monotonic() + seconds)
+        session.hooks["response"].append(reader)
 
-        def read(response: requests.Response, *_: object, **__: object) -> None:
-            """Read the body here: the time-out of requests bounds one read, not all of them."""
-            body = b""
-            while True:
-                remaining = until - self.clock.monotonic()
-                if len(body) > _ANSWER_LIMIT or remaining <= 0:
-                    raise TimeoutError
-                connection = response.raw.connection
-                if connection is not None and connection.sock is not None:
-                    connection.sock.settimeout(remaining)
-                chunk = response.raw.read1(_ANSWER_LIMIT, decode_content=True)
-                if not chunk:
-                    break
-                body += chunk
-            response._content = body  # noqa: SLF001  # what `Response.content` returns
 
-        session.hooks["response"].append(read)
+@dataclass(frozen=True)
+class _BodyReader:
+    """Reads a response within one deadline. The time-out of requests bounds each read, not their sum."""
+
+    clock: Clock
+    until: float
+
+    def __call__(self, response: requests.Response, *_: object, **__: object) -> None:
+        body = b""
+        while True:
+            remaining = self.until - self.clock.monotonic()
+            if len(body) > _ANSWER_LIMIT or remaining <= 0:
+                raise TimeoutError
+            connection = response.raw.connection
+            if connection is not None and connection.sock is not None:
+                connection.sock.settimeout(remaining)
+            chunk = response.raw.read1(_ANSWER_LIMIT, decode_content=True)
+            if not chunk:
+                break
+            body += chunk
+        response._content = body  # noqa: SLF001  # what `Response.content` returns
 
 
 def request_id_of(value: object) -> str:

@@ -1,11 +1,11 @@
-"""Who works on a request, and what came of it: the same request gives the same answer.
+"""The idempotency ledger: one record per request, so that a repeated request gets the same answer.
 
-    claimed -> creating -> sealed     done; the answer is kept
-                        -> undone     nothing was made, or it is gone again; free to be tried anew
-                        -> unknown    something may have been made; whoever claims next settles that first
+    claimed -> creating -> sealed     finished; the answer is kept
+                        -> undone     no key pair was made, or it was removed; the request may be retried
+                        -> unknown    a key pair may exist; the next holder looks for it first
 
-A record is never deleted, for that would let a repeated request make a second key pair; it ends by its
-time to live. Every step compares what it expects to find, so two invocations never both hold a claim.
+Records are never deleted, because a repeated request could then create a second key pair. They expire.
+Every write compares the record with what was read, so two invocations never hold the same record.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from handler.store.base import Store
 
 UNFINISHED_TTL = 7 * 24 * 3600
-"""Seconds for which anything else is kept: longer, so that a record that has gone was a finished one."""
+"""Seconds for which an unfinished record is kept.
+
+It is longer than ANSWER_TTL, so a record that has expired was a finished one.
+"""
 
 _FORMER_LIMIT = 50
 
 
 class State(str, Enum):
-    """How far a claim has come."""
+    """How far a request has come."""
 
     CLAIMED = "claimed"
     CREATING = "creating"
@@ -44,50 +47,45 @@ class State(str, Enum):
 
 
 class StoredRecord(BaseModel):
-    """A claim as it is stored."""
+    """A record as JSON in the store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     state: State
     order: str
-    """Digest of the order: another one under the same key is refused."""
+    """Digest of the order. A different order under the same idempotency key is refused."""
     holder: str
-    """Random; tells two holders of one claim apart."""
+    """A random id of the invocation that works on the request."""
     lease_ends: float
-    """Seconds since 1970; until then nobody else works on this."""
+    """Seconds since 1970. Until then no other invocation works on the request."""
     former: tuple[str, ...] = ()
-    """Holders before, whose key pairs, if any, nobody was given."""
+    """Earlier holders. If one of them made a key pair, it was never released."""
     answer: str | None = None
 
 
-class IdempotencyRecord:
-    """One request, held by this invocation; or finished, if there is an `answer`."""
+@dataclass(frozen=True)
+class FinishedRecord:
+    """The record of a request that was answered before."""
 
-    def __init__(self, store: Store, claim_id: str, record: StoredRecord, text: str) -> None:
+    answer: str
+
+
+class HeldRecord:
+    """The record of a request that this invocation works on, and no other."""
+
+    def __init__(self, store: Store, record_id: str, record: StoredRecord, text: str) -> None:
         self._store = store
-        self._id = claim_id
+        self._key = _key(record_id)
         self._record = record
         self._text = text
-        self.answer = record.answer
         self.unsettled = record.state is State.UNKNOWN
-        """Whether a former holder may have left a key pair."""
-        self.mark = OwnershipTag(claim_id, record.order, record.holder)
+        """Whether an earlier holder may have left a key pair."""
+        self.tag = OwnershipTag(record_id, record.order, record.holder)
 
     @property
     def holders(self) -> frozenset[str]:
-        """This holder and the former ones: nobody was given a key pair that one of them made."""
+        """This holder and the earlier ones. No key pair that one of them made was released."""
         return frozenset({self._record.holder, *self._record.former})
-
-    def knows_given(self, mark: OwnershipTag) -> bool:
-        """Tell whether the store says of `mark`, of whichever claim, that its key pair was given out.
-
-        Raises StoreUnavailable.
-        """
-        stored = self._store.get(_key(mark.claim))
-        if stored is None:
-            return False
-        record = _parse(stored)
-        return record.state is State.SEALED and record.holder == mark.holder
 
     def begin(self) -> None:
         """Record that CreateKeyPair is about to be called; raise StoreUnavailable."""
@@ -97,16 +95,16 @@ class IdempotencyRecord:
     def finish(self, answer: str) -> None:
         """Store the answer.
 
-        Raises StoreUnavailable if it is certainly not stored, and OutcomeUnknown if nobody can tell: then
-        the key pair has to stay, for the answer may be handed out.
+        Raises StoreUnavailable if the answer is certainly not stored, and OutcomeUnknown if that is
+        unclear. Then the key pair has to stay, because the answer may still be released.
         """
         sealed = self._record.model_copy(update={"state": State.SEALED, "answer": answer}).model_dump_json()
         try:
             if self._store.replace(self._key, self._text, sealed, ANSWER_TTL):
                 return
         except StoreUnavailable:
-            # The write may have happened, or may still be under way. Moving the record from under it
-            # decides: if this succeeds, the late write finds something else and does nothing.
+            # The write may have happened or may still be on its way. Changing the record settles it:
+            # if this succeeds, a late write no longer finds what it expects and has no effect.
             pass
         try:
             withdrawn = self._move(State.UNKNOWN)
@@ -116,20 +114,16 @@ class IdempotencyRecord:
         if withdrawn or stored != sealed:
             raise StoreUnavailable("answer-not-stored")
 
-    def leave(self, state: State) -> None:
-        """Let go of an unfinished claim, so that the same request can be tried again at once.
+    def release(self, state: State) -> None:
+        """Give up an unfinished record, so that the request can be retried at once.
 
-        A store that fails now is passed over: the record stays as it is until its lease ends, and what
-        the caller has to hear about is the failure before.
+        Errors of the store are ignored. The record then stays as it is until its lease ends, and the
+        caller learns of the failure that came first.
         """
         try:
             self._move(state, lease_ends=0)
-        except Exception:  # noqa: BLE001  # a defect of a store, too, must not hide that failure
+        except Exception:  # noqa: BLE001  # not even a defect of a store may hide that failure
             return
-
-    @property
-    def _key(self) -> str:
-        return _key(self._id)
 
     def _move(self, state: State, lease_ends: float | None = None) -> bool:
         update: dict[str, object] = {"state": state}
@@ -145,22 +139,22 @@ class IdempotencyRecord:
 
 @dataclass(frozen=True)
 class IdempotencyLedger:
-    """The claims in a store."""
+    """The records in a store."""
 
     store: Store
     clock: Clock
     new_holder: Callable[[], str]
     """-> 32 random hexadecimal digits."""
 
-    def claim(
+    def acquire(
         self, caller_id: str, idempotency_key: str, order_digest: str, lease: float
-    ) -> IdempotencyRecord:
-        """Return the claim of this request: held for `lease` seconds, or finished with its answer.
+    ) -> HeldRecord | FinishedRecord:
+        """Return the record of this request, held for `lease` seconds unless it is finished.
 
         Raises RequestInFlight, IdempotencyKeyReused or StoreUnavailable.
         """
-        # Digested: a text that a caller chose never becomes a key of the store, and callers cannot meet.
-        claim_id = hashlib.sha256(f"{caller_id}\n{idempotency_key}".encode()).hexdigest()[:32]
+        # A digest: text that a caller chose never becomes a key of the store, and callers cannot collide.
+        record_id = hashlib.sha256(f"{caller_id}\n{idempotency_key}".encode()).hexdigest()[:32]
         now = self.clock.now()
         fresh = StoredRecord(
             state=State.CLAIMED,
@@ -169,55 +163,63 @@ class IdempotencyLedger:
             lease_ends=now + lease,
         )
         text = fresh.model_dump_json()
-        if self.store.add(_key(claim_id), text, UNFINISHED_TTL):
-            return IdempotencyRecord(self.store, claim_id, fresh, text)
-        stored = self.store.get(_key(claim_id))
+        if self.store.add(_key(record_id), text, UNFINISHED_TTL):
+            return HeldRecord(self.store, record_id, fresh, text)
+        stored = self.store.get(_key(record_id))
         if stored is None:
-            raise RequestInFlight  # it ended between the two calls; the next try finds it gone
+            raise RequestInFlight  # it expired between the two calls; a retry succeeds
         record = _parse(stored)
         if record.order != fresh.order:
             raise IdempotencyKeyReused
         if record.state is State.SEALED:
-            return IdempotencyRecord(self.store, claim_id, record, stored)
+            return FinishedRecord(record.answer or "")  # a damaged record fails where the answer is parsed
         if record.lease_ends > now:
             raise RequestInFlight
         mine = _taken_over(record, fresh)
         text = mine.model_dump_json()
-        if not self.store.replace(_key(claim_id), stored, text, UNFINISHED_TTL):
+        if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
             raise RequestInFlight
-        return IdempotencyRecord(self.store, claim_id, mine, text)
+        return HeldRecord(self.store, record_id, mine, text)
 
-    def find(self, claim_id: str) -> StoredRecord | None:
-        """Return the record of a claim, or None; raise StoreUnavailable."""
-        stored = self.store.get(_key(claim_id))
+    def find(self, record_id: str) -> StoredRecord | None:
+        """Return a record, or None if there is none; raise StoreUnavailable."""
+        stored = self.store.get(_key(record_id))
         return None if stored is None else _parse(stored)
 
-    def withdraw(self, claim_id: str, record: StoredRecord) -> bool:
-        """Make sure that the holder of an unfinished claim cannot finish it any more.
+    def released(self, tag: OwnershipTag) -> bool:
+        """Tell whether the store says that the key pair with this tag was released to its caller.
 
-        Returns False if the claim has moved on since `record` was found; raises StoreUnavailable.
+        Raises StoreUnavailable.
         """
-        stored = self.store.get(_key(claim_id))
+        record = self.find(tag.claim)
+        return record is not None and record.state is State.SEALED and record.holder == tag.holder
+
+    def withdraw(self, record_id: str, record: StoredRecord) -> bool:
+        """Make sure that the holder of an unfinished record can no longer finish it.
+
+        Returns False if the record has changed since it was found; raises StoreUnavailable.
+        """
+        stored = self.store.get(_key(record_id))
         if stored is None or _parse(stored) != record:
             return False
         withdrawn = record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
-        return self.store.replace(_key(claim_id), stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
+        return self.store.replace(_key(record_id), stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
 
 
 def _taken_over(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:
-    """Return the record under which `fresh`'s holder goes on where the last one stopped.
+    """Return the record with which the holder of `fresh` continues the work of the last holder.
 
-    A holder that died before it asked anything of the cloud, or undid all it did, leaves nothing behind.
-    Its name is kept all the same: it may yet wake up and create.
+    A holder that died before it called the cloud, or that undid its work, leaves no key pair. It is
+    listed as a former holder all the same, because it may wake up and create one.
     """
     former = (*record.former, record.holder)[-_FORMER_LIMIT:]
-    perhaps_made = record.state in (State.CREATING, State.UNKNOWN)
-    state = State.UNKNOWN if perhaps_made else State.CLAIMED
+    may_exist = record.state in (State.CREATING, State.UNKNOWN)
+    state = State.UNKNOWN if may_exist else State.CLAIMED
     return fresh.model_copy(update={"state": state, "former": former})
 
 
-def _key(claim_id: str) -> str:
-    return f"claim:{claim_id}"
+def _key(record_id: str) -> str:
+    return f"claim:{record_id}"
 
 
 def _parse(text: str) -> StoredRecord:

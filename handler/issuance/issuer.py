@@ -1,4 +1,4 @@
-"""The use case: issue one key pair, step by step, and take it back if a step fails."""
+"""Issues one key pair step by step, and removes it if a step fails."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ from handler.errors import (
     RequestRefused,
     StoreUnavailable,
 )
-from handler.issuance import cleanup, key_material
-from handler.issuance.idempotency import State
+from handler.issuance import key_material
+from handler.issuance.cleanup import RELEASED, Cleanup
+from handler.issuance.idempotency import FinishedRecord, State
 from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
+from handler.policy.evaluation import granted_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handler.audit import AuditTrail
     from handler.cloud.cvm import CreatedKeyPair, Cvm
-    from handler.issuance.idempotency import IdempotencyLedger, IdempotencyRecord
+    from handler.issuance.idempotency import HeldRecord, IdempotencyLedger
     from handler.issuance.ownership_tags import TagSigner
     from handler.order import KeyPairOrder
     from handler.policy.model import Policy
     from handler.scf.invocation import Clock, Credentials, Deadline, Invocation
 
     Connect: TypeAlias = Callable[[Credentials, str, Deadline], Cvm]
-    """Credentials, region and deadline -> the API there."""
+    """Credentials, region and deadline -> the CVM API of that region."""
 
 
 _TRIES = 3
-"""Calls of CreateKeyPair for one request, where each one before left nothing behind."""
+"""Calls of CreateKeyPair for one request at most; a further call is made only after a cleanup."""
 
 
 class SealedPrivateKey(BaseModel):
-    """The private key as it leaves the function: readable to its recipients only."""
+    """The private key as it leaves the function: only its recipients can read it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +58,7 @@ class SealedPrivateKey(BaseModel):
 
 
 class IssuedKeyPair(BaseModel):
-    """What a caller gets. All of it may be logged and stored: nothing in it is secret."""
+    """What a caller receives. It holds no secret, so all of it may be logged and stored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,8 +79,8 @@ class Issuer:
     """Issues key pairs under one policy."""
 
     policy: Policy
-    claims: IdempotencyLedger
-    marker: TagSigner
+    ledger: IdempotencyLedger
+    tag_signer: TagSigner
     connect: Connect
     clock: Clock
 
@@ -91,40 +93,39 @@ class Issuer:
         invocation: Invocation,
         trail: AuditTrail,
     ) -> IssuedKeyPair:
-        """Return the key pair of this order: a new one, or that of the same request before.
+        """Return the key pair of this order: a new one, or the one that the same request got before.
 
-        Raises an error of `handler.errors`. OutcomeUnknown says that a key pair of this order may be
-        there; after any other one there is none.
+        Raises an error of `handler.errors`. After OutcomeUnknown a key pair of this order may exist; after
+        any other error none does.
         """
-        granted = self.policy.grant(caller_id, order)
-        envelope = self._address(granted, brought=len(order.recipients))
-        trail.note(recipients=envelope.fingerprints)
+        granted = granted_order(self.policy, caller_id, order)
+        sealer = self._sealer(granted, own_recipients=len(order.recipients))
+        trail.note(recipients=sealer.fingerprints)
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
-        # The digest is of what was asked, not of what the policy made of it: the same request stays the
-        # same when the policy changes.
+        # The digest covers what was asked for, not what the policy made of it, so a request stays the
+        # same request when the policy changes.
         lease = invocation.deadline.remaining()
-        claim = self.claims.claim(caller_id, idempotency_key, order.digest(), lease)
-        if claim.answer is not None:
-            return _replay(claim.answer, envelope.fingerprints, trail)
-        work = _Work(
-            granted, caller_id, invocation.request_id, envelope, claim, self.marker, cvm, self.clock, trail
+        record = self.ledger.acquire(caller_id, idempotency_key, order.digest(), lease)
+        if isinstance(record, FinishedRecord):
+            return _replay(record.answer, sealer.fingerprints, trail)
+        cleanup = Cleanup(cvm, record, self.ledger, self.tag_signer, trail)
+        issuance = Issuance(
+            granted, caller_id, invocation.request_id, sealer, record, cleanup, self.tag_signer, cvm, trail
         )
         try:
-            return work.issue()
+            return issuance.run()
         except KeyPairFunctionError as error:
-            outcome = work.doubt or error
-            unknown = isinstance(outcome, OutcomeUnknown)
-            claim.leave(State.UNKNOWN if unknown else State.UNDONE)
-            raise outcome from error.__cause__
+            record.release(State.UNKNOWN if isinstance(error, OutcomeUnknown) else State.UNDONE)
+            raise
         except Exception as defect:
-            # A defect of this function: nothing is known of how far it came.
-            claim.leave(State.UNKNOWN)
+            # A defect of this function: how far it came is unknown.
+            record.release(State.UNKNOWN)
             raise OutcomeUnknown("internal-fault") from defect
         except BaseException:
-            claim.leave(State.UNKNOWN)
+            record.release(State.UNKNOWN)
             raise
 
-    def _address(self, order: KeyPairOrder, *, brought: int) -> sealing.Sealer:
+    def _sealer(self, order: KeyPairOrder, *, own_recipients: int) -> sealing.Sealer:
         try:
             return sealing.address(
                 order.recipients,
@@ -133,124 +134,160 @@ class Issuer:
                 now=self.clock.now(),
             )
         except RecipientRefused as refusal:
-            if refusal.position is None or refusal.position < brought:
+            if refusal.position is None or refusal.position < own_recipients:
                 raise
-            # Not the caller's to mend, and not the caller's to know.
+            # The recipient comes from the policy. The caller can neither correct it nor should see it.
             raise PolicyInvalid(f"a recipient in the policy is refused: {refusal.reason}") from None
 
 
-@dataclass
-class _Work:
-    """One order, from its claim to its answer."""
+@dataclass(frozen=True)
+class Created:
+    """CreateKeyPair succeeded, so no earlier call can have made another key pair of this name."""
+
+    pair: CreatedKeyPair
+    expires_at: str | None
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """CreateKeyPair failed, and an earlier call may still make a key pair."""
+
+    error: OutcomeUnknown
+    """From the earlier call, of this request or of a former try."""
+    cause: BaseException | None
+    """What made the last call fail, for the log."""
+
+
+@dataclass(frozen=True)
+class Issuance:
+    """The work on one order, from its idempotency record to its answer."""
 
     order: KeyPairOrder
     caller_id: str
     request_id: str
-    envelope: sealing.Sealer
-    claim: IdempotencyRecord
-    marker: TagSigner
+    sealer: sealing.Sealer
+    record: HeldRecord
+    cleanup: Cleanup
+    tag_signer: TagSigner
     cvm: Cvm
-    clock: Clock
     trail: AuditTrail
-    doubt: OutcomeUnknown | None = None
-    """A call, of this request or of a try before, whose effect may still come: no failure is certain."""
 
-    def issue(self) -> IssuedKeyPair:
-        if self.claim.unsettled and not self._clear():
-            self.doubt = OutcomeUnknown("former-try-unsettled")
-        self.trail.write(Decision.INTENT)
-        self.claim.begin()
-        expires_at = None
-        if self.order.expires_in is not None:
-            expires_at = _rfc3339(self.clock.now() + self.order.expires_in)
-        created = self._create(expires_at)
+    def run(self) -> IssuedKeyPair:
+        """Create, check, seal and record a key pair; raise an error of `handler.errors`."""
+        created = self._create()
+        if isinstance(created, Unresolved):
+            raise created.error from created.cause
         try:
-            issued = self._seal(created, expires_at)
-            # From here on it counts as given to somebody, whoever comes across it without a claim.
-            self.cvm.set_description(created.key_id, cleanup.RELEASED)
+            issued = self._seal(created)
+            # From here on even an instance that does not share the store sees that it was released.
+            self.cvm.set_description(created.pair.key_id, RELEASED)
             self.trail.note(fingerprint=issued.fingerprint)
             self.trail.write(Decision.ISSUED)
-            self.claim.finish(issued.model_dump_json())
+            self.record.finish(issued.model_dump_json())
         except OutcomeUnknown:
             # Only `finish` raises it here: the answer may be stored, so the key pair has to stay.
             raise
         except BaseException:
-            # Whatever it was, the caller does not get this key: it must not stay.
+            # The caller does not get this key pair, so it must not stay.
             self._undo()
             raise
         return issued
 
-    def _create(self, expires_at: str | None) -> CreatedKeyPair:
-        """Call CreateKeyPair until it is known what came of it, a few times at most.
+    def _create(self) -> Created | Unresolved:
+        """Call CreateKeyPair until the outcome is known, _TRIES times at most.
 
-        Each time it is not known, what it may have made is removed first; where nothing is found, the
-        doubt remains.
+        Raises the error of the last call if that call and all before it certainly left nothing.
         """
-        mark = self.marker.write(self.claim.mark, self.order.name, expires_at)
-        tags = {**self.order.tags, ORDER_TAG: mark, CALLER_TAG: self.caller_id}
-        if expires_at is not None:
-            tags[EXPIRES_TAG] = expires_at
-        last: KeyPairFunctionError
+        name = self.order.name
+        unresolved: OutcomeUnknown | None = None
+        if self.record.unsettled and not self.cleanup.remove_leftovers(name):
+            unresolved = OutcomeUnknown("former-try-unsettled")
+        try:
+            self.trail.write(Decision.INTENT)
+            self.record.begin()
+        except KeyPairFunctionError as error:
+            return _failed(error, unresolved)
+        expires_at = self._expires_at()
+        tags = self._tags(expires_at)
+        failure: KeyPairFunctionError
         for _ in range(_TRIES):
             try:
-                created = self.cvm.create_key_pair(self.order.name, self.order.project_id, tags)
-            except OutcomeUnknown as error:
-                self.doubt = None if self._clear() else error
-                last = CloudAnswerInvalid("create-never-certain")
-            except NameTaken as error:
-                # By a call whose effect came late or whose maker died; `clear` raises if by somebody else.
-                if self._clear():
-                    self.doubt = None
-                    last = CloudAnswerInvalid("create-never-certain")
-                else:
-                    last = error  # whoever had the name has given it up since
+                pair = self.cvm.create_key_pair(name, self.order.project_id, tags)
+            except (OutcomeUnknown, NameTaken) as error:
+                # NameTaken: perhaps by an earlier call of ours whose effect came late.
+                failure = error
+            except KeyPairFunctionError as error:
+                return _failed(error, unresolved)
             else:
-                self.doubt = None
-                self.trail.note(key_id=created.key_id, upstream_request_id=created.request_id)
-                return created
-        raise last
+                self.trail.note(key_id=pair.key_id, upstream_request_id=pair.request_id)
+                return Created(pair, expires_at)
+            try:
+                # RequestRefused is final: the name belongs to another key pair, so no call of ours can
+                # get it any more.
+                removed = self.cleanup.remove_leftovers(name)
+            except OutcomeUnknown as error:
+                return _failed(error, unresolved)
+            if removed:
+                unresolved = None
+                failure = CloudAnswerInvalid("create-never-certain")
+            elif isinstance(failure, OutcomeUnknown):
+                unresolved = failure
+            # Otherwise the name was taken and has become free since.
+        return _failed(failure, unresolved)
 
-    def _seal(self, created: CreatedKeyPair, expires_at: str | None) -> IssuedKeyPair:
-        order = self.order
-        if created.key_name != order.name:
+    def _expires_at(self) -> str | None:
+        if self.order.expires_in is None:
+            return None
+        return _rfc3339(self.trail.clock.now() + self.order.expires_in)
+
+    def _tags(self, expires_at: str | None) -> dict[str, str]:
+        tag = self.tag_signer.write(self.record.tag, self.order.name, expires_at)
+        tags = {**self.order.tags, ORDER_TAG: tag, CALLER_TAG: self.caller_id}
+        if expires_at is not None:
+            tags[EXPIRES_TAG] = expires_at
+        return tags
+
+    def _seal(self, created: Created) -> IssuedKeyPair:
+        order, pair = self.order, created.pair
+        if pair.key_name != order.name:
             raise CloudAnswerInvalid("answer-other-name")
-        checked = key_material.check(created.public_key, created.private_key)
+        checked = key_material.check(pair.public_key, pair.private_key)
         private_key = key_material.convert(checked.private_key, order.private_key_format)
-        contents = sealing.Contents(created.key_id, order.name, checked.fingerprint)
+        contents = sealing.Contents(pair.key_id, order.name, checked.fingerprint)
         return IssuedKeyPair(
-            key_id=created.key_id,
+            key_id=pair.key_id,
             key_name=order.name,
             project_id=order.project_id,
             region=order.region,
             public_key=checked.public_key,
             fingerprint=checked.fingerprint,
-            created_at=_rfc3339(self.clock.now()),
-            expires_at=expires_at,
+            created_at=_rfc3339(self.trail.clock.now()),
+            expires_at=created.expires_at,
             sealed_private_key=SealedPrivateKey(
-                format=self.envelope.format,
-                recipients=self.envelope.fingerprints,
-                ciphertext=self.envelope.seal(private_key, contents),
-                open_with=self.envelope.open_with(order.name),
+                format=self.sealer.format,
+                recipients=self.sealer.fingerprints,
+                ciphertext=self.sealer.seal(private_key, contents),
+                open_with=self.sealer.open_with(order.name),
             ),
             request_id=self.request_id,
         )
 
     def _undo(self) -> None:
         """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
-        # By its name and tag, not by the id in the answer, which is what may just have failed a check.
+        # By its name and tag, not by the id in the answer: that answer may just have failed a check.
         try:
-            removed = self._clear()
+            removed = self.cleanup.remove_leftovers(self.order.name)
         except RequestRefused:
             removed = False
         if not removed:
             raise OutcomeUnknown("undo-without-effect")
 
-    def _clear(self) -> bool:
-        try:
-            return cleanup.clear(self.cvm, self.order.name, self.claim, self.marker, self.trail)
-        except RequestRefused:
-            self.doubt = None  # the name is somebody else's, so no call of ours can get it any more
-            raise
+
+def _failed(error: KeyPairFunctionError, unresolved: OutcomeUnknown | None) -> Unresolved:
+    """Return the earlier call that is still unresolved; raise `error` if there is none."""
+    if unresolved is None:
+        raise error
+    return Unresolved(unresolved, error.__cause__)
 
 
 def _replay(answer: str, recipients: tuple[str, ...], trail: AuditTrail) -> IssuedKeyPair:
@@ -259,7 +296,7 @@ def _replay(answer: str, recipients: tuple[str, ...], trail: AuditTrail) -> Issu
     except ValidationError:
         raise StoreUnavailable("answer-unreadable") from None
     trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
-    # The policy may have taken a recipient away since: what was sealed to it is not handed out again.
+    # The policy may have removed a recipient since. What was sealed to it is not released again.
     if issued.sealed_private_key.recipients != recipients:
         raise NotGranted("recipients-changed")
     trail.write(Decision.REPLAYED)

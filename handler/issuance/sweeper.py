@@ -1,7 +1,7 @@
-"""The sweeper: removes key pairs that have expired, and those that a request made and nobody was given.
+"""The sweeper removes key pairs that have expired and key pairs that were made but never released.
 
-It looks at the account, not at the store: a key pair's tags say which claim it belongs to. What it is
-unsure of it reports and leaves.
+It starts from the key pairs in the account, whose tags name their idempotency records. It reports a key
+pair that it is unsure of, and leaves it alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from handler.audit import Decision
 from handler.errors import KeyPairFunctionError
-from handler.issuance.cleanup import ORPHAN_AGE, age, mark_of, never_released
+from handler.issuance.cleanup import ORPHAN_AGE, age_of, never_released, tag_of
 from handler.issuance.idempotency import State
 from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 PAUSE = 0.15
 """Seconds between two deletes: the cloud takes 10 requests a second for each action (api/213/15700)."""
 MARGIN = 4.0
-"""Seconds that a key pair may take, with a store that does not answer; with less left none is begun."""
+"""Seconds that one key pair may take if the store does not answer. With less time left, none is begun."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What became, or is to become, of a key pair and why; without a pair, of the listing of a region."""
+    """What was or will be done with a key pair, and why. Without a pair: the listing of a region failed."""
 
     decision: Decision
     reason: str
@@ -49,7 +49,7 @@ class _Verdict:
     decision: Decision
     reason: str
     unfinished: tuple[str, StoredRecord] | None = None
-    """The claim, its id first, whose holder might yet wake up and hand the key pair out."""
+    """Id and record of a request whose holder might still wake up and release the key pair."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Sweeper:
     """Sweeps the regions that the policy names."""
 
     regions: Iterable[str]
-    claims: IdempotencyLedger
-    marker: TagSigner
+    ledger: IdempotencyLedger
+    tag_signer: TagSigner
     connect: Connect
     clock: Clock
     audit_log: AuditLog
@@ -71,20 +71,20 @@ class Sweeper:
     ) -> Counter[str]:
         """Sweep once; return how often each decision was made, and how many key pairs were `postponed`.
 
-        One audit line at the beginning, one for each finding, one at the end. With `preview` nothing is
-        removed or written, and each finding goes there. What fails is counted as `failed`; that and what
-        was postponed, for want of time, is met again by the next sweep.
+        Writes one audit line at the beginning, one for each finding and one at the end. With `preview`,
+        removes and writes nothing, and calls it with each finding. The next sweep takes up what `failed`
+        and what was postponed for lack of time.
 
-        Raises SettingsInvalid before it begins. Raises AuditUnavailable, and then goes no further: at
-        most the key pair removed last has no line.
+        Raises SettingsInvalid before it begins. Stops with AuditUnavailable; then at most the key pair
+        that was removed last lacks its audit line.
         """
-        invocation.credentials()  # without any, nothing is begun, and no line written
+        invocation.credentials()  # raises before anything is begun or written
         dry_run = preview is not None
         if not dry_run:
-            # With the audit log down from the start nothing is removed at all.
+            # If the audit log is down from the start, nothing is removed.
             self._trail(invocation).write(Decision.INTENT, "sweep")
         counts: Counter[str] = Counter()
-        # Whether the regions of an account share its key pairs is not documented: each one counts once.
+        # The API does not document whether regions share key pairs, so each key pair counts once.
         seen: set[str] = set()
         for region in sorted(self.regions):
             for finding in self._findings(region, invocation, seen, counts, dry_run=dry_run):
@@ -106,7 +106,7 @@ class Sweeper:
     ) -> Iterator[Finding]:
         cvm = self.connect(invocation.credentials(), region, invocation.deadline)
         try:
-            pairs = cvm.marked_key_pairs()
+            pairs = cvm.tagged_key_pairs()
         except KeyPairFunctionError as error:
             yield Finding(Decision.FAILED, error.reason, region, None, error.upstream_request_id)
             return
@@ -117,12 +117,12 @@ class Sweeper:
             if invocation.deadline.remaining() < MARGIN:
                 counts["postponed"] += 1
                 continue
-            finding = self._settle(pair, region, cvm, dry_run=dry_run)
+            finding = self._handle(pair, region, cvm, dry_run=dry_run)
             if finding is not None:
                 yield finding
 
-    def _settle(self, pair: KeyPairSummary, region: str, cvm: Cvm, *, dry_run: bool) -> Finding | None:
-        """Decide on a key pair and act on it; None where it is to be kept."""
+    def _handle(self, pair: KeyPairSummary, region: str, cvm: Cvm, *, dry_run: bool) -> Finding | None:
+        """Decide on a key pair and act on the decision; None if it is kept."""
         try:
             verdict = self._judge(pair)
             if verdict is None:
@@ -134,7 +134,7 @@ class Sweeper:
         return Finding(verdict.decision, verdict.reason, region, pair)
 
     def _remove(self, pair: KeyPairSummary, verdict: _Verdict, cvm: Cvm) -> _Verdict:
-        if verdict.unfinished is not None and not self.claims.withdraw(*verdict.unfinished):
+        if verdict.unfinished is not None and not self.ledger.withdraw(*verdict.unfinished):
             return _Verdict(Decision.LEFT, "claim-moved")
         self.clock.sleep(PAUSE)
         if not cvm.delete_key_pair(pair.key_id):
@@ -143,28 +143,28 @@ class Sweeper:
 
     def _judge(self, pair: KeyPairSummary) -> _Verdict | None:
         if ORDER_TAG not in pair.tags:
-            return None  # not ours; it is here only if the cloud did not filter
-        mark = mark_of(pair, self.marker)
-        if mark is None:
+            return None  # not ours; listed only if the cloud ignored the filter
+        tag = tag_of(pair, self.tag_signer)
+        if tag is None:
             return _Verdict(Decision.LEFT, "mark-unreadable")
         if (expires := pair.tags.get(EXPIRES_TAG)) is not None and _seconds(expires) <= self.clock.now():
             return _Verdict(Decision.REMOVED, "expired")
-        seconds = age(pair, self.clock)
-        if seconds is None:
+        age = age_of(pair, self.clock)
+        if age is None:
             return _Verdict(Decision.LEFT, "age-unreadable")
-        if seconds < ORPHAN_AGE:
-            return None  # its maker may be at work
-        record = self.claims.find(mark.claim)
-        if record is None or mark.holder not in (record.holder, *record.former):
-            # No claim that knows its maker: what the key pair itself bears has to tell.
-            if never_released(pair, seconds):
+        if age < ORPHAN_AGE:
+            return None  # the invocation that made it may still be running
+        record = self.ledger.find(tag.claim)
+        if record is None or tag.holder not in (record.holder, *record.former):
+            # No record lists the holder, so only the key pair itself can tell.
+            if never_released(pair, age):
                 return _Verdict(Decision.REMOVED, "orphan")
             return None if pair.description else _Verdict(Decision.LEFT, "claim-missing")
-        if mark.holder != record.holder:
+        if tag.holder != record.holder:
             return _Verdict(Decision.REMOVED, "orphan")
         if record.state is State.SEALED or record.lease_ends > self.clock.now():
             return None
-        return _Verdict(Decision.REMOVED, "orphan", (mark.claim, record))
+        return _Verdict(Decision.REMOVED, "orphan", (tag.claim, record))
 
 
 def _record(trail: AuditTrail, finding: Finding) -> None:
@@ -176,5 +176,5 @@ def _record(trail: AuditTrail, finding: Finding) -> None:
 
 
 def _seconds(timestamp: str) -> float:
-    """Return seconds since 1970; the mark vouches for the form."""
+    """Return seconds since 1970. The timestamp is well-formed, because the ownership tag covers it."""
     return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()

@@ -1,4 +1,4 @@
-"""One permission of the policy."""
+"""One permission of a caller, and the rules that an order must meet to use it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from handler.order import KeyPairOrder
 
 CALLER = "{caller}"
-"""In a pattern for names: the caller's id."""
+"""Stands for the caller's id in a name pattern."""
 
 NamePattern = Annotated[
     str, StringConstraints(strict=True, max_length=64, pattern=r"^(\{caller\}|[A-Za-z0-9_*?])+$")
@@ -22,16 +22,16 @@ ValuePattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_l
 
 
 class PolicyPart(BaseModel):
-    """A table of the policy; keys that are not in the model are refused."""
+    """A table of the policy. Unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Grant(PolicyPart):
-    """One permission: every field has to hold.
+    """One permission. An order must meet every rule of one grant.
 
-    Patterns know `*` (any run of characters) and `?` (any one), match the whole text, and nothing else in
-    them is special; in those for names `{caller}` stands for the caller's id, `_` in it for `-` and `.`.
+    Patterns match the whole text. `*` stands for any number of characters and `?` for exactly one; no other
+    character is special. In a name pattern `{caller}` stands for the caller's id, with `_` for `-` and `.`.
     """
 
     names: Annotated[tuple[NamePattern, ...], Field(min_length=1)] = Field(
@@ -57,50 +57,49 @@ class Grant(PolicyPart):
         default=None, description='a duration such as "12h" or "30d", after which key pairs are removed'
     )
     own_recipients: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="true where a request may bring its own recipients, else false"
+        default=False, description="true if a request may name its own recipients, else false"
     )
 
-    def refuses(self, caller_id: str, order: KeyPairOrder) -> str | None:
-        """Return which part of this grant `order` falls outside of, as a reason code; None if inside."""
-        if not any(_matches(order.name, pattern) for pattern in self.names_of(caller_id)):
-            return "name"
-        if order.project_id not in self.projects:
-            return "project"
-        if order.region not in self.regions:
-            return "region"
-        for key, pattern in self.required_tags.items():
-            if key not in order.tags or not _matches(order.tags[key], pattern):
-                return "required-tag"
-        # A tag can carry permissions in the cloud, so one that is not named is not let through.
-        for key, value in order.tags.items():
-            pattern = self.required_tags.get(key) or self.optional_tags.get(key) or ""
-            if self.forced_tags.get(key, value) != value or not (
-                key in self.forced_tags or _matches(value, pattern)
-            ):
-                return "tag"
-        if order.recipients and not self.own_recipients:
-            return "own-recipients"
-        longest = self.longest
-        if longest is not None and order.expires_in is not None and order.expires_in > longest:
-            return "expiry"
-        return None
+    def violation(self, caller_id: str, order: KeyPairOrder) -> str | None:
+        """Return the reason code of the first rule that `order` breaks; None if the grant allows it."""
+        longest = self.longest_expiry_seconds
+        allowed = {
+            "name": any(_matches(order.name, pattern) for pattern in self.names_for(caller_id)),
+            "project": order.project_id in self.projects,
+            "region": order.region in self.regions,
+            "required-tag": all(
+                key in order.tags and _matches(order.tags[key], pattern)
+                for key, pattern in self.required_tags.items()
+            ),
+            "tag": all(self._allows_tag(key, value) for key, value in order.tags.items()),
+            "own-recipients": self.own_recipients or not order.recipients,
+            "expiry": longest is None or order.expires_in is None or order.expires_in <= longest,
+        }
+        return next((rule for rule, holds in allowed.items() if not holds), None)
 
-    def names_of(self, caller_id: str) -> tuple[str, ...]:
-        """Return the patterns for key names as they are for one caller."""
-        own = in_a_name(caller_id)
+    def names_for(self, caller_id: str) -> tuple[str, ...]:
+        """Return the name patterns with `{caller}` replaced."""
+        own = caller_id_as_name(caller_id)
         return tuple(pattern.replace(CALLER, own) for pattern in self.names)
 
     @property
-    def longest(self) -> int | None:
-        """The longest life of a key pair in seconds; None where it may live for ever."""
+    def longest_expiry_seconds(self) -> int | None:
+        """The longest lifetime of a key pair in seconds; None if it is unlimited."""
         return None if self.longest_expiry is None else seconds(self.longest_expiry)
 
+    def _allows_tag(self, key: str, value: str) -> bool:
+        # Tags can carry permissions in the cloud, so a tag that the grant does not name is refused.
+        if key in self.forced_tags:
+            return self.forced_tags[key] == value
+        pattern = self.required_tags.get(key) or self.optional_tags.get(key)
+        return pattern is not None and _matches(value, pattern)
 
-def in_a_name(caller_id: str) -> str:
-    """Return a caller's id in the letters of key names."""
+
+def caller_id_as_name(caller_id: str) -> str:
+    """Return a caller's id in the characters that key names allow."""
     return caller_id.replace("-", "_").replace(".", "_")
 
 
 def _matches(text: str, pattern: str) -> bool:
-    # fnmatchcase anchors both ends; '[' would open a set, so it is made literal.
+    # fnmatchcase anchors both ends. '[' would start a set, so it is escaped.
     return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))

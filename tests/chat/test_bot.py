@@ -301,8 +301,8 @@ def test_an_order_that_another_invocation_works_on(quietly: Quietly) -> None:
     """It is waited for; the other one answers, or has died, and this one does when its lease has ended."""
     name = fresh_name()
     event = quietly.message(f"/keypair {name}", event_id="e-1")
-    claims = quietly.chat.function.services.issuer.claims
-    claims.claim("caller-free", f"chat:{E_1}", KeyPairOrder(name, REGION).digest(), lease=60)
+    ledger = quietly.chat.function.services.issuer.ledger
+    ledger.acquire("caller-free", f"chat:{E_1}", KeyPairOrder(name, REGION).digest(), lease=60)
     quietly.send(event)
     refused = ("quiet", "refused", "request-in-flight")
     assert quietly.chat.decisions() == [
@@ -316,8 +316,8 @@ def test_an_order_that_another_invocation_never_ends(quietly: Quietly) -> None:
     """No claim is held for that long; should one be, the function does not invoke itself for ever."""
     event = quietly.message(f"/keypair {fresh_name()}", event_id="e-1")
     order = KeyPairOrder(event["body"].split("/keypair ")[1].split('"')[0], REGION).digest()
-    claims = quietly.chat.function.services.issuer.claims
-    claims.claim("caller-free", f"chat:{E_1}", order, lease=2 * JOB_TTL_SECONDS)
+    ledger = quietly.chat.function.services.issuer.ledger
+    ledger.acquire("caller-free", f"chat:{E_1}", order, lease=2 * JOB_TTL_SECONDS)
     quietly.send(event)
     assert quietly.platform.said == []
     decisions = quietly.chat.decisions()

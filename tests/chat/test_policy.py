@@ -24,10 +24,10 @@ USER = 'write the id of the user there, for example "U01AB2CD3EF"'
 PLATFORM = 'write the name of a chat platform, for example "slack"'
 CHAT = "write one or more [[callers.NAME.chat]] tables, each with platform, tenant and user"
 KEYS_FROM = (
-    "write a table of places where users publish SSH keys, "
+    "write a table of addresses where users publish SSH keys, "
     'for example { github = "https://github.com/{user}.keys" }'
 )
-TWO = "a user of a chat platform stands for two callers, or twice for one; keep one"
+TWO = "a chat user is listed twice; keep one entry"
 
 
 def test_chat_needs_a_store_that_all_instances_share(emulator: EmulatorProcess, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_same_ids_elsewhere_are_somebody_else() -> None:
         (chat({"platform": "slack", "user": "U1"}), f"callers.a.chat.0.tenant: missing; {TENANT}"),
         (
             chat({**ALICE, "name": "alice"}),
-            "callers.a.chat.0.name: there is no such key; write one of platform, tenant, user",
+            "callers.a.chat.0.name: unknown key; write one of platform, tenant, user",
         ),
         ({"callers": {"a": {"grants": [GRANT], "chat": "x"}}}, f"callers.a.chat: malformed; {CHAT}"),
         (chat(ALICE, ALICE), f"the file: {TWO}"),

@@ -126,7 +126,7 @@ def test_create_describe_delete(account: Account) -> None:
     (found,) = cvm.find_key_pairs(name)
     assert (found.key_id, found.key_name, found.tags) == (created.key_id, name, TAGS)
     assert (found.created_at, found.description) == (listed["CreatedTime"], "")
-    assert cvm.marked_key_pairs() == [found]
+    assert cvm.tagged_key_pairs() == [found]
     assert cvm.find_key_pairs(fresh_name()) == []
 
     cvm.set_description(created.key_id, "issued")
@@ -406,7 +406,7 @@ def test_describe_and_delete_end_in_time_to_answer(account: Account, fault: dict
     with taking(SHORT + ANSWER_RESERVE):
         cvm = account.cvm(seconds=seconds)
         expected = (errors.OutcomeUnknown, "describe-ClientNetworkError")
-        assert raised_by(cvm.marked_key_pairs) == expected
+        assert raised_by(cvm.tagged_key_pairs) == expected
     with taking(SHORT + ANSWER_RESERVE):
         cvm = account.cvm(seconds=seconds)
         expected = (errors.OutcomeUnknown, "delete-ClientNetworkError")
@@ -417,7 +417,7 @@ def test_with_too_little_time_no_call_is_begun(account: Account) -> None:
     short = account.cvm(seconds=UNDO_RESERVE + CALL_MINIMUM - 0.01)
     assert raised_by(lambda: short.create_key_pair(fresh_name(), 0, TAGS))[0] is errors.OutOfTime
     shorter = account.cvm(seconds=ANSWER_RESERVE + CALL_MINIMUM - 0.01)
-    assert raised_by(shorter.marked_key_pairs)[0] is errors.OutOfTime
+    assert raised_by(shorter.tagged_key_pairs)[0] is errors.OutOfTime
     assert raised_by(lambda: shorter.delete_key_pair("skey-00000000"))[0] is errors.OutOfTime
     # What cannot be described has to be taken back.
     assert raised_by(lambda: short.set_description("skey-00000000", "issued"))[0] is errors.OutOfTime
@@ -435,7 +435,7 @@ def test_nothing_listens() -> None:
             errors.CloudUnreachable,
             "cloud-unreachable",
         )
-        assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, "describe-ClientNetworkError")
+        assert raised_by(cvm.tagged_key_pairs) == (errors.OutcomeUnknown, "describe-ClientNetworkError")
         assert raised_by(lambda: cvm.delete_key_pair("skey-00000000")) == (
             errors.OutcomeUnknown,
             "delete-ClientNetworkError",
@@ -489,7 +489,7 @@ def test_redirects_are_not_followed(account: Account, after: str) -> None:
         cvm = account.cvm()
         expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
         assert raised_by(lambda: cvm.create_key_pair(fresh_name(), 0, TAGS)) == expected
-        assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, "describe-ClientNetworkError")
+        assert raised_by(cvm.tagged_key_pairs) == (errors.OutcomeUnknown, "describe-ClientNetworkError")
         assert raised_by(lambda: cvm.delete_key_pair("skey-00000000")) == (
             errors.OutcomeUnknown,
             "delete-ClientNetworkError",
@@ -531,7 +531,7 @@ def test_each_call_has_a_connection_of_its_own() -> None:
     with scripted(listing) as server:
         cvm = client(server.url)
         for _ in range(3):
-            assert cvm.marked_key_pairs() == []
+            assert cvm.tagged_key_pairs() == []
         assert (server.connections, server.requests) == (3, 3)
 
 
@@ -553,7 +553,7 @@ def test_a_temporary_credential() -> None:
         ):
             cvm = client(emulator.cvm_endpoint, wrong)
             assert raised_by(lambda cvm=cvm: cvm.create_key_pair(fresh_name(), 0, TAGS)) == refused  # type: ignore[misc]  # bound now
-            assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, "describe-AuthFailure")
+            assert raised_by(cvm.tagged_key_pairs) == (errors.OutcomeUnknown, "describe-AuthFailure")
 
 
 # DescribeKeyPairs and DeleteKeyPairs.
@@ -581,7 +581,7 @@ def test_a_describe_or_delete_without_an_answer(
     created = cvm.create_key_pair(fresh_name(), 0, TAGS)
     for action in ("DescribeKeyPairs", "DeleteKeyPairs"):
         account.emulator.add_faults({**fault, "action": action})
-    assert raised_by(cvm.marked_key_pairs) == (errors.OutcomeUnknown, f"describe-{reason}")
+    assert raised_by(cvm.tagged_key_pairs) == (errors.OutcomeUnknown, f"describe-{reason}")
     expected = (errors.OutcomeUnknown, f"delete-{reason}")
     assert raised_by(lambda: cvm.delete_key_pair(created.key_id)) == expected
     assert (account.calls("DescribeKeyPairs"), account.calls("DeleteKeyPairs")) == (1, 1)
@@ -593,11 +593,11 @@ def test_throttled_describes_and_deletes_are_repeated(account: Account) -> None:
     created = cvm.create_key_pair(fresh_name(), 0, TAGS)
     for action in ("DescribeKeyPairs", "DeleteKeyPairs"):
         account.emulator.add_faults({"action": action, "kind": "throttle", "times": 2})
-    assert len(cvm.marked_key_pairs()) == 1
+    assert len(cvm.tagged_key_pairs()) == 1
     assert cvm.delete_key_pair(created.key_id)
     assert times.paused == pytest.approx([0.2, 0.4, 0.2, 0.4])
     account.emulator.add_faults({"action": "DescribeKeyPairs", "kind": "throttle", "times": 50})
-    assert raised_by(account.cvm(seconds=4, times=Time()).marked_key_pairs) == (
+    assert raised_by(account.cvm(seconds=4, times=Time()).tagged_key_pairs) == (
         errors.OutcomeUnknown,
         "describe-RequestLimitExceeded",
     )
@@ -853,13 +853,13 @@ def test_fields_that_are_missing_come_out_empty_and_new_ones_do_not_matter() -> 
 def test_a_listing_in_another_shape(content: object) -> None:
     with scripted(http_answer({"Response": content})) as server:
         expected = (errors.OutcomeUnknown, "describe-undecodable")
-        assert raised_by(client(server.url).marked_key_pairs) == expected
+        assert raised_by(client(server.url).tagged_key_pairs) == expected
 
 
 def test_a_listing_without_tags_and_time() -> None:
     pairs = [{**PAIR, "Tags": None}, {**PAIR, "Tags": [], "CreatedTime": None, "Description": None}]
     with scripted(http_answer({"Response": {"TotalCount": 2, "KeyPairSet": pairs}})) as server:
-        found = client(server.url).marked_key_pairs()
+        found = client(server.url).tagged_key_pairs()
     assert [(one.tags, one.created_at, one.description) for one in found] == [({}, "", "")] * 2
 
 

@@ -264,7 +264,7 @@ def test_nor_while_the_store_does_not_say(instances: Instances, request_: Reques
     (pair,) = instances.emulator.key_pairs()
     tags = {tag["Key"]: tag["Value"] for tag in pair["Tags"]}
     claim_id = tags["keypair-function:order"].partition(".")[0]
-    store = function.services.issuer.claims.store
+    store = function.services.issuer.ledger.store
     stored = store.get(f"claim:{claim_id}")
     assert stored is not None
     assert store.replace(f"claim:{claim_id}", stored, "not a claim", 7 * ANSWER_TTL)

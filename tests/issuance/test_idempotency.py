@@ -1,4 +1,4 @@
-"""What a claim does when somebody else comes in between: races, told step by step."""
+"""Races for an idempotency record, played step by step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.errors import RequestInFlight, StoreUnavailable
-from handler.issuance.idempotency import IdempotencyLedger, State
+from handler.issuance.idempotency import HeldRecord, IdempotencyLedger, State
 from handler.issuance.ownership_tags import OwnershipTag
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
@@ -24,7 +24,7 @@ ORDER = "0" * 64
 
 
 class Interrupted(MemoryStore):
-    """A store at which `between` happens before the next operation of that name."""
+    """A store that calls `between[NAME]` before the next operation of that name."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -44,50 +44,59 @@ def store() -> Interrupted:
     return Interrupted(Clock(now=lambda: 1000.0))
 
 
-def claims(store: Interrupted, holder: str, now: float = 1000.0) -> IdempotencyLedger:
+def ledger(store: Interrupted, holder: str, now: float = 1000.0) -> IdempotencyLedger:
     return IdempotencyLedger(store, Clock(now=lambda: now), new_holder=lambda: holder * 32)
 
 
-def test_a_record_that_ends_between_two_looks_counts_as_in_flight(store: Interrupted) -> None:
-    claims(store, "a").claim("demo", "key", ORDER, 10)
-    store.between["get"] = lambda: store._entries.clear()  # noqa: PLW0108, SLF001  # the dict changes; as its time to live would
+def acquire(store: Interrupted, holder: str, now: float = 1000.0) -> HeldRecord:
+    record = ledger(store, holder, now).acquire("demo", "key", ORDER, 10)
+    assert isinstance(record, HeldRecord)
+    return record
+
+
+def test_a_record_that_expires_between_two_reads_counts_as_in_flight(store: Interrupted) -> None:
+    acquire(store, "a")
+    store.between["get"] = lambda: store._entries.clear()  # noqa: PLW0108, SLF001  # the dict is replaced, as when the record expires
     with pytest.raises(RequestInFlight):
-        claims(store, "b").claim("demo", "key", ORDER, 10)
+        acquire(store, "b")
 
 
-def test_of_two_that_take_over_one_wins(store: Interrupted) -> None:
-    claims(store, "a").claim("demo", "key", ORDER, 10)
-    store.between["replace"] = lambda: claims(store, "b", 1011.0).claim("demo", "key", ORDER, 10)
+def test_one_of_two_invocations_that_take_over_wins(store: Interrupted) -> None:
+    acquire(store, "a")
+    store.between["replace"] = lambda: acquire(store, "b", 1011.0)
     with pytest.raises(RequestInFlight):
-        claims(store, "c", 1011.0).claim("demo", "key", ORDER, 10)
+        acquire(store, "c", 1011.0)
 
 
-def test_a_holder_whose_claim_was_taken_over_begins_nothing(store: Interrupted) -> None:
-    slow = claims(store, "a").claim("demo", "key", ORDER, 10)
-    claims(store, "b", 1011.0).claim("demo", "key", ORDER, 10)
+def test_a_holder_whose_record_was_taken_over_cannot_begin(store: Interrupted) -> None:
+    slow = acquire(store, "a")
+    acquire(store, "b", 1011.0)
     with pytest.raises(StoreUnavailable) as lost:
         slow.begin()
     assert lost.value.reason == "claim-lost"
 
 
-def test_the_store_knows_of_a_mark_what_its_claim_says(store: Interrupted) -> None:
-    claim = claims(store, "a").claim("demo", "key", ORDER, 10)
-    assert not claim.knows_given(OwnershipTag("f" * 32, ORDER[:32], "a" * 32))  # no such claim
-    assert not claim.knows_given(claim.mark)  # unfinished
-    claim.begin()
-    claim.finish("{}")
-    assert claim.knows_given(claim.mark)
-    assert not claim.knows_given(replace(claim.mark, holder="b" * 32))
+def test_a_record_says_whether_the_key_pair_of_its_holder_was_released(store: Interrupted) -> None:
+    record, records = acquire(store, "a"), ledger(store, "b")
+    assert not records.released(OwnershipTag("f" * 32, ORDER[:32], "a" * 32))  # no such record
+    assert not records.released(record.tag)  # unfinished
+    record.begin()
+    record.finish("{}")
+    assert records.released(record.tag)
+    assert not records.released(replace(record.tag, holder="b" * 32))
 
 
-def test_a_stored_answer_that_cannot_be_read_is_not_released(function: FunctionUnderTest) -> None:
+@pytest.mark.parametrize("damaged", ["{}", None])
+def test_an_unreadable_stored_answer_is_not_released(
+    function: FunctionUnderTest, damaged: str | None
+) -> None:
     event = function.signed(REST, function.rest_body())
     assert function.call(event).status == 201
-    store = function.services.issuer.claims.store
+    store = function.services.issuer.ledger.store
     assert isinstance(store, MemoryStore)
-    ((key, (ends_at, text)),) = store._entries.items()  # noqa: SLF001  # what a faulty store would return
+    ((key, (ends_at, text)),) = store._entries.items()  # noqa: SLF001  # what a damaged store would return
     assert json.loads(text)["state"] == State.SEALED.value
-    store._entries[key] = (ends_at, json.dumps(json.loads(text) | {"answer": "{}"}))  # noqa: SLF001  # as above
+    store._entries[key] = (ends_at, json.dumps(json.loads(text) | {"answer": damaged}))  # noqa: SLF001  # as above
     function.forget_audit()
     answer = function.call(event)
     assert (answer.status, answer.code) == (503, "store-unavailable")
@@ -99,12 +108,12 @@ def test_a_stored_answer_that_cannot_be_read_is_not_released(function: FunctionU
 TAKEN: dict[str, object] = {"kind": "error", "code": "InvalidKeyPairName.Duplicate", "after": "before"}
 
 
-def test_a_name_that_was_given_up_since_is_tried_again(function: FunctionUnderTest) -> None:
+def test_a_name_that_has_become_free_is_tried_again(function: FunctionUnderTest) -> None:
     function.emulator.add_faults(TAKEN)
     assert function.call(function.signed(REST, function.rest_body())).status == 201
 
 
-def test_a_name_that_the_cloud_goes_on_calling_taken_is_taken(function: FunctionUnderTest) -> None:
+def test_a_name_that_stays_taken_is_refused(function: FunctionUnderTest) -> None:
     function.emulator.add_faults({**TAKEN, "times": 3})
     before = function.create_calls()
     answer = function.call(function.signed(REST, function.rest_body()))

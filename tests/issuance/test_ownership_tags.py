@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
 
-MARK = OwnershipTag("c" * 32, "d" * 32, "a" * 32)
+TAG = OwnershipTag("c" * 32, "d" * 32, "a" * 32)
 OTHER = "0123456789abcdef" * 2
-MARKER = TagSigner(MasterSecrets([MASTER]))
+SIGNER = TagSigner(MasterSecrets([MASTER]))
 NAME, EXPIRES = "build_1", "2026-11-24T12:00:00Z"
 
 
@@ -44,31 +44,31 @@ NAME, EXPIRES = "build_1", "2026-11-24T12:00:00Z"
 
 @pytest.mark.parametrize("expires", [None, EXPIRES])
 def test_what_was_written_is_read(expires: str | None) -> None:
-    text = MARKER.write(MARK, NAME, expires)
-    assert text.startswith(f"{MARK.claim}.{MARK.order}.{MARK.holder}.")
+    text = SIGNER.write(TAG, NAME, expires)
+    assert text.startswith(f"{TAG.claim}.{TAG.order}.{TAG.holder}.")
     assert len(text) == 131  # of the 255 characters of a tag's value
-    assert MARKER.read(text, NAME, expires) == MARK
+    assert SIGNER.read(text, NAME, expires) == TAG
 
 
 def test_the_code_is_an_hmac_over_all_that_the_tag_says() -> None:
-    said = f"mark:\n{MARK.claim}\n{MARK.order}\n{MARK.holder}\n{NAME}\n{EXPIRES}"
-    code = hmac.new(MASTER, said.encode(), hashlib.sha256).hexdigest()[:32]
-    assert MARKER.write(MARK, NAME, EXPIRES).split(".")[3] == code
+    text = f"mark:\n{TAG.claim}\n{TAG.order}\n{TAG.holder}\n{NAME}\n{EXPIRES}"
+    code = hmac.new(MASTER, text.encode(), hashlib.sha256).hexdigest()[:32]
+    assert SIGNER.write(TAG, NAME, EXPIRES).split(".")[3] == code
 
 
 def test_what_callers_hold_makes_no_code() -> None:
     """A caller's secret comes from the same master secret; nothing that is made with it counts."""
     own = TagSigner(MasterSecrets([caller_secret("demo").encode()]))
-    assert MARKER.read(own.write(MARK, NAME, None), NAME, None) is None
+    assert SIGNER.read(own.write(TAG, NAME, None), NAME, None) is None
 
 
 def test_every_single_digit_counts() -> None:
-    text = MARKER.write(MARK, NAME, EXPIRES)
+    text = SIGNER.write(TAG, NAME, EXPIRES)
     for position, digit in enumerate(text):
         if digit == ".":
             continue
         changed = text[:position] + ("0" if digit != "0" else "1") + text[position + 1 :]
-        assert MARKER.read(changed, NAME, EXPIRES) is None, position
+        assert SIGNER.read(changed, NAME, EXPIRES) is None, position
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_every_single_digit_counts() -> None:
     ],
 )
 def test_it_stands_for_one_name_and_one_expiry(name: str, expires: str | None) -> None:
-    assert MARKER.read(MARKER.write(MARK, NAME, EXPIRES), name, expires) is None
+    assert SIGNER.read(SIGNER.write(TAG, NAME, EXPIRES), name, expires) is None
 
 
 def test_an_expiry_cannot_be_added() -> None:
-    assert MARKER.read(MARKER.write(MARK, NAME, None), NAME, EXPIRES) is None
+    assert SIGNER.read(SIGNER.write(TAG, NAME, None), NAME, EXPIRES) is None
 
 
-WRITTEN = MARKER.write(MARK, NAME, None)
+WRITTEN = SIGNER.write(TAG, NAME, None)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ WRITTEN = MARKER.write(MARK, NAME, None)
     ],
 )
 def test_no_other_form_is_read(text: str) -> None:
-    assert MARKER.read(text, NAME, None) is None
+    assert SIGNER.read(text, NAME, None) is None
 
 
 def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
@@ -122,18 +122,18 @@ def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
         TagSigner(MasterSecrets([MASTER, PREVIOUS_MASTER])),
         TagSigner(MasterSecrets([MASTER])),
     )
-    old = before.write(MARK, NAME, None)
-    new = during.write(MARK, NAME, None)
+    old = before.write(TAG, NAME, None)
+    new = during.write(TAG, NAME, None)
     assert new != old
-    assert (during.read(old, NAME, None), during.read(new, NAME, None)) == (MARK, MARK)
-    assert (after.read(old, NAME, None), after.read(new, NAME, None)) == (None, MARK)
+    assert (during.read(old, NAME, None), during.read(new, NAME, None)) == (TAG, TAG)
+    assert (after.read(old, NAME, None), after.read(new, NAME, None)) == (None, TAG)
     assert before.read(new, NAME, None) is None
 
 
 def test_which_marks_are_of_the_same_order() -> None:
-    assert MARK.same_order(replace(MARK, holder=OTHER))
-    assert not MARK.same_order(replace(MARK, claim=OTHER))
-    assert not MARK.same_order(replace(MARK, order=OTHER))
+    assert TAG.same_order(replace(TAG, holder=OTHER))
+    assert not TAG.same_order(replace(TAG, claim=OTHER))
+    assert not TAG.same_order(replace(TAG, order=OTHER))
 
 
 # What somebody reaches who may set tags, and nothing else.
@@ -151,8 +151,8 @@ def tagged(order: str, expires: str | None = None) -> dict[str, str]:
     return made if expires is None else {**made, "keypair-function:expires": expires}
 
 
-def put_on(name: str, *, mark: OwnershipTag = MARK, expires: str | None = None) -> str:
-    return MARKER.write(mark, name, expires)
+def put_on(name: str, *, tag: OwnershipTag = TAG, expires: str | None = None) -> str:
+    return SIGNER.write(tag, name, expires)
 
 
 def past() -> str:
@@ -160,31 +160,31 @@ def past() -> str:
 
 
 FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
-    "no code": lambda _: tagged(f"{MARK.claim}.{MARK.order}.{MARK.holder}"),
-    "a guessed code": lambda _: tagged(f"{MARK.claim}.{MARK.order}.{MARK.holder}.{OTHER}"),
-    "a guessed code, expired": lambda _: tagged(f"{MARK.claim}.{MARK.order}.{MARK.holder}.{OTHER}", past()),
+    "no code": lambda _: tagged(f"{TAG.claim}.{TAG.order}.{TAG.holder}"),
+    "a guessed code": lambda _: tagged(f"{TAG.claim}.{TAG.order}.{TAG.holder}.{OTHER}"),
+    "a guessed code, expired": lambda _: tagged(f"{TAG.claim}.{TAG.order}.{TAG.holder}.{OTHER}", past()),
     "copied from another key pair": lambda _: tagged(put_on(fresh_name())),
     "copied from another key pair, expired": lambda _: tagged(put_on(fresh_name(), expires=past()), past()),
     "an expiry added": lambda name: tagged(put_on(name), past()),
     "an expiry moved forward": lambda name: tagged(put_on(name, expires=utc(time.time() + 9999)), past()),
     "an expiry that is none": lambda name: tagged(put_on(name, expires=past()), "tomorrow"),
     "an expiry taken away": lambda name: tagged(put_on(name, expires=past())),
-    "another holder": lambda name: tagged(put_on(name).replace(MARK.holder, OTHER)),
-    "another claim": lambda name: tagged(put_on(name).replace(MARK.claim, OTHER)),
-    "another order": lambda name: tagged(put_on(name).replace(MARK.order, OTHER)),
+    "another holder": lambda name: tagged(put_on(name).replace(TAG.holder, OTHER)),
+    "another claim": lambda name: tagged(put_on(name).replace(TAG.claim, OTHER)),
+    "another order": lambda name: tagged(put_on(name).replace(TAG.order, OTHER)),
     "with a caller's secret": lambda name: tagged(
-        TagSigner(MasterSecrets([caller_secret("demo").encode()])).write(MARK, name, None)
+        TagSigner(MasterSecrets([caller_secret("demo").encode()])).write(TAG, name, None)
     ),
     "with another master secret": lambda name: tagged(
-        TagSigner(MasterSecrets([OTHER_MASTER])).write(MARK, name, None)
+        TagSigner(MasterSecrets([OTHER_MASTER])).write(TAG, name, None)
     ),
 }
 
 
 def knows(function: FunctionUnderTest, claim: str, state: State = State.UNKNOWN) -> None:
     """Let the store say of a claim that it left something behind."""
-    record = StoredRecord(state=state, order=MARK.order, holder=MARK.holder, lease_ends=0)
-    store = function.services.issuer.claims.store
+    record = StoredRecord(state=state, order=TAG.order, holder=TAG.holder, lease_ends=0)
+    store = function.services.issuer.ledger.store
     assert store.add(f"claim:{claim}", record.model_dump_json(), 7 * 24 * 3600)
 
 
@@ -196,7 +196,7 @@ def test_the_sweeper_leaves_what_bears_a_forged_mark(
     pair = create(function.emulator, forged(name), name)
     genuine = make(function.emulator)
     # The store would have it removed, had the function made it.
-    knows(function, MARK.claim)
+    knows(function, TAG.claim)
     knows(function, OTHER)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"left": 1, "removed": 1}
@@ -209,14 +209,14 @@ def test_the_sweeper_during_and_after_a_rotation(function: FunctionUnderTest) ->
     """The function under test has two master secrets."""
     emulator = function.emulator
     pairs = {
-        master: make(emulator, marker=TagSigner(MasterSecrets([master])))
+        master: make(emulator, signer=TagSigner(MasterSecrets([master])))
         for master in (MASTER, PREVIOUS_MASTER, OTHER_MASTER)
     }
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"left": 1, "removed": 2}
     assert left(emulator) == [pairs[OTHER_MASTER][0]]
     # Neither of its secrets is known any more: an expired one stays as well, and is reported.
-    expired = make(emulator, expires=utc(0), marker=TagSigner(MasterSecrets([OTHER_MASTER])))
+    expired = make(emulator, expires=utc(0), signer=TagSigner(MasterSecrets([OTHER_MASTER])))
     assert swept(function) == {"left": 2}
     found = [
         (one["decision"], one["reason"], one["keyId"]) for one in lines(function.audit.getvalue())[-3:-1]
@@ -229,7 +229,7 @@ def event(function: FunctionUnderTest, name: str) -> dict[str, object]:
     return function.signed(REST, body, also_signed={"idempotency-key": '"deploy-1"'})
 
 
-def request_mark(name: str) -> OwnershipTag:
+def request_tag(name: str) -> OwnershipTag:
     """Return what marks the request of `event`; whoever sends it can tell, but for the holder."""
     order = KeyPairOrder(name, REGION, recipients=(str(RECIPIENT.to_public()),))
     claim = hashlib.sha256(b"demo\nkey:deploy-1").hexdigest()[:32]
@@ -237,12 +237,12 @@ def request_mark(name: str) -> OwnershipTag:
 
 
 def forge(name: str, how: str) -> dict[str, str]:
-    mark = request_mark(name)
+    tag = request_tag(name)
     return tagged(
         {
-            "guessed": f"{mark.claim}.{mark.order}.{mark.holder}.{OTHER}",
-            "copied": MARKER.write(mark, fresh_name(), None),
-            "of another master secret": TagSigner(MasterSecrets([OTHER_MASTER])).write(mark, name, None),
+            "guessed": f"{tag.claim}.{tag.order}.{tag.holder}.{OTHER}",
+            "copied": SIGNER.write(tag, fresh_name(), None),
+            "of another master secret": TagSigner(MasterSecrets([OTHER_MASTER])).write(tag, name, None),
         }[how]
     )
 
@@ -280,7 +280,7 @@ def test_the_same_key_pair_with_a_genuine_mark_is_removed(function: FunctionUnde
     """Otherwise the tests above would prove nothing."""
     name = fresh_name()
     orphan = make(
-        function.emulator, mark=request_mark(name), name=name, marker=TagSigner(MasterSecrets([master]))
+        function.emulator, tag=request_tag(name), name=name, signer=TagSigner(MasterSecrets([master]))
     )
     answer = function.call(event(function, name))
     assert (answer.status, answer.code) == (409, "request-in-flight")

@@ -21,7 +21,7 @@ from handler.auth.master_secret import MasterSecrets
 from handler.cloud.cvm import Cvm, KeyPairSummary
 from handler.errors import StoreUnavailable
 from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
-from handler.issuance.idempotency import State, StoredRecord
+from handler.issuance.idempotency import HeldRecord, State, StoredRecord
 from handler.issuance.ownership_tags import OwnershipTag, TagSigner
 from handler.issuance.sweeper import MARGIN, PAUSE, Finding
 from handler.order import ANSWER_TTL
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from handler.issuance.idempotency import IdempotencyLedger
     from handler.scf.invocation import Credentials
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
@@ -51,8 +52,8 @@ TIMER = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-24T12:00:00Z"
 OTHER_REGION = "ap-shanghai"
 
 CLAIM, ORDER, HOLDER, LATER_HOLDER = "c" * 32, "d" * 32, "a" * 32, "b" * 32
-MARK = OwnershipTag(CLAIM, ORDER, HOLDER)
-MARKER = TagSigner(MasterSecrets([MASTER]))
+TAG = OwnershipTag(CLAIM, ORDER, HOLDER)
+SIGNER = TagSigner(MasterSecrets([MASTER]))
 UNREADABLE = ".".join([CLAIM, ORDER, HOLDER, "0" * 32])
 DAY = 24 * 3600
 
@@ -67,8 +68,8 @@ def account(emulator: EmulatorProcess) -> CommonClient:
 def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None = None) -> tuple[str, str]:
     """Create a key pair as somebody would who is not the function; return its id and name."""
     name = name or fresh_name()
-    marks = [{"Key": key, "Value": value} for key, value in tags.items()]
-    specification = [{"ResourceType": "keypair", "Tags": marks}] if marks else []
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    specification = [{"ResourceType": "keypair", "Tags": pairs}] if pairs else []
     order = {"KeyName": name, "ProjectId": 0, "TagSpecification": specification}
     return account(emulator).call_json("CreateKeyPair", order)["Response"]["KeyPair"]["KeyId"], name
 
@@ -76,14 +77,14 @@ def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None 
 def make(
     emulator: EmulatorProcess,
     *,
-    mark: OwnershipTag | str = MARK,
+    tag: OwnershipTag | str = TAG,
     expires: str | None = None,
     name: str | None = None,
-    marker: TagSigner = MARKER,
+    signer: TagSigner = SIGNER,
 ) -> tuple[str, str]:
-    """Create a key pair as the function would; return its id and name. A text as mark is the tag's value."""
+    """Create a key pair as the function would; return its id and name. A text as `tag` is used as it is."""
     name = name or fresh_name()
-    text = mark if isinstance(mark, str) else marker.write(mark, name, expires)
+    text = tag if isinstance(tag, str) else signer.write(tag, name, expires)
     made = {"keypair-function:order": text, "keypair-function:caller": "demo"}
     return create(emulator, made if expires is None else {**made, "keypair-function:expires": expires}, name)
 
@@ -157,7 +158,7 @@ class Case:
 
     finding: tuple[str, str] | None
     seconds: float = ORPHAN_AGE + 100
-    mark: OwnershipTag | str = MARK
+    tag: OwnershipTag | str = TAG
     expires: float | None = None
     record: Mapping[str, object] | None = None
     description: str = ""
@@ -178,11 +179,11 @@ CASES = {
     "expires later": Case(None, expires=1, record=claim(State.SEALED), description=RELEASED),
     "expired, store knows nothing": Case(EXPIRED, expires=-1, seconds=10),
     "expired, used": Case(("left", "expired-in-use"), expires=-1, bound=True),
-    "mark of another form": Case(NO_MARK, mark="mine", expires=-1),
-    "mark in capitals": Case(NO_MARK, mark=UNREADABLE.upper()),
-    "mark without its code": Case(NO_MARK, mark=f"{CLAIM}.{ORDER}.{HOLDER}", record=claim(State.UNKNOWN)),
-    "mark with a wrong code": Case(NO_MARK, mark=UNREADABLE, record=claim(State.UNKNOWN)),
-    "mark with a wrong code, expired": Case(NO_MARK, mark=UNREADABLE, expires=-1),
+    "mark of another form": Case(NO_MARK, tag="mine", expires=-1),
+    "mark in capitals": Case(NO_MARK, tag=UNREADABLE.upper()),
+    "mark without its code": Case(NO_MARK, tag=f"{CLAIM}.{ORDER}.{HOLDER}", record=claim(State.UNKNOWN)),
+    "mark with a wrong code": Case(NO_MARK, tag=UNREADABLE, record=claim(State.UNKNOWN)),
+    "mark with a wrong code, expired": Case(NO_MARK, tag=UNREADABLE, expires=-1),
     "finished": Case(None, record=claim(State.SEALED), description=RELEASED),
     "finished, lease running": Case(None, record=claim(State.SEALED, lease=60), description=RELEASED),
     "finished by a later try": Case(
@@ -249,7 +250,7 @@ def test_each_key_pair_is_judged_by_its_tags_its_age_and_its_claim(
     # The cloud's clock so that the age is exact, whatever second it is by now.
     emulator.control("POST", "/clock", {"offset": int(start) + 0.5 - time.time()})
     try:
-        pair = make(emulator, mark=case.mark, expires=expires)
+        pair = make(emulator, tag=case.tag, expires=expires)
     finally:
         emulator.control("POST", "/clock", {"offset": 0})
     created = next(p["CreatedTime"] for p in emulator.key_pairs() if p["KeyId"] == pair[0])
@@ -263,7 +264,7 @@ def test_each_key_pair_is_judged_by_its_tags_its_age_and_its_claim(
         record = StoredRecord.model_validate(
             {**fields, "order": ORDER, "lease_ends": now + float(str(case.record["lease"]))}
         )
-        store = function.services.issuer.claims.store
+        store = function.services.issuer.ledger.store
         assert store.add(f"claim:{CLAIM}", record.model_dump_json(), 7 * DAY)
 
     counts = swept(function)
@@ -319,11 +320,17 @@ def test_what_a_dead_holder_left_is_removed_and_the_same_request_served_again(
     assert [one["keyId"] for one in lines(function.audit.getvalue())] == [None, orphan, None]
 
 
+def hold(ledger: IdempotencyLedger) -> HeldRecord:
+    record = ledger.acquire("demo", "key:1", ORDER, lease=15)
+    assert isinstance(record, HeldRecord)
+    return record
+
+
 def test_a_holder_that_wakes_up_after_the_sweep_cannot_finish(function: FunctionUnderTest) -> None:
-    claims = function.services.issuer.claims
-    held = claims.claim("demo", "key:1", ORDER, lease=15)
+    ledger = function.services.issuer.ledger
+    held = hold(ledger)
     held.begin()
-    pair = make(function.emulator, mark=held.mark)
+    pair = make(function.emulator, tag=held.tag)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"removed": 1}
     with pytest.raises(StoreUnavailable) as raised:
@@ -334,17 +341,17 @@ def test_a_holder_that_wakes_up_after_the_sweep_cannot_finish(function: Function
 
 
 def test_a_claim_that_moves_on_meanwhile_keeps_its_key_pair(function: FunctionUnderTest) -> None:
-    claims = function.services.issuer.claims
-    held = claims.claim("demo", "key:1", ORDER, lease=15)
+    ledger = function.services.issuer.ledger
+    held = hold(ledger)
     held.begin()
-    found = claims.find(held.mark.claim)
+    found = ledger.find(held.tag.claim)
     assert found is not None
     held.finish("answer")
-    assert not claims.withdraw(held.mark.claim, found)
-    sealed = claims.find(held.mark.claim)
+    assert not ledger.withdraw(held.tag.claim, found)
+    sealed = ledger.find(held.tag.claim)
     assert sealed is not None
     assert (sealed.state, sealed.answer) == (State.SEALED, "answer")
-    assert not claims.withdraw("0" * 32, found)
+    assert not ledger.withdraw("0" * 32, found)
 
 
 class MovingStore:
@@ -369,15 +376,13 @@ class MovingStore:
 
 
 def test_a_claim_finished_between_the_look_and_the_delete_is_left(function: FunctionUnderTest) -> None:
-    claims = function.services.issuer.claims
-    held = claims.claim("demo", "key:1", ORDER, lease=15)
+    ledger = function.services.issuer.ledger
+    held = hold(ledger)
     held.begin()
-    pair = make(function.emulator, mark=held.mark)
+    pair = make(function.emulator, tag=held.tag)
     function.clock.time = time.time() + ORPHAN_AGE + 1
-    moving = type(claims)(
-        MovingStore(claims.store, lambda: held.finish("answer")), claims.clock, claims.new_holder
-    )
-    findings = sweep_with(function, claims=moving)
+    moving = replace(ledger, store=MovingStore(ledger.store, lambda: held.finish("answer")))
+    findings = sweep_with(function, ledger=moving)
     assert findings == [("left", "claim-moved", pair[0])]
     assert left(function.emulator) == [pair[0]]
 
@@ -395,8 +400,8 @@ def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, s
 class OddCloud(Cvm):
     """Lists what the emulator never would."""
 
-    def marked_key_pairs(self) -> list[KeyPairSummary]:
-        marked = {"keypair-function:order": MARKER.write(MARK, "b", None)}
+    def tagged_key_pairs(self) -> list[KeyPairSummary]:
+        marked = {"keypair-function:order": SIGNER.write(TAG, "b", None)}
         return [
             KeyPairSummary("skey-notours0", "a", {"team": "core"}, "2020-01-01T00:00:00Z", ""),
             KeyPairSummary("skey-noage000", "b", marked, "", ""),
@@ -432,7 +437,7 @@ def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
 
 
 def test_each_key_pair_is_reported_once_whatever_the_number_of_regions(function: FunctionUnderTest) -> None:
-    pairs = [make(function.emulator, mark="?"), make(function.emulator, expires=utc(0))]
+    pairs = [make(function.emulator, tag="unreadable"), make(function.emulator, expires=utc(0))]
     before = function.emulator.calls("DescribeKeyPairs")
     assert swept(function) == {"left": 1, "removed": 1}
     assert function.emulator.calls("DescribeKeyPairs") == before + 2
@@ -667,7 +672,7 @@ def command(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Command]:
 def test_the_command_tells_first_and_then_does(command: Command) -> None:
     emulator = command.emulator
     expired = make(emulator, expires=utc(0))
-    unsure = make(emulator, mark="?")
+    unsure = make(emulator, tag="unreadable")
     foreign = create(emulator, {"team": "core"})
     deletes = emulator.calls("DeleteKeyPairs")
 
@@ -743,7 +748,7 @@ def test_the_command_removes_nothing_where_it_cannot_write(command: Command) -> 
         ({"KEYPAIR_REGOIN": "x"}, "KEYPAIR_REGOIN is not a setting; remove it or correct its name"),
         (
             {"KEYPAIR_POLICY": "/missing"},
-            "/missing: not a readable policy in JSON; scripts/build makes one of policy.toml",
+            "/missing: not a readable policy in JSON; scripts/build creates one from policy.toml",
         ),
         (
             {"TENCENTCLOUD_SECRETID": "", "TENCENTCLOUD_SECRETKEY": ""},

@@ -10,6 +10,7 @@ import pytest
 
 from handler.errors import NotGranted, PolicyInvalid, RecipientRefused
 from handler.order import KeyPairOrder
+from handler.policy.evaluation import granted_order
 from handler.policy.model import Policy
 from handler.sealing.recipient_problems import RecipientProblem
 
@@ -33,7 +34,7 @@ def order(
 
 def reason(given: Policy, wanted: KeyPairOrder) -> str | None:
     try:
-        given.grant("a", wanted)
+        granted_order(given, "a", wanted)
     except NotGranted as refused:
         return refused.reason
     return None
@@ -97,7 +98,7 @@ def test_reasons(change: dict[str, Any], wanted: KeyPairOrder, expected: str) ->
 def test_own_recipients_are_a_grant_of_their_own() -> None:
     pinned = policy({**GRANT, "own_recipients": False}, recipients=["registered"])
     assert reason(pinned, order()) == "not-granted-own-recipients"
-    assert pinned.grant("a", order(recipients=())).recipients == ("registered",)
+    assert granted_order(pinned, "a", order(recipients=())).recipients == ("registered",)
 
 
 def test_one_grant_has_to_hold_whole() -> None:
@@ -115,7 +116,7 @@ def test_another_callers_grant_is_no_help() -> None:
         {"callers": {"a": {"grants": [GRANT]}, "b": {"grants": [{**GRANT, "names": ["*"]}]}}}
     )
     assert reason(given, order("web_1")) == "not-granted-name"
-    assert given.grant("b", order("web_1")).name == "web_1"
+    assert granted_order(given, "b", order("web_1")).name == "web_1"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_another_callers_grant_is_no_help() -> None:
 )
 def test_recipients(registered: list[str], own: tuple[str, ...], sealed_to: tuple[str, ...]) -> None:
     given = policy(GRANT, recipients=registered)
-    assert given.grant("a", order(recipients=own)).recipients == sealed_to
+    assert granted_order(given, "a", order(recipients=own)).recipients == sealed_to
 
 
 def test_names_with_the_caller_in_them() -> None:
@@ -143,7 +144,7 @@ def test_names_with_the_caller_in_them() -> None:
 
     def granted(caller_id: str, name: str) -> bool:
         try:
-            return bool(given.grant(caller_id, order(name)))
+            return bool(granted_order(given, caller_id, order(name)))
         except NotGranted:
             return False
 
@@ -156,19 +157,19 @@ def test_names_with_the_caller_in_them() -> None:
 
 def test_forced_tags() -> None:
     given = policy({**GRANT, "forced_tags": {"env": "prod"}, "optional_tags": {"env": "*", "note": "*"}})
-    assert given.grant("a", order()).tags == {"env": "prod"}
-    assert given.grant("a", order(tags={"note": "x"})).tags == {"env": "prod", "note": "x"}
-    assert given.grant("a", order(tags={"env": "prod"})).tags == {"env": "prod"}
+    assert granted_order(given, "a", order()).tags == {"env": "prod"}
+    assert granted_order(given, "a", order(tags={"note": "x"})).tags == {"env": "prod", "note": "x"}
+    assert granted_order(given, "a", order(tags={"env": "prod"})).tags == {"env": "prod"}
     assert reason(given, order(tags={"env": "dev"})) == "not-granted-tag"
-    assert policy({**GRANT, "forced_tags": {"env": "prod"}}).grant("a", order(tags={"env": "prod"})).tags == {
-        "env": "prod"
-    }
+    assert granted_order(
+        policy({**GRANT, "forced_tags": {"env": "prod"}}), "a", order(tags={"env": "prod"})
+    ).tags == {"env": "prod"}
 
 
 def test_escrow_alone_opens_nothing_for_the_caller() -> None:
     given = Policy.parse({"escrow": ["spare"], "callers": {"a": {"grants": [GRANT]}}})
     with pytest.raises(RecipientRefused) as refused:
-        given.grant("a", order(recipients=()))
+        granted_order(given, "a", order(recipients=()))
     assert refused.value.problem is RecipientProblem.MISSING
 
 
@@ -179,7 +180,7 @@ def test_escrow_alone_opens_nothing_for_the_caller() -> None:
 )  # fmt: skip
 def test_expiry(longest: str | None, wanted: int | None, granted: int | None) -> None:
     given = policy({**GRANT, "longest_expiry": longest})
-    assert given.grant("a", order(expires_in=wanted)).expires_in == granted
+    assert granted_order(given, "a", order(expires_in=wanted)).expires_in == granted
 
 
 # ---------------------------------------------------------------- policies that are wrong
@@ -204,34 +205,34 @@ def jwks(**key: object) -> dict[str, object]:
 
 POLICY_FILE = "write a policy with [callers.NAME] tables"
 CALLERS = "write a table [callers.NAME] for each caller"
-CALLER_ID = "not a caller id or name; write letters, digits, '_', '-' and '.', 64 at most"
-ESCROW = 'write a list of recipients, for example ["age1…"]; left out where there is none'
+CALLER_ID = "not a valid id or name; use letters, digits, '_', '-' and '.', 64 at most"
+ESCROW = 'write a list of recipients, for example ["age1…"], or omit it'
 RECIPIENTS = 'write a list of recipients, for example ["ssh-ed25519 AAAA…"]'
-TC3 = "write true where the caller signs with TC3-HMAC-SHA256, else false"
+TC3 = "write true if the caller signs with TC3-HMAC-SHA256, else false"
 GRANTS = "write one or more [[callers.NAME.grants]] tables"
-OWN = "write true where a request may bring its own recipients, else false"
+OWN = "write true if a request may name its own recipients, else false"
 NAMES = 'write a list of patterns for key names, for example ["ci_*"]'
 PROJECTS = "write a list of project numbers, for example [0, 1234]"
 REGIONS = 'write a list of regions, for example ["ap-guangzhou"]'
 EXPIRY = 'write a duration such as "12h" or "30d", after which key pairs are removed'
 REQUIRED = 'write a table of tags and value patterns, for example { team = "*" }'
 OPTIONAL = 'write a table of tags and value patterns, for example { note = "*" }'
-NO_KEY = "there is no such key; write one of"
+NO_KEY = "unknown key; write one of"
 TOP = "escrow, failed_rate, issuers, web, keys_from, callers"
 KEYS = "names, projects, regions, forced_tags, required_tags, optional_tags, longest_expiry, own_recipients"
-NOBODY = "a grant has own_recipients = false, and no recipients are registered; write either"
-RATE = 'write how many requests are taken, for example "20/hour" (minute, hour, day)'
+NOBODY = "no recipients are registered, and a grant has own_recipients = false; change one of the two"
+RATE = 'write how many requests are allowed, for example "20/hour" (minute, hour, day)'
 FORCED = 'write a table of tags that every key pair gets, for example { env = "staging" }'
-V2 = 'write a list of signatures of the API v2, for example ["HmacSHA256"]'
+V2 = 'write a list of signature methods of the API v2, for example ["HmacSHA256"]'
 ALGORITHMS = 'write a list of signature algorithms, for example ["RS256"]'
-URL = "write the https:// address of its keys; or leave it out and write jwks"
-JWKS = "write its public keys as a JWKS, RFC 7517 section 5; or leave it out"
+URL = "write the https:// address of its keys, or omit it and write jwks"
+JWKS = "write its public keys as a JWKS (RFC 7517 section 5), or omit it"
 CLAIMS = 'write a table of claims and their values, for example { repository_id = "1234" }'
-AUDIENCE = "write the aud that its tokens carry for this function and for nothing else"
+AUDIENCE = "write the aud claim of the tokens that it issues for this function only"
 ONE_PLACE = "write either jwks or jwks_url"
 NO_ISSUER = "a caller's jwt names an issuer that has no [issuers.NAME] table"
-ORIGINS = 'write a list of other origins whose pages may call, for example ["https://intranet.example"]'
-APART = "two callers whose ids {caller} does not tell apart in a key name; rename one"
+ORIGINS = 'write a list of other origins whose pages may call this function, for example ["https://intranet.example"]'
+APART = "{caller} is the same in the key names of two callers; rename one of them"
 ISSUER: dict[str, Any] = {
     "issuer": "https://issuer.example",
     "audience": "keypair",
@@ -316,7 +317,7 @@ NO_IDS = ["", "a/b", "a,b", "a b", "-a", "ä", "a" * 65]
         (
             {**caller(), "issuers": {"i": ISSUER, "j": ISSUER}},
             "the file",
-            "two [issuers.NAME] tables with one issuer and one audience; make it one",
+            "two [issuers.NAME] tables have the same issuer and audience; merge them",
         ),
         (issuer(jwks_url="https://issuer.example:65536/"), "issuers.i.jwks_url", f"malformed; {URL}"),
         ({**caller(), "web": {"issuer": "i"}}, "web", "write both issuer and client_id, or neither"),
@@ -395,5 +396,6 @@ def test_files_that_are_no_policy(content: bytes | None, tmp_path: Path) -> None
         Policy.load(file)
     assert gc.isenabled()
     assert (
-        str(refused.value) == f"{file}: not a readable policy in JSON; scripts/build makes one of policy.toml"
+        str(refused.value)
+        == f"{file}: not a readable policy in JSON; scripts/build creates one from policy.toml"
     )

@@ -16,6 +16,7 @@ import pytest
 
 from handler.chat.platforms.registry import PLATFORMS
 from handler.order import KeyPairOrder
+from handler.policy.evaluation import granted_order
 from handler.policy.model import Policy
 from handler.sealing.recipient_problems import RecipientProblem
 from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
@@ -69,8 +70,8 @@ def test_the_example_can_be_used() -> None:
         (
             f"[[callers.a.grants]]\n{GRANT}",
             (
-                "FILE: callers.a: a grant has own_recipients = false, and no recipients are registered; "
-                "write either"
+                "FILE: callers.a: no recipients are registered, and a grant has own_recipients = false; "
+                "change one of the two"
             ),
         ),
         (
@@ -83,10 +84,10 @@ def test_the_example_can_be_used() -> None:
         (
             "rate = 1\n[callers.a]\ntc3 = 'yes'\ngrants = []\n",
             (
-                "FILE: callers.a.tc3: malformed; write true where the caller signs with TC3-HMAC-SHA256, "
+                "FILE: callers.a.tc3: malformed; write true if the caller signs with TC3-HMAC-SHA256, "
                 "else false\n"
                 "FILE: callers.a.grants: malformed; write one or more [[callers.NAME.grants]] tables\n"
-                f"FILE: rate: there is no such key; write one of {KEYS}"
+                f"FILE: rate: unknown key; write one of {KEYS}"
             ),
         ),
         (b"# \xff", "FILE: not UTF-8 text, at byte 2"),
@@ -216,7 +217,7 @@ def test_ten_thousand_callers(tmp_path: Path) -> None:
     loaded = Policy.load(file)
     assert len(loaded.callers) == 10_000
     order = KeyPairOrder("ci_1", "ap-shanghai", 1234, (str(RECIPIENT.to_public()),), {"team": "core-1"})
-    assert loaded.grant("team-9999", order).expires_in == 12 * 3600
+    assert granted_order(loaded, "team-9999", order).expires_in == 12 * 3600
 
 
 # ---------------------------------------------------------------- the command
@@ -230,7 +231,7 @@ def test_check(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         f"{faulty}: callers.a.grants: missing; write one or more [[callers.NAME.grants]] tables",
-        f"{faulty}: x: there is no such key; write one of {KEYS}",
+        f"{faulty}: x: unknown key; write one of {KEYS}",
     ]
 
 

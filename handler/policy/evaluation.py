@@ -1,0 +1,34 @@
+"""Decides what a caller gets: an order, completed by the policy, or a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from handler.errors import NotGranted, RecipientRefused
+from handler.sealing.recipient_problems import RecipientProblem
+
+if TYPE_CHECKING:
+    from handler.order import KeyPairOrder
+    from handler.policy.model import Policy
+
+
+def granted_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> KeyPairOrder:
+    """Return `order` with its final recipients, tags and expiry, if the policy grants it to the caller.
+
+    An order without recipients gets those registered for the caller. An order without an expiry gets the
+    longest that its grant allows.
+
+    Raises NotGranted, or RecipientRefused if the order would have no recipient.
+    """
+    caller = policy.callers[caller_id]
+    violations = [grant.violation(caller_id, order) for grant in caller.grants]
+    if None not in violations:
+        raise NotGranted(f"not-granted-{violations[0]}")
+    grant = caller.grants[violations.index(None)]
+    recipients = order.recipients or caller.recipients
+    if not recipients:
+        raise RecipientRefused(RecipientProblem.MISSING)
+    expires_in = grant.longest_expiry_seconds if order.expires_in is None else order.expires_in
+    tags = {**order.tags, **grant.forced_tags}
+    return replace(order, recipients=recipients, tags=tags, expires_in=expires_in)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Mapping
 
-    from handler.chat.platforms.base import Platform
+    from handler.chat.platforms.registry import MakePlatform
     from handler.http.endpoint import Endpoint
     from handler.issuance.issuer import Connect
     from handler.scf.invocation import Clock
@@ -64,9 +64,7 @@ class ChatNetwork:
 
     http: HttpClient = field(default_factory=HttpClient)
     published_keys: Callable[[Mapping[str, str]], PublishedKeys] = PublishedKeys
-    platforms: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]] = field(
-        default_factory=lambda: registry.PLATFORMS
-    )
+    platforms: Mapping[str, MakePlatform] = field(default_factory=lambda: registry.PLATFORMS)
 
 
 @dataclass(frozen=True)
@@ -104,13 +102,15 @@ def services(
     chat: ChatNetwork | None = None,
 ) -> Services:
     """Return the services that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
-    settings = Settings.from_environ(environ)
+    chat = chat or ChatNetwork()
+    settings = Settings.from_environ(environ, delegated=map(registry.prefix_of, chat.platforms))
     return compose(
         settings,
         policy=Policy.load(settings.policy),
         store=open_store(settings.store, clock),
         connect=partial(Cvm, jitter=random.SystemRandom().random, endpoint=settings.cvm_endpoint),
-        chat=chat or ChatNetwork(),
+        chat=chat,
+        chat_environ=environ,
         clock=clock,
         audit_stream=audit_stream,
     )
@@ -123,10 +123,14 @@ def compose(
     store: Store,
     connect: Connect,
     chat: ChatNetwork,
+    chat_environ: Mapping[str, str],
     clock: Clock,
     audit_stream: Callable[[], TextIO],
 ) -> Services:
-    """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they do not fit."""
+    """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they do not fit.
+
+    The settings of the chat platforms are read from `chat_environ`.
+    """
     audit_log = AuditLog(audit_stream, clock)
     signer = TagSigner(MasterSecrets(settings.master_secrets))
     ledger = IdempotencyLedger(store, clock, new_holder=lambda: uuid.uuid4().hex)
@@ -138,18 +142,33 @@ def compose(
         Admission(policy, Limiter(store, clock)),
         issuer,
         Sweeper(policy.regions | {settings.region}, ledger, signer, connect, clock, audit_log),
-        _bot(settings, policy=policy, store=store, clock=clock, chat=chat, issuer=issuer),
+        _bot(
+            settings,
+            policy=policy,
+            store=store,
+            clock=clock,
+            chat=chat,
+            environ=chat_environ,
+            issuer=issuer,
+        ),
         audit_log,
     )
 
 
 def _bot(
-    settings: Settings, *, policy: Policy, store: Store, clock: Clock, chat: ChatNetwork, issuer: Issuer
+    settings: Settings,
+    *,
+    policy: Policy,
+    store: Store,
+    clock: Clock,
+    chat: ChatNetwork,
+    environ: Mapping[str, str],
+    issuer: Issuer,
 ) -> Bot:
     registry.check(policy, chat.platforms)
     master_secrets = MasterSecrets(settings.master_secrets)
     context = PlatformContext(chat.http, Nonces(store), clock)
-    platforms = registry.configured(settings, context, chat.platforms)
+    platforms = registry.configured(environ, context, chat.platforms)
     if platforms and settings.store == "memory:" and settings.scf_endpoint is None:
         # One invocation makes the key pair and another delivers it: both have to see the same store.
         raise SettingsInvalid(

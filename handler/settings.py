@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -13,7 +14,9 @@ from handler.errors import SettingsInvalid
 from handler.order import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
 
 PREFIX = "KEYPAIR_"
 PACKED_POLICY = Path(__file__).with_name("policy.json")
@@ -29,9 +32,6 @@ _STORE = re.compile(
 # Plain HTTP on this machine only: the answers hold private keys, and links lead to ciphertext.
 _ENDPOINT = r"^(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?$"
 _HIGHEST_PORT = 65535
-# What a chat platform gives out as a secret; ';' and '=' would not survive SCF's bootstrap.
-_PlatformSecret = Annotated[str, StringConstraints(pattern=r"^[\x21-\x3a\x3c\x3e-\x7e]{1,256}$")]
-_EncodingAesKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")]
 
 
 def decode_secret(value: object) -> bytes:
@@ -56,19 +56,29 @@ def _store(value: object) -> object:
     return value
 
 
-class Settings(BaseModel):
-    """One field a variable: `KEYPAIR_` and the field's name in capitals.
+def _variable(prefix: str, field: str) -> str:
+    return prefix + field.upper()
 
-    A description says what to write; it is what an operator reads after a mistake.
-    """
 
-    # An error text must never repeat a value: one of them is the master secret.
-    model_config = ConfigDict(
+def environment_config(prefix: str) -> ConfigDict:
+    """Return the configuration of a model whose fields are variables: `prefix` plus the name in capitals."""
+    return ConfigDict(
         frozen=True,
         extra="forbid",
+        # Error texts must never repeat a value: some are secrets.
         hide_input_in_errors=True,
-        alias_generator=lambda field: PREFIX + field.upper(),
+        alias_generator=partial(_variable, prefix),
     )
+
+
+class Settings(BaseModel):
+    """The settings of the function. Those of a chat platform are in the platform's own module.
+
+    Each field is the variable `KEYPAIR_` plus the field's name in capitals. An operator reads the description
+    after a mistake, so it says what to write.
+    """
+
+    model_config = environment_config(PREFIX)
 
     region: Region = Field(description="a region, for example ap-guangzhou")
     hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
@@ -97,53 +107,6 @@ class Settings(BaseModel):
     public_url: Annotated[str, StringConstraints(pattern=_ENDPOINT)] | None = Field(
         default=None, description="https://HOST of this function in links; else the first of KEYPAIR_HOSTS"
     )
-    slack_signing_secret: _PlatformSecret | None = Field(
-        default=None, repr=False, description="the Signing Secret of the Slack app, or nothing"
-    )
-    feishu_encrypt_key: _PlatformSecret | None = Field(
-        default=None, repr=False, description="the Encrypt Key of the Feishu app, or nothing"
-    )
-    feishu_verification_token: _PlatformSecret | None = Field(
-        default=None, repr=False, description="the Verification Token of the Feishu app, or nothing"
-    )
-    feishu_app_id: Annotated[str, StringConstraints(pattern=r"^cli_[a-z0-9]{1,64}$")] | None = Field(
-        default=None, description="the App ID of the Feishu app (cli_…), or nothing"
-    )
-    feishu_app_secret: _PlatformSecret | None = Field(
-        default=None, repr=False, description="the App Secret of the Feishu app, or nothing"
-    )
-    feishu_origin: Literal["https://open.feishu.cn", "https://open.larksuite.com"] = Field(
-        default="https://open.feishu.cn",
-        description="https://open.feishu.cn, or https://open.larksuite.com for Lark",
-    )
-    dingtalk_app_secret: _PlatformSecret | None = Field(
-        default=None, repr=False, description="the Client Secret (AppSecret) of the DingTalk app, or nothing"
-    )
-    wecom_token: _PlatformSecret | None = Field(
-        default=None, repr=False, description="the Token of the WeCom AI bot, or nothing"
-    )
-    wecom_aes_key: _EncodingAesKey | None = Field(
-        default=None,
-        repr=False,
-        description="the EncodingAESKey of the WeCom AI bot (43 characters), or nothing",
-    )
-    wecomapp_token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,32}$")] | None = Field(
-        default=None, repr=False, description="the Token of the WeCom app (letters and digits), or nothing"
-    )
-    wecomapp_aes_key: _EncodingAesKey | None = Field(
-        default=None,
-        repr=False,
-        description="the EncodingAESKey of the WeCom app (43 characters), or nothing",
-    )
-    wecomapp_corp_id: Annotated[str, StringConstraints(pattern=r"^w[wx][0-9a-z]{1,62}$")] | None = Field(
-        default=None, description="the CorpID of the company of the WeCom app (ww…), or nothing"
-    )
-    wecomapp_agent_id: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}$")] | None = Field(
-        default=None, description="the AgentId of the WeCom app (digits), or nothing"
-    )
-    wecomapp_secret: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")] | None = Field(
-        default=None, repr=False, description="the Secret of the WeCom app, or nothing"
-    )
 
     @property
     def link_base(self) -> str:
@@ -157,19 +120,32 @@ class Settings(BaseModel):
         return (self.master_secret,) if previous is None else (self.master_secret, previous)
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the `KEYPAIR_` variables; raise SettingsInvalid for a missing, unknown or malformed one."""
-        given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    def from_environ(cls, environ: Mapping[str, str], delegated: Iterable[str] = ()) -> Settings:
+        """Read the `KEYPAIR_` variables, except those that begin with a `delegated` prefix.
+
+        Raises SettingsInvalid for a missing, unknown or malformed one.
+        """
+        others = tuple(delegated)
+        given = {
+            name: value
+            for name, value in environ.items()
+            if name.startswith(PREFIX) and not name.startswith(others)
+        }
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            advice = [_advice(str(problem["loc"][0]), problem["type"]) for problem in error.errors()]
-            raise SettingsInvalid("; ".join(advice)) from None
+            raise SettingsInvalid("; ".join(faults(cls, error.errors()))) from None
 
 
-def _advice(variable: str, kind: str) -> str:
-    if kind == "extra_forbidden":
-        return f"{variable} is not a setting; remove it or correct its name"
-    problem = "is missing" if kind == "missing" else "is malformed"
-    field = Settings.model_fields[variable.removeprefix(PREFIX).lower()]
-    return f"{variable} {problem}; it takes {field.description}"
+def faults(model: type[BaseModel], problems: Sequence[ErrorDetails]) -> list[str]:
+    """Return what an operator has to correct, one text for each problem. No text contains a value."""
+    fields = {field.alias: field for field in model.model_fields.values()}
+    texts = []
+    for problem in problems:
+        variable = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
+            texts.append(f"{variable} is not a setting; remove it or correct its name")
+        else:
+            kind = "is missing" if problem["type"] == "missing" else "is malformed"
+            texts.append(f"{variable} {kind}; it takes {fields[variable].description}")
+    return texts

@@ -19,7 +19,6 @@ from handler.chat.platforms.registry import PLATFORMS
 from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient
 from handler.scf.invocation import Clock
-from handler.settings import Settings
 from handler.store.memory import MemoryStore
 from tests.support.feishu_attacks import ATTACKS
 from tests.support.feishu_length_extension import INITIAL, extended
@@ -175,17 +174,15 @@ def test_without_its_settings_there_is_no_such_door(emulator: EmulatorProcess, t
 
 
 def platform_of(settings: dict[str, str]) -> object:
-    required = {"REGION": "ap-guangzhou", "HOSTS": "keys.example.com", "MASTER_SECRET": "A" * 43}
-    environ = {**{f"KEYPAIR_{name}": value for name, value in required.items()}, **settings}
-    tools = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
-    return PLATFORMS["feishu"](Settings.from_environ(environ), tools)
+    context = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
+    return PLATFORMS["feishu"](settings, context)
 
 
 def test_its_settings() -> None:
     assert platform_of({}) is None
     platform = platform_of(SETTINGS)
     assert isinstance(platform, Platform)
-    assert platform.origin == "https://open.feishu.cn"
+    assert platform.settings.origin == "https://open.feishu.cn"
     for secret in (ENCRYPT_KEY, VERIFICATION_TOKEN, APP_SECRET):
         assert secret not in repr(platform)
     assert "secret" not in repr(_Granted(code=0, tenant_access_token="secret", expire=7200))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.chat.platforms.platform_settings import require_settings
+from handler.chat.platforms.wecom import WeComSettings
 from handler.errors import SettingsInvalid
-from handler.settings import Settings
 from tests.support.function_under_test import FunctionUnderTest
 from tests.support.wecom_stand_in import AES_KEY, SETTINGS, TOKEN, WeCom, running_wecom, sealed
-from tests.test_settings import LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,4 +121,4 @@ def test_half_of_the_settings(emulator: EmulatorProcess, tmp_path: Path, name: s
 @pytest.mark.parametrize("key", ["", AES_KEY[:-1], AES_KEY + "=", "ß" * 43, "-" * 43])
 def test_a_key_that_is_none(key: str) -> None:
     with pytest.raises(SettingsInvalid, match="KEYPAIR_WECOM_AES_KEY is malformed"):
-        Settings.from_environ({**LEAST, "KEYPAIR_WECOM_TOKEN": TOKEN, "KEYPAIR_WECOM_AES_KEY": key})
+        require_settings(WeComSettings, {"KEYPAIR_WECOM_TOKEN": TOKEN, "KEYPAIR_WECOM_AES_KEY": key})

@@ -9,12 +9,12 @@ import pytest
 
 from handler.auth.nonces import Nonces
 from handler.chat.platforms.base import PlatformContext
+from handler.chat.platforms.platform_settings import require_settings
 from handler.chat.platforms.registry import PLATFORMS, configured
-from handler.chat.platforms.wecomapp import _Said
+from handler.chat.platforms.wecomapp import WeComAppSettings, _Said
 from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient, HttpResponse
 from handler.scf.invocation import Clock
-from handler.settings import Settings
 from handler.store.memory import MemoryStore
 from tests.chat.test_wecom_handshake import PUBLISHED
 from tests.support import wecom_stand_in
@@ -138,9 +138,8 @@ def test_all_of_the_settings_but_one(emulator: EmulatorProcess, tmp_path: Path, 
 )
 def test_an_app_is_no_bot(given: dict[str, str], names: set[str]) -> None:
     """The settings of the one begin with the name of the other."""
-    tools = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
-    settings = Settings.from_environ({**LEAST, **given})
-    assert set(configured(settings, tools, PLATFORMS)) == names
+    context = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
+    assert set(configured({**LEAST, **given}, context, PLATFORMS)) == names
 
 
 @pytest.mark.parametrize(
@@ -156,11 +155,11 @@ def test_an_app_is_no_bot(given: dict[str, str], names: set[str]) -> None:
 def test_settings_that_are_refused(name: str, values: list[str]) -> None:
     for value in values:
         with pytest.raises(SettingsInvalid, match=rf"^KEYPAIR_WECOMAPP_{name} is malformed; it takes the "):
-            Settings.from_environ({**LEAST, **SETTINGS, f"KEYPAIR_WECOMAPP_{name}": value})
+            require_settings(WeComAppSettings, {**SETTINGS, f"KEYPAIR_WECOMAPP_{name}": value})
 
 
 def test_no_secret_is_shown() -> None:
-    shown = repr(Settings.from_environ({**LEAST, **SETTINGS}))
+    shown = repr(require_settings(WeComAppSettings, SETTINGS))
     assert "secret" not in repr(HttpResponse(200, b"secret"))
     assert "secret" not in repr(_Said(errcode=0, access_token="secret"))
     for name in ("TOKEN", "AES_KEY", "SECRET"):

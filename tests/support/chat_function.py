@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from handler.chat.platforms.base import Platform, PlatformContext
-    from handler.settings import Settings
+    from handler.chat.platforms.registry import MakePlatform
     from tests.support.emulator_process import EmulatorProcess
 
 CONTEXT = {
@@ -129,7 +128,7 @@ def running_chat(
     settings: Mapping[str, str],
     instead: Mapping[str, str] | None = None,
     published_keys: Callable[[Mapping[str, str]], PublishedKeys] = PublishedKeys,
-    platforms: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]] = PLATFORMS,
+    platforms: Mapping[str, MakePlatform] = PLATFORMS,
     clock: TestClock | None = None,
     instances: int = 1,
 ) -> Iterator[ChatFunction]:

@@ -524,6 +524,7 @@ class _Run:
             store=self._store,
             connect=connect,
             chat=ChatNetwork(),
+            chat_environ={},
             clock=world.function.clock.clock(),
             audit_stream=lambda: ScriptedStream(self._audit, script),
         )

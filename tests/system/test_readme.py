@@ -17,6 +17,7 @@ import pytest
 
 from handler.settings import Settings
 from scripts.info_file import await_info
+from tests.support.chat_settings import all_chat_setting_names
 from tests.support.function_process import ROOT, FunctionProcess, clean_environment, running_function
 from tests.system.test_end_to_end import TCCLI, caller_environment, policy_with
 
@@ -175,4 +176,5 @@ def test_scripts_that_are_named_exist() -> None:
 
 def test_configuration_table_is_the_settings() -> None:
     documented = set(re.findall(r"^\| `(KEYPAIR_\w+)` \|", README, re.MULTILINE))
-    assert documented == {f"KEYPAIR_{name.upper()}" for name in Settings.model_fields}
+    own = {str(field.alias) for field in Settings.model_fields.values()}
+    assert documented == own | all_chat_setting_names()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from handler.settings import Settings
+from tests.support.chat_settings import all_chat_setting_names
 
 ROOT = Path(__file__).parents[2]
 SERVERLESS = ROOT / "serverless.yml"
@@ -89,9 +90,8 @@ ON_ONE_MACHINE = {"cvm_endpoint", "scf_endpoint", "policy"}
 
 def test_each_setting_is_an_environment_variable_and_no_name_is_reserved(inputs: dict[str, Any]) -> None:
     variables = inputs["environment"]["variables"]
-    assert set(variables) == {
-        f"KEYPAIR_{field.upper()}" for field in set(Settings.model_fields) - ON_ONE_MACHINE
-    }
+    own = {f"KEYPAIR_{field.upper()}" for field in set(Settings.model_fields) - ON_ONE_MACHINE}
+    assert set(variables) == own | all_chat_setting_names()
     for name, value in variables.items():
         assert not name.startswith(("SCF_", "QCLOUD_", "TENCENTCLOUD_"))
         # A secret in this file would be in git; a ';' or '=' in a value breaks on SCF.

@@ -29,10 +29,11 @@ from pydantic.alias_generators import to_camel
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
 from handler.chat.platforms.base import Locale, Message
-from handler.chat.platforms.required_settings import require_settings
+from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response, require_json
 from handler.http.strict_json import parse_json_object
+from handler.settings import environment_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from handler.http.client import HttpClient
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Clock, Deadline
-    from handler.settings import Settings
 
 ORIGIN = "https://oapi.dingtalk.com"
 """The one place that a `sessionWebhook` may lead to."""
@@ -96,10 +96,20 @@ class _Answer(BaseModel):
     errcode: int
 
 
-def configured(settings: Settings, context: PlatformContext) -> DingTalk:
-    """Return the platform; raise SettingsInvalid unless its secret is there."""
-    (secret,) = require_settings(settings, "dingtalk_app_secret")
-    return DingTalk(secret.encode(), context.http, context.nonces, context.clock)
+class DingTalkSettings(BaseModel):
+    """The environment variables of this platform."""
+
+    model_config = environment_config("KEYPAIR_DINGTALK_")
+
+    app_secret: PlatformSecret = Field(
+        repr=False, description="the Client Secret (AppSecret) of the DingTalk app, or nothing"
+    )
+
+
+def configured(variables: Mapping[str, str], context: PlatformContext) -> DingTalk:
+    """Return the platform; raise SettingsInvalid."""
+    settings = require_settings(DingTalkSettings, variables)
+    return DingTalk(settings.app_secret.encode(), context.http, context.nonces, context.clock)
 
 
 @dataclass(frozen=True)

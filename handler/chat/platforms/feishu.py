@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.access_token import AccessToken
 from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Message
-from handler.chat.platforms.required_settings import require_settings
+from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response, require_json
 from handler.http.strict_json import parse_json_object
+from handler.settings import environment_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from handler.http.messages import Request, Response
     from handler.http.strict_json import Json
     from handler.scf.invocation import Deadline
-    from handler.settings import Settings
 
 FEISHU = "https://open.feishu.cn"
 """The one place that answers go to; where `KEYPAIR_FEISHU_ORIGIN` says so, Lark's instead."""
@@ -121,24 +121,38 @@ class _Granted(_Taken):
 _Said = TypeVar("_Said", bound=_Taken)
 
 
-def configured(settings: Settings, context: PlatformContext) -> Feishu:
-    """Return the platform; raise SettingsInvalid unless all of its settings are there."""
-    encrypt_key, token, app_id, app_secret = require_settings(
-        settings, "feishu_encrypt_key", "feishu_verification_token", "feishu_app_id", "feishu_app_secret"
+class FeishuSettings(BaseModel):
+    """The environment variables of this platform."""
+
+    model_config = environment_config("KEYPAIR_FEISHU_")
+
+    encrypt_key: PlatformSecret = Field(
+        repr=False, description="the Encrypt Key of the Feishu app, or nothing"
     )
-    access_token = AccessToken(context.clock)
-    return Feishu(encrypt_key, token, app_id, app_secret, settings.feishu_origin, context, access_token)
+    verification_token: PlatformSecret = Field(
+        repr=False, description="the Verification Token of the Feishu app, or nothing"
+    )
+    app_id: Annotated[str, StringConstraints(pattern=r"^cli_[a-z0-9]{1,64}$")] = Field(
+        description="the App ID of the Feishu app (cli_…), or nothing"
+    )
+    app_secret: PlatformSecret = Field(repr=False, description="the App Secret of the Feishu app, or nothing")
+    origin: Literal["https://open.feishu.cn", "https://open.larksuite.com"] = Field(
+        default="https://open.feishu.cn",
+        description="https://open.feishu.cn, or https://open.larksuite.com for Lark",
+    )
+
+
+def configured(variables: Mapping[str, str], context: PlatformContext) -> Feishu:
+    """Return the platform; raise SettingsInvalid."""
+    settings = require_settings(FeishuSettings, variables)
+    return Feishu(settings, context, AccessToken(context.clock))
 
 
 @dataclass(frozen=True)
 class Feishu:
     """See `handler.chat.platforms.base.Platform`."""
 
-    encrypt_key: str = field(repr=False)
-    verification_token: str = field(repr=False)
-    app_id: str
-    app_secret: str = field(repr=False)
-    origin: str
+    settings: FeishuSettings
     context: PlatformContext
     access_token: AccessToken
 
@@ -156,9 +170,9 @@ class Feishu:
             push = _Push.model_validate(said)
         except ValidationError:
             raise MalformedRequest("feishu-event") from None
-        if not _same(push.header.token, self.verification_token):
+        if not _same(push.header.token, self.settings.verification_token):
             raise Unauthenticated("feishu-token")
-        if push.header.app_id != self.app_id:
+        if push.header.app_id != self.settings.app_id:
             raise Unauthenticated("feishu-app")
         return self._message(push.event)
 
@@ -173,7 +187,7 @@ class Feishu:
             challenge = _Challenge.model_validate(self._opened(unverified_body))
         except (MalformedRequest, ValidationError):
             raise Unauthenticated("feishu-unsigned") from None
-        if not _same(challenge.token, self.verification_token):
+        if not _same(challenge.token, self.settings.verification_token):
             raise Unauthenticated("feishu-unsigned")
         return ImmediateResponse(json_response(200, {"challenge": challenge.challenge}))
 
@@ -186,7 +200,7 @@ class Feishu:
             raise Unauthenticated("feishu-time")
         if not _NONCE.fullmatch(nonce):
             raise Unauthenticated("feishu-nonce")
-        signed = f"{timestamp}{nonce}{self.encrypt_key}".encode() + request.unverified_body
+        signed = f"{timestamp}{nonce}{self.settings.encrypt_key}".encode() + request.unverified_body
         own = hashlib.sha256(signed).hexdigest()
         if not _same(request.headers["x-lark-signature"], own):
             raise Unauthenticated("feishu-signature")
@@ -197,7 +211,11 @@ class Feishu:
     def _opened(self, body: bytes) -> Mapping[str, Json]:
         said = parse_json_object(body)
         encrypted = said.get("encrypt")
-        return parse_json_object(decrypt(self.encrypt_key, encrypted)) if isinstance(encrypted, str) else said
+        return (
+            parse_json_object(decrypt(self.settings.encrypt_key, encrypted))
+            if isinstance(encrypted, str)
+            else said
+        )
 
     def _message(self, event: _Event) -> Message:
         written = event.message
@@ -210,7 +228,7 @@ class Feishu:
             event_id=written.message_id,
             text=text,
             # No event tells the user's language, but Lark is Feishu for everybody outside China.
-            locale=Locale.ZH if self.origin == FEISHU or _CHINESE.search(text) else Locale.EN,
+            locale=Locale.ZH if self.settings.origin == FEISHU or _CHINESE.search(text) else Locale.EN,
             reply_to=event.sender.sender_id.open_id,
             is_direct=written.chat_type == "p2p",
         )
@@ -246,8 +264,10 @@ class Feishu:
                 raise PlatformRefused("feishu-refused")
 
     def _granted(self, deadline: Deadline) -> tuple[str, int]:
-        secret = {"app_id": self.app_id, "app_secret": self.app_secret}
-        granted = _accepted(self.context.http.post_json(self.origin, _TOKEN_PATH, secret, deadline), _Granted)
+        secret = {"app_id": self.settings.app_id, "app_secret": self.settings.app_secret}
+        granted = _accepted(
+            self.context.http.post_json(self.settings.origin, _TOKEN_PATH, secret, deadline), _Granted
+        )
         if granted is None:
             raise PlatformRefused("feishu-token-refused")
         return granted.tenant_access_token, granted.expire
@@ -255,7 +275,9 @@ class Feishu:
     def _sent(self, payload: Mapping[str, str], deadline: Deadline) -> bool:
         token = self.access_token.get(lambda: self._granted(deadline))
         headers = {"Authorization": f"Bearer {token}"}
-        answer = self.context.http.post_json(self.origin, _SEND_PATH, payload, deadline, headers=headers)
+        answer = self.context.http.post_json(
+            self.settings.origin, _SEND_PATH, payload, deadline, headers=headers
+        )
         return _accepted(answer, _Taken) is not None
 
 

@@ -1,48 +1,60 @@
-"""The chat platforms there are."""
+"""The chat platforms. Their modules are imported only where their settings are present."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from handler.errors import PolicyInvalid
+from handler.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from handler.chat.platforms.base import Platform, PlatformContext
     from handler.policy.model import Policy
-    from handler.settings import Settings
+
+MakePlatform: TypeAlias = "Callable[[Mapping[str, str], PlatformContext], Platform | None]"
+"""Environment -> the platform, or None if none of its settings is present; raises SettingsInvalid."""
 
 
-def _module(name: str) -> Callable[[Settings, PlatformContext], Platform | None]:
-    def configure(settings: Settings, context: PlatformContext) -> Platform | None:
-        # Whoever has no chat does not wait for its modules at each cold start.
-        if not any(setting.startswith(f"{name}_") for setting in settings.model_fields_set):
+@dataclass(frozen=True)
+class LazyPlatform:
+    """Makes the platform in the module `name`. Deployments without it do not pay for its import."""
+
+    name: str
+
+    def __call__(self, environ: Mapping[str, str], context: PlatformContext) -> Platform | None:
+        """Return the platform, or None if none of its settings is present; raise SettingsInvalid."""
+        prefix = prefix_of(self.name)
+        variables = {name: value for name, value in environ.items() if name.startswith(prefix)}
+        if not variables:
             return None
-        made: Platform = import_module(f"handler.chat.platforms.{name}").configured(settings, context)
-        return made
+        module = import_module(f"handler.chat.platforms.{self.name}")
+        platform: Platform = module.configured(variables, context)
+        return platform
 
-    return configure
 
-
-PLATFORMS: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]] = {
-    name: _module(name) for name in ("slack", "feishu", "dingtalk", "wecom", "wecomapp")
+PLATFORMS: Mapping[str, MakePlatform] = {
+    name: LazyPlatform(name) for name in ("slack", "feishu", "dingtalk", "wecom", "wecomapp")
 }
-"""Name, of the module and of its settings -> what makes the platform, or None where these are not there."""
+
+
+def prefix_of(name: str) -> str:
+    """Return how the environment variables of a platform begin."""
+    return f"{PREFIX}{name.upper()}_"
 
 
 def configured(
-    settings: Settings,
-    context: PlatformContext,
-    table: Mapping[str, Callable[[Settings, PlatformContext], Platform | None]],
+    environ: Mapping[str, str], context: PlatformContext, table: Mapping[str, MakePlatform]
 ) -> dict[str, Platform]:
-    """Return the platforms of `table` whose settings are there. The others have no door."""
-    made = {name: make(settings, context) for name, make in table.items()}
+    """Return the platforms of `table` whose settings are present. The others get no endpoint."""
+    made = {name: make(environ, context) for name, make in table.items()}
     return {name: platform for name, platform in made.items() if platform is not None}
 
 
 def check(policy: Policy, names: Collection[str]) -> None:
-    """Raise PolicyInvalid where the policy names a platform that there is not."""
+    """Raise PolicyInvalid if the policy names an unknown platform."""
     if not {platform for platform, _, _ in policy.chat_callers} <= set(names):
         raise PolicyInvalid(f"callers: a chat table names no platform; write one of {', '.join(names)}")

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
 from handler.chat.platforms.base import Block, Locale, Message
-from handler.chat.platforms.required_settings import require_settings
+from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
 from handler.http.messages import json_response
+from handler.settings import environment_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from handler.http.client import HttpClient
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Clock, Deadline
-    from handler.settings import Settings
 
 ORIGIN = "https://hooks.slack.com"
 """The one place that a `response_url` may lead to."""
@@ -59,10 +59,20 @@ class _Fields(BaseModel):
     text: str
 
 
-def configured(settings: Settings, context: PlatformContext) -> Slack:
-    """Return the platform; raise SettingsInvalid unless its secret is there."""
-    (secret,) = require_settings(settings, "slack_signing_secret")
-    return Slack(secret.encode(), context.http, context.clock)
+class SlackSettings(BaseModel):
+    """The environment variables of this platform."""
+
+    model_config = environment_config("KEYPAIR_SLACK_")
+
+    signing_secret: PlatformSecret = Field(
+        repr=False, description="the Signing Secret of the Slack app, or nothing"
+    )
+
+
+def configured(variables: Mapping[str, str], context: PlatformContext) -> Slack:
+    """Return the platform; raise SettingsInvalid."""
+    settings = require_settings(SlackSettings, variables)
+    return Slack(settings.signing_secret.encode(), context.http, context.clock)
 
 
 @dataclass(frozen=True)

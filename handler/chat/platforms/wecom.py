@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from handler.chat import messages
 from handler.chat.platforms.base import Block, ImmediateResponse, Message
-from handler.chat.platforms.required_settings import require_settings
+from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.chat.platforms.wecom_callbacks import (
     BUSY,
     ORIGIN,
     Callbacks,
+    EncodingAesKey,
     Envelopes,
     UserId,
     locale_of,
@@ -25,13 +26,15 @@ from handler.chat.platforms.wecom_callbacks import (
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response
 from handler.http.strict_json import parse_json_object
+from handler.settings import environment_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from handler.chat.platforms.base import PlatformContext, Reply
     from handler.http.client import HttpClient
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Deadline
-    from handler.settings import Settings
 
 CONTENT_LIMIT = 20480
 """Bytes of Markdown in one message."""
@@ -69,11 +72,22 @@ class _Fields(_Part):
     """None in pictures, files and the like."""
 
 
-def configured(settings: Settings, context: PlatformContext) -> WeCom:
-    """Return the platform; raise SettingsInvalid unless both of its settings are there."""
-    token, key = require_settings(settings, "wecom_token", "wecom_aes_key")
-    # 101033: an AI bot of the company's own has no id to be named at the end of an envelope.
-    envelopes = Envelopes.of(token, key, "")
+class WeComSettings(BaseModel):
+    """The environment variables of this platform."""
+
+    model_config = environment_config("KEYPAIR_WECOM_")
+
+    token: PlatformSecret = Field(repr=False, description="the Token of the WeCom AI bot, or nothing")
+    aes_key: EncodingAesKey = Field(
+        repr=False, description="the EncodingAESKey of the WeCom AI bot (43 characters), or nothing"
+    )
+
+
+def configured(variables: Mapping[str, str], context: PlatformContext) -> WeCom:
+    """Return the platform; raise SettingsInvalid."""
+    settings = require_settings(WeComSettings, variables)
+    # 101033: for an AI bot of the company's own, the receive id at the end of a plaintext is empty.
+    envelopes = Envelopes.of(settings.token, settings.aes_key, "")
     return WeCom(Callbacks(WeCom.name, envelopes, context.nonces, context.clock), context.http)
 
 

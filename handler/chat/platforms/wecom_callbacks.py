@@ -40,6 +40,9 @@ BUSY = (-1, 45009, 45033)
 # https://developer.work.weixin.qq.com/document/path/90195: all that a userid consists of.
 UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_@.-]{0,63}$")]
 
+# The key in Base64, without its last character, "=".
+EncodingAesKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")]
+
 _TIMESTAMP = re.compile(r"[0-9]{10}")
 # SECURITY BOUNDARY: what is signed is joined without separators, so letters may wander from the ciphertext
 # into the nonce under one signature. 64 of them would be whole blocks, and the rest would still decrypt.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
@@ -17,17 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from handler.chat.platforms.access_token import AccessToken
 from handler.chat.platforms.base import Block, ImmediateResponse, Message
-from handler.chat.platforms.required_settings import require_settings
+from handler.chat.platforms.platform_settings import require_settings
 from handler.chat.platforms.wecom_callbacks import (
     BUSY,
     ORIGIN,
     Callbacks,
+    EncodingAesKey,
     Envelopes,
     UserId,
     locale_of,
     plain_text,
 )
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
+from handler.settings import environment_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from handler.http.client import HttpResponse
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Deadline
-    from handler.settings import Settings
 
 CONTENT_LIMIT = 2048
 """Bytes of text in one message; WeCom cuts what is longer (90236)."""
@@ -84,28 +85,42 @@ class _Said(_Part):
     unlicenseduser: str = ""
 
 
-def configured(settings: Settings, context: PlatformContext) -> WeComApp:
-    """Return the platform; raise SettingsInvalid unless all of its settings are there."""
-    token, key, corp_id, agent_id, secret = require_settings(
-        settings,
-        "wecomapp_token",
-        "wecomapp_aes_key",
-        "wecomapp_corp_id",
-        "wecomapp_agent_id",
-        "wecomapp_secret",
+class WeComAppSettings(BaseModel):
+    """The environment variables of this platform."""
+
+    model_config = environment_config("KEYPAIR_WECOMAPP_")
+
+    token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,32}$")] = Field(
+        repr=False, description="the Token of the WeCom app (letters and digits), or nothing"
     )
-    callbacks = Callbacks(WeComApp.name, Envelopes.of(token, key, corp_id), context.nonces, context.clock)
-    return WeComApp(callbacks, corp_id, agent_id, secret, context, AccessToken(context.clock))
+    aes_key: EncodingAesKey = Field(
+        repr=False, description="the EncodingAESKey of the WeCom app (43 characters), or nothing"
+    )
+    corp_id: Annotated[str, StringConstraints(pattern=r"^w[wx][0-9a-z]{1,62}$")] = Field(
+        description="the CorpID of the company of the WeCom app (ww…), or nothing"
+    )
+    agent_id: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}$")] = Field(
+        description="the AgentId of the WeCom app (digits), or nothing"
+    )
+    secret: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")] = Field(
+        repr=False, description="the Secret of the WeCom app, or nothing"
+    )
+
+
+def configured(variables: Mapping[str, str], context: PlatformContext) -> WeComApp:
+    """Return the platform; raise SettingsInvalid."""
+    settings = require_settings(WeComAppSettings, variables)
+    envelopes = Envelopes.of(settings.token, settings.aes_key, settings.corp_id)
+    callbacks = Callbacks(WeComApp.name, envelopes, context.nonces, context.clock)
+    return WeComApp(settings, callbacks, context, AccessToken(context.clock))
 
 
 @dataclass(frozen=True)
 class WeComApp:
     """See `handler.chat.platforms.base.Platform`."""
 
+    settings: WeComAppSettings
     callbacks: Callbacks
-    corp_id: str
-    agent_id: str
-    secret: str = field(repr=False)
     context: PlatformContext
     access_token: AccessToken
 
@@ -127,7 +142,7 @@ class WeComApp:
         except ValidationError:
             raise MalformedRequest("wecomapp-fields") from None
         # Another app of the company may have been given the same Token and EncodingAESKey.
-        if (fields.corp_id, fields.agent_id) != (self.corp_id, self.agent_id):
+        if (fields.corp_id, fields.agent_id) != (self.settings.corp_id, self.settings.agent_id):
             raise Unauthenticated("wecomapp-app")
         return Message(
             platform=self.name,
@@ -162,7 +177,7 @@ class WeComApp:
             payload = {
                 "touser": message.reply_to,
                 "msgtype": "text",
-                "agentid": int(self.agent_id),
+                "agentid": int(self.settings.agent_id),
                 "text": {"content": text},
                 "safe": 0,
                 "enable_duplicate_check": int(reply.has_key_pair),
@@ -184,7 +199,7 @@ class WeComApp:
         return _said(self.context.http.post_json(ORIGIN, path, payload, deadline))
 
     def _granted(self, deadline: Deadline) -> tuple[str, int]:
-        path = _TOKEN_PATH + urlencode({"corpid": self.corp_id, "corpsecret": self.secret})
+        path = _TOKEN_PATH + urlencode({"corpid": self.settings.corp_id, "corpsecret": self.settings.secret})
         said = _said(self.context.http.get(ORIGIN, path, deadline))
         if said.errcode != 0 or said.access_token is None:
             raise PlatformRefused("wecomapp-token-refused")

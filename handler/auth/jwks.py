@@ -13,15 +13,13 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from handler.errors import IssuerUnavailable, MalformedRequest, Unauthenticated
+from handler.http.fetch import HttpRequest, fetch
 from handler.http.strict_json import parse_json_object
 
 if TYPE_CHECKING:
-    import socket
-    import ssl
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from handler.scf.invocation import Clock
 
@@ -38,7 +36,7 @@ COOL_DOWN = 30.0
 PAUSE = 5.0
 """Seconds after a look that failed before the next one; the same as IssuerUnavailable's Retry-After."""
 
-_ANSWER_LIMIT = 256 * 1024
+_RESPONSE_LIMIT = 256 * 1024
 
 # RFC 7518 section 3.1 and RFC 8037 section 3.1: what a key has to be for an algorithm. PyJWT itself would
 # take an ES256 token with a key on another curve.
@@ -148,7 +146,7 @@ class FetchedKeys:
         if now < self._rests_until:
             return
         try:
-            self._keys = fetch(self.url)
+            self._keys = fetch_keys(self.url)
         except IssuerUnavailable as failure:
             self._trouble, self._rests_until = failure.reason, now + PAUSE
             _log.warning("issuers.%s: %s", self.name, failure.reason)
@@ -157,72 +155,18 @@ class FetchedKeys:
             self._fetched_at = now
 
 
-def fetch(url: str) -> tuple[Mapping[str, object], ...]:
-    """Return the keys that `url` answers with; raise IssuerUnavailable within TIMEOUT seconds."""
-    import socket
-    from http.client import HTTPException
-
-    answers: list[tuple[int, bytes]] = []
-    sockets: list[socket.socket] = []
-
-    def ask() -> None:
-        # ValueError: an address that names no host, such as a..b
-        with suppress(OSError, HTTPException, ValueError):
-            answers.append(_get(url, sockets.append))
-
-    # A socket's time-out is for each read, and for the resolution of a name there is none.
-    asking = threading.Thread(target=ask, daemon=True, name=url)
-    asking.start()
-    asking.join(TIMEOUT)
-    in_time = not asking.is_alive()
-    if not in_time:
-        # Whoever answers a byte at a time would keep the thread for days.
-        for opened in sockets:
-            with suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-    if not (in_time and answers):
+def fetch_keys(url: str) -> tuple[Mapping[str, object], ...]:
+    """Return the keys that `url` publishes; raise IssuerUnavailable within TIMEOUT seconds."""
+    request = HttpRequest(url, headers={"Accept": "application/json"})
+    response = fetch(request, seconds=TIMEOUT, limit=_RESPONSE_LIMIT)
+    if response is None:
         raise IssuerUnavailable("issuer-no-answer")
-    status, body = answers[0]
-    if status != 200:  # noqa: PLR2004  # a redirect is not followed: the policy names the address
+    if response.status != 200:  # noqa: PLR2004  # a redirect is not followed: the policy names the address
         raise IssuerUnavailable("issuer-status")
     keys = None
-    if len(body) <= _ANSWER_LIMIT:
+    if len(response.body) <= _RESPONSE_LIMIT:
         with suppress(MalformedRequest):
-            keys = public_keys(parse_json_object(body))
+            keys = public_keys(parse_json_object(response.body))
     if keys is None:
         raise IssuerUnavailable("issuer-answer")
     return keys
-
-
-def trusted() -> ssl.SSLContext:
-    """Return a context that checks certificates by the machine's authorities, and by those of the SDK.
-
-    A platform for functions may bring no authorities of its own.
-    """
-    import ssl
-
-    import certifi
-
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def _get(url: str, connected: Callable[[socket.socket], None]) -> tuple[int, bytes]:
-    from http.client import HTTPConnection, HTTPSConnection
-
-    address = urlsplit(url)
-    connection: HTTPConnection
-    if address.scheme == "https":
-        connection = HTTPSConnection(address.netloc, timeout=TIMEOUT, context=trusted())
-    else:
-        connection = HTTPConnection(address.netloc, timeout=TIMEOUT)
-    try:
-        target = address._replace(scheme="", netloc="", fragment="").geturl()
-        connection.connect()
-        connected(connection.sock)
-        connection.request("GET", target, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read(_ANSWER_LIMIT + 1)
-    finally:
-        connection.close()

@@ -8,20 +8,16 @@ address that was looked at, and the certificate has to be the host's all the sam
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
 
 from handler.errors import KeysNotFound, KeysUnavailable
-from handler.http.client import HttpResponse, read, session, within
+from handler.http.fetch import HttpRequest, fetch, resolve_name
 from handler.order import RECIPIENTS_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import requests
 
 TIMEOUT = 4.0
 """Seconds for the whole."""
@@ -55,8 +51,7 @@ Dial: TypeAlias = Callable[[str, int], "tuple[str, int]"]
 
 def resolve(host: str, port: int) -> Sequence[str]:
     """Ask the name service for the addresses of `host`."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+    return [address for address, _ in resolve_name(host, port)]
 
 
 def straight(address: str, port: int) -> tuple[str, int]:
@@ -71,8 +66,8 @@ class PublishedKeys:
     places: Mapping[str, str]
     resolve: Resolve = resolve
     dial: Dial = straight
-    authority: str | bool = True
-    """A file of certificate authorities, or those that requests brings."""
+    authority: str | None = None
+    """A file of certificate authorities to trust instead of the usual ones."""
     seconds: float = TIMEOUT
 
     def keys(self, place: str, user: str) -> tuple[str, ...]:
@@ -83,7 +78,13 @@ class PublishedKeys:
         template = self.places.get(place)
         if template is None:
             raise KeysNotFound("keys-place-unknown")
-        answer = within(self.seconds, lambda: self._get(template.replace("{user}", user)))
+        request = HttpRequest(
+            template.replace("{user}", user),
+            headers={"Accept": "text/plain"},
+            resolve=self._public_address,
+            authority=self.authority,
+        )
+        answer = fetch(request, seconds=self.seconds, limit=LIMIT)
         if answer is None:
             raise KeysUnavailable("keys-no-answer")
         if answer.status in _NOT_FOUND:
@@ -99,28 +100,12 @@ class PublishedKeys:
             raise KeysNotFound("keys-none-usable")
         return tuple(dict.fromkeys(keys))[:RECIPIENTS_LIMIT]
 
-    def _get(self, url: str) -> HttpResponse:
-        parts = urlsplit(url)
-        host, port = str(parts.hostname), parts.port or 443
+    def _public_address(self, host: str, port: int) -> list[tuple[str, int]]:
         addresses = self.resolve(host, port)
-        # All of them: of a name that has one foot inside, the next answer may be the other one.
+        # All of them: if a name has one address inside, the next lookup may return that one.
         if not addresses or not all(is_public(address) for address in addresses):
             raise KeysUnavailable("keys-address-refused")
-        address, port = self.dial(addresses[0], port)
-        bracketed = f"[{address}]" if ":" in address else address
-        with session() as connection:
-            connection.mount("https://", _pinned(host))
-            return read(
-                connection.get(
-                    parts._replace(netloc=f"{bracketed}:{port}").geturl(),
-                    headers={"Host": parts.netloc, "Accept": "text/plain"},
-                    allow_redirects=False,
-                    stream=True,
-                    timeout=self.seconds,
-                    verify=self.authority,
-                ),
-                LIMIT,
-            )
+        return [self.dial(addresses[0], port)]
 
 
 def is_public(address: str) -> bool:
@@ -145,15 +130,3 @@ def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     # RFC 6052 section 2.1: the well-known prefix.
     in_prefix = address in ipaddress.ip_network("64:ff9b::/96")
     return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if in_prefix else None
-
-
-def _pinned(host: str) -> requests.adapters.HTTPAdapter:
-    from requests.adapters import HTTPAdapter
-
-    class Pinned(HTTPAdapter):
-        """TLS as for `host`, whatever address the URL has."""
-
-        def init_poolmanager(self, *arguments: int, **keywords: object) -> None:
-            super().init_poolmanager(*arguments, server_hostname=host, assert_hostname=host, **keywords)  # type: ignore[arg-type]  # handed through
-
-    return Pinned()

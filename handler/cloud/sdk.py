@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from handler.http.client import silence_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +67,7 @@ class Api:
         from tencentcloud.common.profile.http_profile import HttpProfile
         from urllib3.util import Timeout
 
-        silence_loggers()
+        _silence_loggers()
         # A number would be the time-out of the connect, and that of the answer's first byte once more.
         timeout = Timeout(total=seconds)
         protocol, _, host = self.endpoint.partition("://")
@@ -158,3 +157,14 @@ def _unwrap(body: bytes) -> dict[str, Any] | Failure:
         return Failure(str(error["Code"]), request_id=request_id_of(response.get("RequestId")))
     except Exception:  # noqa: BLE001  # whatever the shape: undecodable, and the exception quotes the answer
         return Failure("ClientDecodeError")
+
+
+def _silence_loggers() -> None:
+    """Keep requests and responses out of the log, whatever the level of the root logger."""
+    # SECURITY BOUNDARY. At DEBUG, which is what SCF sets the root logger to, the SDK logs every response
+    # completely, private key included, and every request with its token. Without these lines the key is in
+    # the function's log.
+    for name in ("tencentcloud_sdk_common", "urllib3"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False

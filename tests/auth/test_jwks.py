@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from handler.auth.jwks import FetchedKeys, fetch, fits, trusted
+from handler.auth.jwks import FetchedKeys, fetch_keys, fits
 from handler.errors import IssuerUnavailable, Unauthenticated
+from handler.http.fetch import trusted_authorities
 from handler.policy.model import TokenAlgorithm
 from scripts.cvm_emulator.certificates import tls_context
 from tests.support.bearer_function import (
@@ -216,7 +217,7 @@ def test_an_issuer_that_withdraws_all_keys(server: KeyServer) -> None:
 
 def failure(url: str) -> str:
     with pytest.raises(IssuerUnavailable) as failed:
-        fetch(url)
+        fetch_keys(url)
     assert (failed.value.__context__, failed.value.__cause__) == (None, None)
     return failed.value.reason
 
@@ -246,7 +247,7 @@ def test_answers_that_are_no_keys(server: KeyServer, body: bytes) -> None:
 
 def test_the_largest_answer(server: KeyServer) -> None:
     server.body = b'{"keys": []}' + b" " * (256 * 1024 - 12)
-    assert fetch(server.url) == ()
+    assert fetch_keys(server.url) == ()
 
 
 def test_no_more_is_read_than_that(server: KeyServer) -> None:
@@ -300,7 +301,7 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert failure(server.url) == "issuer-no-answer"
         # OpenSSL's own variable, for an issuer with an authority of its own.
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        assert fetch(server.url) == (OLD,)
+        assert fetch_keys(server.url) == (OLD,)
         assert failure(server.url.replace("127.0.0.1", "127.0.0.2")) == "issuer-no-answer"
     assert server.paths == ["/keys?of=all"]
 
@@ -309,7 +310,7 @@ def test_a_machine_without_authorities(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert ssl.create_default_context().get_ca_certs() == []
-    assert len(trusted().get_ca_certs()) > 50
+    assert len(trusted_authorities().get_ca_certs()) > 50
 
 
 # ---------------------------------------------------------------- through the front

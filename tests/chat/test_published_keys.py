@@ -261,8 +261,7 @@ def test_a_place_that_does_not_answer_in_time(place: Place) -> None:
     place.stalled.set()
 
 
-def test_an_address_in_brackets(place: Place) -> None:
-    """Nobody listens there; what counts is that the address is written as URLs have it."""
+def test_an_ipv6_address(place: Place) -> None:
     dialled: list[str] = []
 
     def dial(address: str, _port: int) -> tuple[str, int]:

@@ -13,7 +13,8 @@ from handler.chat.platforms.platform_settings import require_settings
 from handler.chat.platforms.registry import PLATFORMS, configured
 from handler.chat.platforms.wecomapp import WeComAppSettings, _Said
 from handler.errors import SettingsInvalid
-from handler.http.client import HttpClient, HttpResponse
+from handler.http.client import HttpClient
+from handler.http.fetch import HttpResponse
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
 from tests.chat.test_wecom_handshake import PUBLISHED

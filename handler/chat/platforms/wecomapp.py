@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from handler.chat.platforms.base import PlatformContext, Reply
-    from handler.http.client import HttpResponse
+    from handler.http.fetch import HttpResponse
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Deadline
 

@@ -1,4 +1,4 @@
-"""From an event to its endpoint and back: the one way through the function."""
+"""The one way through the function: from an event to its endpoint and back."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Application:
-    """Answers events; one instance serves all invocations of a container."""
+    """Answers events. One instance serves all invocations of a container."""
 
     endpoints: Mapping[str | re.Pattern[str], Sequence[Endpoint]]
-    """Path or pattern -> the endpoints there, each with methods of its own."""
+    """Path or pattern -> the endpoints there, which support different methods."""
     cross_origin: CrossOriginRules
     audit_log: AuditLog
 
     def dispatch(self, event: object, invocation: Invocation) -> Response:
-        """Return a response, whatever `event` is and whatever happens."""
+        """Return a response for any event and any failure; never raise an Exception."""
         try:
             request = parse_event(event)
             preflight = self.cross_origin.preflight(request)
@@ -58,14 +58,14 @@ class Application:
             context = RequestContext(request, invocation, trail, event, self.cross_origin.headers(request))
             try:
                 response = endpoint.handle(context)
-            except Exception as failure:  # noqa: BLE001  # whatever it was, the caller gets an answer
+            except Exception as failure:  # noqa: BLE001  # the caller gets a response whatever failed
                 response = endpoint.render_error(_public_error(failure, endpoint, trail), context)
             return replace(response, headers={**response.headers, **context.headers})
         except KeyPairFunctionError as error:
-            # No endpoint takes the request, or the endpoint could not render its error.
+            # No endpoint takes the request, or the endpoint could not render the error.
             log_misconfiguration(error)
             return problem_details(error, invocation.request_id)
-        except Exception as defect:  # noqa: BLE001  # the last resort: otherwise SCF returns a 200 or a raw traceback
+        except Exception as defect:  # noqa: BLE001  # the last resort; SCF would return a 200 or a raw traceback
             log_fault(defect)
             return problem_details(InternalFault(), invocation.request_id)
 
@@ -84,7 +84,7 @@ class Application:
 
 
 def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> KeyPairFunctionError:
-    """Log and audit a failure; return the error that the caller sees."""
+    """Log and audit a failure; return the error for the caller."""
     if isinstance(failure, KeyPairFunctionError):
         error = failure
         if isinstance(error.__cause__, Exception):
@@ -103,7 +103,7 @@ def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> 
     try:
         trail.write(decision, error.reason)
     except Exception as unwritten:
-        # That a key pair may be left matters more to the caller than that nobody could write it down.
+        # The caller must learn that a key pair may be left, even if the audit log is down.
         if isinstance(error, OutcomeUnknown):
             return error
         if isinstance(unwritten, AuditUnavailable):
@@ -113,13 +113,13 @@ def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> 
 
 
 def log_fault(error: BaseException) -> None:
-    """Log a defect: its type and where it arose, but not its text, which may quote a secret."""
+    """Log the type and place of a defect, but not its text, which may quote a secret."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     reason = f" ({error.reason})" if isinstance(error, KeyPairFunctionError) else ""
     _log.error("%s%s in %s, line %s", type(error).__name__, reason, where.name, where.lineno)
 
 
 def log_misconfiguration(error: KeyPairFunctionError) -> None:
-    """Log what an operator has to correct: variables and key paths, never values."""
+    """Log what the operator has to correct: names of variables and key paths, never values."""
     if isinstance(error, Misconfigured):
         _log.error("%s", error)

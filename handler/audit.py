@@ -1,6 +1,6 @@
-"""The audit log: one line of JSON for each decision, written before the answer goes out.
+"""The audit log: one line of JSON per decision, written before the response is sent.
 
-The schema is `docs/audit.md`.
+`docs/audit.md` describes the schema.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ SCHEMA = "keypair-function/1"
 
 
 class Decision(str, Enum):
-    """What was decided, as it stands in the line."""
+    """What was decided, as written in the audit line."""
 
     INTENT = "intent"
-    """CreateKeyPair is about to be called, or a sweep to begin."""
+    """CreateKeyPair is about to be called, or a sweep is about to begin."""
     ISSUED = "issued"
     """A sealed key is about to be released."""
     REPLAYED = "replayed"
-    """The stored answer of an equal request is about to be released."""
+    """The stored answer to the same request is about to be released again."""
     REFUSED = "refused"
-    """Nothing was made; the caller has to change something."""
+    """No key pair was made. The caller has to change something."""
     FAILED = "failed"
-    """Nothing is released; no key pair of this request is left. Of the sweeper: it could not do its work."""
+    """Nothing is released, and no key pair of this request is left. For the sweeper: a step failed."""
     UNKNOWN = "unknown"
-    """Nothing is released; a key pair of this request may be left until it is settled."""
+    """Nothing is released. A key pair of this request may be left until a retry or the sweeper removes it."""
     REMOVED = "removed"
-    """A key pair that nobody was given, or that has expired, was deleted."""
+    """A key pair was deleted because it was never released or has expired."""
     LEFT = "left"
-    """The sweeper did not touch a key pair: it is unsure of it, or the cloud refuses."""
+    """The sweeper left a key pair alone, because it is unsure of it or the cloud refused to delete it."""
     SWEPT = "swept"
     """A sweep has ended."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a request; None where it is not known (yet)."""
+    """What is known about a request; None for what is not known yet."""
 
     caller: str | None = None
     key_name: str | None = None
@@ -61,7 +61,7 @@ class Facts:
 
 @dataclass
 class AuditTrail:
-    """The lines of one request. Facts are noted as they become known, and stand in every later line."""
+    """The audit lines of one request. Facts noted on the way appear in every later line."""
 
     stream: TextIO
     clock: Clock
@@ -73,11 +73,11 @@ class AuditTrail:
     facts: Facts = field(default_factory=Facts)
 
     def note(self, **facts: str | int | tuple[str, ...] | None) -> None:
-        """Add to what is known."""
+        """Add facts."""
         self.facts = replace(self.facts, **facts)  # type: ignore[arg-type]  # the names are checked at run time
 
     def note_order(self, order: KeyPairOrder) -> None:
-        """Add what the caller asks for."""
+        """Add the facts of an order."""
         self.note(key_name=order.name, region=order.region, project_id=order.project_id)
 
     def write(self, decision: Decision, reason: str | None = None) -> None:
@@ -101,8 +101,8 @@ class AuditTrail:
             "remoteAddress": self.remote_address,
             "durationMs": round((self.clock.monotonic() - self.started) * 1000),
         }
-        # ASCII JSON escapes every control character and line separator, so a value that a caller chose
-        # can neither end the line nor start another one (ASVS 16.4.1).
+        # SECURITY BOUNDARY: ASCII JSON escapes every control character and line separator, so a value that
+        # a caller chose can neither end the line nor start another one (ASVS 16.4.1).
         text = json.dumps(line, ensure_ascii=True, separators=(",", ":"))
         try:
             self.stream.write(text + "\n")
@@ -113,13 +113,13 @@ class AuditTrail:
 
 @dataclass(frozen=True)
 class AuditLog:
-    """Where audit lines go. `stream` is called for each trail: SCF may replace `sys.stdout`."""
+    """Where audit lines go. `stream` is called for each trail, because SCF may replace `sys.stdout`."""
 
     stream: Callable[[], TextIO]
     clock: Clock
 
     def trail(self, endpoint: str, request_id: str, remote_address: str = "") -> AuditTrail:
-        """Return a trail that starts now."""
+        """Return a trail whose durations count from now."""
         return AuditTrail(
             stream=self.stream(),
             clock=self.clock,

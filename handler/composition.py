@@ -1,4 +1,4 @@
-"""The composition root: settings in, an application out."""
+"""The composition root: builds the application from the settings."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChatNetwork:
-    """How the bot reaches others: which chat platforms, and where people publish their keys."""
+    """What the bot reaches over the network: chat platforms and published keys."""
 
     http: HttpClient = field(default_factory=HttpClient)
     published_keys: Callable[[Mapping[str, str]], PublishedKeys] = PublishedKeys
@@ -69,7 +69,7 @@ class ChatNetwork:
 
 @dataclass(frozen=True)
 class Services:
-    """What the endpoints work with."""
+    """The services that the endpoints use."""
 
     settings: Settings
     policy: Policy
@@ -81,7 +81,7 @@ class Services:
     audit_log: AuditLog
 
     def application(self) -> Application:
-        """Return the application; raise PolicyInvalid if its web page cannot work."""
+        """Return the application; raise PolicyInvalid if the web page cannot work."""
         endpoints: dict[str | re.Pattern[str], list[Endpoint]] = {}
         for endpoint in [*_api(self), *_web(self), *_chat(self), SweepEndpoint(self.sweeper)]:
             endpoints.setdefault(endpoint.path, []).append(endpoint)
@@ -127,7 +127,7 @@ def compose(
     clock: Clock,
     audit_stream: Callable[[], TextIO],
 ) -> Services:
-    """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they do not fit.
+    """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they contradict.
 
     The settings of the chat platforms are read from `chat_environ`.
     """
@@ -170,7 +170,7 @@ def _bot(
     context = PlatformContext(chat.http, Nonces(store), clock)
     platforms = registry.configured(environ, context, chat.platforms)
     if platforms and settings.store == "memory:" and settings.scf_endpoint is None:
-        # One invocation makes the key pair and another delivers it: both have to see the same store.
+        # One invocation creates the key pair and another one delivers it, so both need the same store.
         raise SettingsInvalid(
             "KEYPAIR_STORE: chat needs a store that all instances share, redis:// or rediss://"
         )
@@ -207,7 +207,7 @@ def _web(services: Services) -> list[Endpoint]:
     policy, region = services.policy, services.settings.region
     endpoints: list[Endpoint] = [PageEndpoint(*page) for page in web_pages(policy, region).items()]
     if policy.web is not None and policy.issuers:
-        # Without an issuer there is no token that somebody could type.
+        # Without an issuer there are no tokens to type into the form.
         from handler.web.form import FormEndpoint
 
         form = FormEndpoint(
@@ -223,7 +223,7 @@ def _web(services: Services) -> list[Endpoint]:
 
 
 def _chat(services: Services) -> list[Endpoint]:
-    """Return the endpoints of the chat platforms that are set up, and those that their messages lead to."""
+    """Return the webhooks of the configured chat platforms, the job endpoint and the pick-up links."""
     bot = services.bot
     webhooks = [ChatWebhook(platform, bot, services.admission) for platform in bot.platforms.values()]
     return [*webhooks, JobEndpoint(bot), PickupEndpoint(bot.pickup_links)]

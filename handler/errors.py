@@ -1,8 +1,8 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of the function, as one tree.
 
-The public face of an error (`code`, `status`, `title`) is constant text: nothing a caller sent and
-nothing the cloud said is in it. `reason` is a constant too; it goes to the audit line and never to a
-caller, so that the causes of one public answer (401 above all) can be told apart by the operator only.
+What callers see of an error (`code`, `status`, `title`) is constant text. It never quotes the request or
+the cloud. `reason` is a constant as well, but it goes to the audit log only: it lets the operator, and
+nobody else, distinguish the causes of one public error such as 401.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One field of a request, the rule that it breaks, and what to send instead; never the value."""
+    """A field of a request, the rule that it breaks and what to send instead. Never holds the value."""
 
     field: str
     rule: str
@@ -24,16 +24,16 @@ class FieldProblem:
 
 
 class KeyPairFunctionError(Exception):
-    """The root of the tree; never raised itself."""
+    """The root of the tree. It is never raised itself."""
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
     retry_after: int | None = None
-    """Seconds after which the same request may succeed, where waiting helps."""
+    """Seconds after which the same request may succeed; None if waiting does not help."""
 
     upstream_request_id: str | None = None
-    """The cloud's id for its own answer, where that is what went wrong."""
+    """The cloud's id for the response that caused the error, if there is one."""
 
     def __init__(self, reason: str | None = None) -> None:
         super().__init__(self.title)
@@ -41,16 +41,16 @@ class KeyPairFunctionError(Exception):
 
     @property
     def problems(self) -> tuple[FieldProblem, ...]:
-        """The fields at fault, where the caller can mend them."""
+        """The fields at fault that the caller can correct."""
         return ()
 
 
 class RequestRefused(KeyPairFunctionError):
-    """The caller has to change something; no key pair was made."""
+    """The caller has to change something. No key pair was made."""
 
 
 class MalformedRequest(RequestRefused):
-    """The request cannot be read: event, headers, JSON or fields."""
+    """The event, the headers, the JSON or the fields are malformed."""
 
     code = "malformed-request"
     status = 400
@@ -62,12 +62,12 @@ class MalformedRequest(RequestRefused):
 
     @property
     def problems(self) -> tuple[FieldProblem, ...]:
-        """The fields at fault; none where the body is no JSON object, or a header is malformed."""
+        """The fields at fault; none if the body is not a JSON object or a header is malformed."""
         return self._problems
 
 
 class Unauthenticated(RequestRefused):
-    """Nobody proved to have sent this; the cause is in `reason` alone (ASVS 6.3.8: no oracle)."""
+    """The caller is not known. Only `reason` tells the cause (ASVS 6.3.8: no oracle)."""
 
     code = "unauthenticated"
     status = 401
@@ -75,7 +75,7 @@ class Unauthenticated(RequestRefused):
 
 
 class NotGranted(RequestRefused):
-    """The policy does not grant this to this caller."""
+    """The policy does not grant the order to this caller."""
 
     code = "not-granted"
     status = 403
@@ -83,35 +83,35 @@ class NotGranted(RequestRefused):
 
 
 class NotUnderstood(RequestRefused):
-    """No command that the bot knows; `reason` says what is wrong with it."""
+    """The bot does not know the command; `reason` says what is wrong with it."""
 
     code = "not-understood"
     status = 400
-    title = "This is no command."
+    title = "The command is unknown."
 
 
 class Unregistered(RequestRefused):
-    """A user whom a chat platform vouches for, and whom no caller in the policy names."""
+    """The chat user is authenticated, but no caller in the policy names this user."""
 
     code = "unregistered"
     status = 403
-    title = "This user is not registered."
+    title = "The user is not registered."
 
 
 class NotFound(RequestRefused):
-    """No door at this path."""
+    """There is no endpoint at this path."""
 
     code = "not-found"
     status = 404
-    title = "There is nothing at this path."
+    title = "There is no resource at this path."
 
 
 class MethodNotAllowed(RequestRefused):
-    """A door that takes other methods."""
+    """The endpoint supports other methods, listed in `allowed`."""
 
     code = "method-not-allowed"
     status = 405
-    title = "This path takes other methods."
+    title = "This path does not support the method."
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         super().__init__()
@@ -119,56 +119,56 @@ class MethodNotAllowed(RequestRefused):
 
 
 class UnknownAction(RequestRefused):
-    """The Tencent v3 door answers CreateKeyPair and nothing else."""
+    """The Tencent v3 endpoint supports CreateKeyPair only."""
 
     code = "unknown-action"
     status = 400
-    title = "Only CreateKeyPair is offered."
+    title = "The only supported action is CreateKeyPair."
 
 
 class UnknownVersion(RequestRefused):
-    """The Tencent v3 door speaks one version of the API."""
+    """The Tencent v3 endpoint supports one version of the API only."""
 
     code = "unknown-version"
     status = 400
-    title = "This version of the API is not offered here."
+    title = "This API version is not supported."
 
 
 class RegionMismatch(RequestRefused):
-    """X-TC-Region, which is not signed, contradicts what is signed or configured."""
+    """The unsigned header X-TC-Region contradicts the signed request or the settings."""
 
     code = "region-mismatch"
     status = 400
-    title = "The region header differs from the region of the request; send Region in the body."
+    title = "The region header contradicts the request. Send Region in the body instead."
 
 
 class NameTaken(RequestRefused):
-    """The account has a key pair of this name."""
+    """The account already has a key pair with this name."""
 
     code = "name-taken"
     status = 409
-    title = "A key pair of this name exists."
+    title = "A key pair with this name already exists."
 
 
 class RequestInFlight(RequestRefused):
-    """The same request is being worked on."""
+    """Another invocation is working on the same request."""
 
     code = "request-in-flight"
     status = 409
-    title = "The same request is in flight."
+    title = "The same request is still being processed. Retry later."
     retry_after = 5
 
 
 class PickedUp(RequestRefused):
-    """What was here was there once, and somebody has it."""
+    """The one-time link has been opened before."""
 
     code = "picked-up"
     status = 410
-    title = "This was picked up already."
+    title = "This link has already been used."
 
 
 class BodyTooLarge(RequestRefused):
-    """The body is over the limit."""
+    """The body exceeds the size limit."""
 
     code = "body-too-large"
     status = 413
@@ -180,19 +180,19 @@ class UnsupportedMediaType(RequestRefused):
 
     code = "unsupported-media-type"
     status = 415
-    title = "The body has to be application/json."
+    title = "The Content-Type must be application/json."
 
 
 class IdempotencyKeyReused(RequestRefused):
-    """The idempotency key stands for another request of this caller."""
+    """The caller used the idempotency key for a different request."""
 
     code = "idempotency-key-reused"
     status = 422
-    title = "This idempotency key was used for another request."
+    title = "The idempotency key was used for a different request."
 
 
 class ProjectNotFound(RequestRefused):
-    """The policy grants a project that the account does not have."""
+    """The policy grants a project that does not exist in the account."""
 
     code = "project-not-found"
     status = 422
@@ -200,19 +200,19 @@ class ProjectNotFound(RequestRefused):
 
 
 class TagsRefused(RequestRefused):
-    """The cloud refuses the tags."""
+    """The cloud rejected the tags."""
 
     code = "tags-refused"
     status = 422
-    title = "The cloud refuses these tags."
+    title = "The cloud rejected the tags."
 
 
 class RecipientRefused(RequestRefused):
-    """A recipient that nothing is ever sealed to."""
+    """A recipient is malformed, unsafe or unsupported."""
 
     code = "recipient-refused"
     status = 422
-    title = "A recipient is refused."
+    title = "A recipient cannot be used."
 
     def __init__(self, problem: RecipientProblem, position: int | None = None) -> None:
         super().__init__(problem.code)
@@ -221,21 +221,21 @@ class RecipientRefused(RequestRefused):
 
     @property
     def problems(self) -> tuple[FieldProblem, ...]:
-        """The recipient at fault, by its position, and what to send instead."""
+        """The position of the recipient at fault, and what to send instead."""
         field = "recipients" if self.position is None else f"recipients.{self.position}"
         return (FieldProblem(field, self.problem.code, self.problem.advice),)
 
 
 class KeysNotFound(RequestRefused):
-    """Nothing to seal to at the place that the caller named."""
+    """The published keys that the caller named include none that can be used."""
 
     code = "keys-not-found"
     status = 422
-    title = "No usable SSH keys are published there."
+    title = "No usable SSH keys are published at this address."
 
 
 class RateLimited(RequestRefused):
-    """Too many requests, of one caller or of an unknown one."""
+    """The caller sent too many requests, or its address failed to authenticate too often."""
 
     code = "rate-limited"
     status = 429
@@ -247,35 +247,35 @@ class RateLimited(RequestRefused):
 
 
 class ServiceFailed(KeyPairFunctionError):
-    """Nothing is wrong with the request."""
+    """The function or a service that it needs failed. The request itself is in order."""
 
 
 class InternalFault(ServiceFailed):
-    """A defect of this function: the last resort's answer."""
+    """A defect of this function."""
 
     code = "internal-fault"
     status = 500
-    title = "The function failed."
+    title = "The function failed unexpectedly."
 
 
 class CloudRefused(ServiceFailed):
-    """The cloud refuses what this function asks: its credentials, its CAM policy, a parameter."""
+    """The cloud rejected a call: its credentials, its CAM policy or a parameter."""
 
     code = "cloud-refused"
     status = 502
-    title = "The cloud refused the request of this function."
+    title = "The cloud rejected a call of this function."
 
 
 class CloudAnswerInvalid(ServiceFailed):
-    """What the cloud made fails the checks, or cannot be read time and again; it was deleted."""
+    """The key pair failed a check, or creating it failed repeatedly. It was deleted."""
 
     code = "cloud-answer-invalid"
     status = 502
-    title = "The cloud's answer failed a check."
+    title = "The cloud's response failed a check."
 
 
 class Misconfigured(ServiceFailed):
-    """Settings or policy are wrong. `str()` tells the operator where; callers see the title."""
+    """The settings or the policy are wrong. `str()` tells the operator where; callers see the title."""
 
     code = "misconfigured"
     status = 503
@@ -294,28 +294,28 @@ class SettingsInvalid(Misconfigured):
 
 
 class PolicyInvalid(Misconfigured):
-    """The policy is malformed or grants what cannot be."""
+    """The policy is malformed or contradicts itself."""
 
 
 class QuotaReached(ServiceFailed):
-    """The account holds as many key pairs as it may."""
+    """The account holds as many key pairs as the cloud allows."""
 
     code = "quota-reached"
     status = 503
-    title = "The account's quota of key pairs is used up."
+    title = "The account's key pair quota is used up."
 
 
 class CloudBusy(ServiceFailed):
-    """The cloud throttles, and went on doing so for as long as there was time."""
+    """The cloud kept throttling until the time was used up."""
 
     code = "cloud-busy"
     status = 503
-    title = "The cloud takes no more requests at the moment."
+    title = "The cloud is limiting requests. Retry later."
     retry_after = 2
 
 
 class CloudUnreachable(ServiceFailed):
-    """No connection to the cloud, or none that holds; nothing of this request is left there."""
+    """The connection to the cloud failed. No key pair of this request is left."""
 
     code = "cloud-unreachable"
     status = 503
@@ -324,7 +324,7 @@ class CloudUnreachable(ServiceFailed):
 
 
 class OutOfTime(ServiceFailed):
-    """Too little of the function's time is left to make a key pair and to undo it."""
+    """Too little time is left to create a key pair and, if necessary, remove it again."""
 
     code = "out-of-time"
     status = 503
@@ -333,24 +333,24 @@ class OutOfTime(ServiceFailed):
 
 
 class KeysUnavailable(ServiceFailed):
-    """The place where the caller publishes SSH keys does not answer as it should."""
+    """The server that publishes the caller's SSH keys failed or sent an invalid response."""
 
     code = "keys-unavailable"
     status = 503
-    title = "The place of the SSH keys cannot be reached."
+    title = "The server that publishes the SSH keys cannot be reached."
     retry_after = 5
 
 
 class PlatformRefused(ServiceFailed):
-    """A chat platform does not take an answer, and waiting does not help."""
+    """A chat platform rejected a reply, and waiting does not help."""
 
     code = "platform-refused"
     status = 502
-    title = "The chat platform refuses the answer."
+    title = "The chat platform rejected the reply."
 
 
 class PlatformUnavailable(ServiceFailed):
-    """A chat platform does not take an answer at the moment."""
+    """A chat platform does not accept a reply at the moment."""
 
     code = "platform-unavailable"
     status = 503
@@ -359,16 +359,16 @@ class PlatformUnavailable(ServiceFailed):
 
 
 class IssuerUnavailable(ServiceFailed):
-    """The key of a token cannot be had: its issuer does not answer."""
+    """The keys of a token issuer cannot be fetched."""
 
     code = "issuer-unavailable"
     status = 503
-    title = "The issuer of the token cannot be reached."
+    title = "The token issuer cannot be reached."
     retry_after = 5
 
 
 class StoreUnavailable(ServiceFailed):
-    """The store did not answer; without it nothing is granted."""
+    """The store failed. Without it nothing is granted."""
 
     code = "store-unavailable"
     status = 503
@@ -377,7 +377,7 @@ class StoreUnavailable(ServiceFailed):
 
 
 class AuditUnavailable(ServiceFailed):
-    """The audit line could not be written; without it nothing is released."""
+    """The audit line could not be written. Without it nothing is released."""
 
     code = "audit-unavailable"
     status = 503
@@ -386,7 +386,7 @@ class AuditUnavailable(ServiceFailed):
 
 
 class SealingFailed(ServiceFailed):
-    """A recipient that took the trial did not take the key."""
+    """Sealing to a recipient failed, although the trial with the same recipient succeeded."""
 
     code = "sealing-failed"
     status = 500
@@ -394,9 +394,9 @@ class SealingFailed(ServiceFailed):
 
 
 class OutcomeUnknown(ServiceFailed):
-    """Whether the cloud made a key pair is not known yet; the same request settles it."""
+    """Whether the cloud made a key pair is not known yet. Repeating the same request resolves it."""
 
     code = "outcome-unknown"
     status = 504
-    title = "The outcome is not known yet; repeat the same request."
+    title = "The outcome is not known yet. Repeat the same request."
     retry_after = 5

@@ -1,4 +1,4 @@
-"""Entry point of the function: `index.main_handler`. `scripts/build` puts this file at the package's root."""
+"""The SCF entry point `index.main_handler`. `scripts/build` puts this file at the root of the package."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CLOCK = Clock()
 
 
 class _Container:
-    """What lives as long as SCF keeps this process."""
+    """State that lives as long as SCF keeps this process."""
 
     application: application.Application | None = None
 
 
 def main_handler(event: object, context: object) -> dict[str, Json]:
-    """Answer one event; never raise, and never return anything but a response with a status code."""
-    # The environment is read anew at each call: SCF replaces the role's credentials in it.
+    """Return a response with a status code for any event; never raise."""
+    # Read on every call, because SCF replaces the credentials of the execution role in the environment.
     environ = dict(os.environ)
     invocation = Invocation.begin(context, environ, _CLOCK)
     try:
@@ -33,10 +33,10 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
             _Container.application = composition.build(environ, _CLOCK, lambda: sys.stdout)
         response = _Container.application.dispatch(event, invocation)
     except KeyPairFunctionError as error:
-        # Settings or policy; the text names variables and key paths, never values.
+        # The settings or the policy are wrong. The text names variables and key paths, never values.
         application.log_misconfiguration(error)
         response = problem_details(error, invocation.request_id)
-    except BaseException as error:  # noqa: BLE001  # the last resort: panics of Rust libraries are no Exceptions
+    except BaseException as error:  # noqa: BLE001  # the last resort; panics of Rust libraries are not Exceptions
         application.log_fault(error)
         response = problem_details(InternalFault(), invocation.request_id)
     return response.to_event()

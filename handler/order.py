@@ -1,4 +1,4 @@
-"""What a caller asks for, whichever door it came through, and the limits of each field."""
+"""The order: what a caller asks for at any endpoint, and the limits of each field."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ANSWER_TTL = 24 * 3600
-"""Seconds for which the answer to an order is kept. Published in the header `Idempotency-Key-TTL`."""
+"""Seconds for which an answer is kept. Published in the header `Idempotency-Key-TTL`."""
 RECIPIENTS_LIMIT = 20
 TAGS_LIMIT = 20
-"""Of the 50 tags that a key pair may carry, so that the function's own and the policy's always fit."""
+"""A key pair may carry 50 tags. This leaves room for those of the function and of the policy."""
 
 TAG_PREFIX = "keypair-function:"
 ORDER_TAG = TAG_PREFIX + "order"
-"""Marks a key pair as made by this function for one order. Only key pairs that carry it are ever deleted."""
+"""The ownership tag. Only key pairs that carry a valid one are ever deleted."""
 CALLER_TAG = TAG_PREFIX + "caller"
 EXPIRES_TAG = TAG_PREFIX + "expires"
-"""When the sweeper removes the key pair, RFC 3339 in UTC."""
+"""The time at which the sweeper removes the key pair, RFC 3339 in UTC."""
 
-# `qcs:` and `project:` are reserved by the cloud, the last by this function: a request that could set
-# the order tag could make somebody else's key pair look like the function's own.
+# SECURITY BOUNDARY: the cloud reserves `qcs:` and `project:`, and this function reserves its own prefix.
+# A request that could set the ownership tag could make a foreign key pair look like one of ours.
 _RESERVED_TAG_PREFIXES = ("qcs:", "project:", TAG_PREFIX)
 
 
 class PrivateKeyFormat(str, Enum):
-    """How the private key is written before it is sealed."""
+    """The encoding of the private key inside the envelope."""
 
     PKCS1 = "pkcs1"
-    """`RSA PRIVATE KEY`, byte for byte as the cloud wrote it."""
+    """`RSA PRIVATE KEY`, byte for byte as the cloud returned it."""
     PKCS8 = "pkcs8"
     """`PRIVATE KEY`, RFC 5958."""
     OPENSSH = "openssh"
@@ -43,7 +43,7 @@ class PrivateKeyFormat(str, Enum):
 
 
 class EnvelopeFormat(str, Enum):
-    """What the private key is sealed in."""
+    """The envelope in which the private key is sealed."""
 
     AGE = "age"
     """https://age-encryption.org/v1, armored; for age and SSH keys."""
@@ -56,12 +56,12 @@ class EnvelopeFormat(str, Enum):
 
     @property
     def suffix(self) -> str:
-        """What the name of the file ends in that the command for opening it expects."""
+        """The file extension that the command for opening the envelope expects."""
         return "asc" if self is EnvelopeFormat.OPENPGP else self.value
 
 
 def _whole_number(value: object) -> object:
-    """JSON Schema calls 3.0 an integer, and some clients write it so."""
+    """Accept 3.0 as 3: JSON Schema calls it an integer, and some clients send it."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -71,7 +71,7 @@ def _tag_key(key: str) -> str:
     return key
 
 
-# CreateKeyPair: https://cloud.tencent.com/document/api/213/15702. pydantic's `$` matches only at the end.
+# CreateKeyPair: https://cloud.tencent.com/document/api/213/15702. In pydantic `$` matches only at the end.
 KeyName = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=25, pattern=r"^[A-Za-z0-9_]*$")
 ]
@@ -79,7 +79,7 @@ ProjectId = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), BeforeValidat
 Region = Annotated[str, StringConstraints(strict=True, max_length=32, pattern=r"^[a-z]+(-[a-z0-9]+)+$")]
 
 ClientToken = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")]
-"""The name by which the cloud's own actions know an idempotency key; letter case does not count."""
+"""What the cloud calls an idempotency key. The name of the field is not case-sensitive."""
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -99,7 +99,7 @@ TagKey = Annotated[
     str, StringConstraints(strict=True, max_length=127, pattern=_TAG_TEXT), AfterValidator(_tag_key)
 ]
 TagValue = Annotated[str, StringConstraints(strict=True, max_length=255, pattern=_TAG_TEXT)]
-# pydantic describes keys with a pattern, and forgets to say that there are no others.
+# pydantic's JSON Schema lists the pattern of the keys but not that other keys are refused.
 Tags = Annotated[
     dict[TagKey, TagValue],
     Field(max_length=TAGS_LIMIT, json_schema_extra={"additionalProperties": False}),
@@ -108,14 +108,14 @@ Tags = Annotated[
 Recipients = Annotated[
     list[Annotated[str, StringConstraints(strict=True)]], Field(min_length=1, max_length=RECIPIENTS_LIMIT)
 ]
-"""Each text is vetted by `handler.sealing`; here only their number is bounded."""
+"""Only their number is limited here. `handler.sealing` vets each of them."""
 
 
 @dataclass(frozen=True)
 class KeyPairOrder:
-    """A request for one key pair, read and well-formed but not yet granted.
+    """An order for one key pair: well-formed, but not yet granted.
 
-    `recipients` is empty where the request brought none.
+    `recipients` is empty if the request named none.
     """
 
     name: str
@@ -125,12 +125,12 @@ class KeyPairOrder:
     tags: Mapping[str, str] = field(default_factory=dict)
     private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
     envelope_format: EnvelopeFormat | None = None
-    """None where the recipients decide it."""
+    """None if the recipients decide it."""
     expires_in: int | None = None
-    """Seconds after which the key pair is to be removed."""
+    """Seconds after which the key pair is removed."""
 
     def digest(self) -> str:
-        """Return 64 hexadecimal digits that two orders share only if they ask for the same."""
+        """Return 64 hexadecimal digits that are equal only for equal orders."""
         fields = [
             self.name,
             self.region,

@@ -1,1 +1,1 @@
-"""The only place that knows the Tencent Cloud SDK."""
+"""Clients of the Tencent Cloud API. Only this package uses the SDK."""

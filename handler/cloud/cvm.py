@@ -1,8 +1,8 @@
-"""CVM key pairs through the official SDK, hardened.
+"""The key pair API of CVM (Cloud Virtual Machine), through the hardened SDK.
 
 API: https://cloud.tencent.com/document/api/213/15702 (CreateKeyPair), 15699 (DescribeKeyPairs), 15700
-(DeleteKeyPairs). CreateKeyPair has no idempotency token and shows the private key once, so it is called
-once: only an answer that says 'not executed' is followed by another call.
+(DeleteKeyPairs). CreateKeyPair has no idempotency token and returns the private key only once. It is
+therefore called once, and again only after a response that says 'not executed'.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ ENDPOINT = "https://cvm.tencentcloudapi.com"
 VERSION = "2017-03-12"
 
 CALL_TIMEOUT = 10.0
-"""Seconds for one call, at most."""
+"""The longest time for one call, in seconds."""
 CALL_MINIMUM = 1.0
-"""Seconds without which no call is begun."""
+"""With fewer seconds left, no call is begun."""
 UNDO_RESERVE = 5.0
-"""Seconds kept back from a create, so that what it made can be taken back."""
+"""Seconds that a create leaves unused, so that the key pair can be removed again."""
 
 ANSWER_RESERVE = 0.5
-"""Seconds kept back from every other call, so that what came of it can be told."""
+"""Seconds that every other call leaves unused, so that its outcome can be reported."""
 
 _PAGE = 100
 _BACK_OFF_FIRST = 0.2
@@ -52,8 +52,8 @@ _BACK_OFF_LONGEST = 2.0
 
 _THROTTLED = "RequestLimitExceeded"
 
-# What a code of CreateKeyPair means. A code that is not here says nothing about whether a key pair was
-# made: its outcome is unknown, and InternalServerError is left out on purpose.
+# Error codes after which CreateKeyPair certainly made no key pair. After any other code, above all
+# InternalServerError, the outcome is unknown.
 _CREATE_REFUSALS: Mapping[str, Callable[[], KeyPairFunctionError]] = {
     "InvalidKeyPairName.Duplicate": NameTaken,
     "InvalidKeyPair.LimitExceeded": QuotaReached,
@@ -61,7 +61,7 @@ _CREATE_REFUSALS: Mapping[str, Callable[[], KeyPairFunctionError]] = {
     "FailedOperation.TagKeyReserved": TagsRefused,
     "LimitExceeded.TagResourceQuota": TagsRefused,
 }
-# Families of codes that say: refused before anything was done.
+# Families of codes with which the cloud refuses a call before it does anything.
 _NOT_EXECUTED = (
     "AuthFailure",
     "UnauthorizedOperation",
@@ -88,7 +88,7 @@ _NOT_EXECUTED = (
 
 @dataclass(frozen=True)
 class CreatedKeyPair:
-    """What CreateKeyPair answered, not yet checked; fields that were missing are empty."""
+    """The response of CreateKeyPair, not yet checked. Missing fields are empty."""
 
     key_id: str
     key_name: str
@@ -109,7 +109,7 @@ class KeyPairSummary:
 
 
 class _Wire(BaseModel):
-    # A validation error must not quote the answer: it holds the private key.
+    # SECURITY BOUNDARY: a validation error must not quote the response, which holds the private key.
     model_config = ConfigDict(hide_input_in_errors=True, extra="ignore")
 
 
@@ -166,7 +166,7 @@ class Cvm:
     def create_key_pair(self, name: str, project_id: int, tags: Mapping[str, str]) -> CreatedKeyPair:
         """Create a key pair.
 
-        Raises OutcomeUnknown where it may exist; any other error says that it does not.
+        Raises OutcomeUnknown if it may exist. Any other error means that it does not exist.
         """
         parameters = {
             "KeyName": name,
@@ -182,18 +182,18 @@ class Cvm:
         if isinstance(answer, Failure):
             raise _as_seen(_create_error(answer), answer)
         created = _parse(_Created, answer)
-        # Without an id there is nothing to delete by: the name and the tags have to settle it.
+        # Without an id the key pair cannot be deleted directly; cleanup finds it by name and tag.
         if created is None:
             raise OutcomeUnknown("create-undecodable")
         pair = created.KeyPair
         return CreatedKeyPair(pair.KeyId, pair.KeyName, pair.PublicKey, pair.PrivateKey, created.RequestId)
 
     def find_key_pairs(self, name: str) -> list[KeyPairSummary]:
-        """Return the key pairs that the cloud finds by `name`; raise OutcomeUnknown if it does not say."""
+        """Return the key pairs that the cloud finds by `name`; raise OutcomeUnknown if the call fails."""
         return self._describe([{"Name": "key-name", "Values": [name]}])
 
     def tagged_key_pairs(self) -> list[KeyPairSummary]:
-        """Return all key pairs with an order tag; raise OutcomeUnknown if the cloud does not say."""
+        """Return all key pairs with an ownership tag; raise OutcomeUnknown if the call fails."""
         return self._describe([{"Name": "tag-key", "Values": [ORDER_TAG]}])
 
     def _describe(self, filters: list[dict[str, object]]) -> list[KeyPairSummary]:
@@ -211,9 +211,9 @@ class Cvm:
                 return found
 
     def delete_key_pair(self, key_id: str) -> bool:
-        """Delete a key pair, or find that it is gone; return False if an instance or image uses it.
+        """Delete a key pair, or find it gone; return False if an instance or image uses it.
 
-        Raises OutcomeUnknown if it may be left.
+        Raises OutcomeUnknown if it may still exist.
         """
         parameters = {"KeyIds": [key_id]}
         answer = self._until_not_throttled("DeleteKeyPairs", parameters, reserve=ANSWER_RESERVE)
@@ -224,9 +224,9 @@ class Cvm:
         raise _as_seen(OutcomeUnknown("delete-" + answer.family), answer)
 
     def set_description(self, key_id: str, description: str) -> None:
-        """Give a key pair a description (ModifyKeyPairAttribute, api/213/15696).
+        """Set the description of a key pair (ModifyKeyPairAttribute, api/213/15696).
 
-        Raises CloudBusy, CloudRefused, CloudUnreachable or OutOfTime if it may not have it.
+        Raises CloudBusy, CloudRefused, CloudUnreachable or OutOfTime if it may not have been set.
         """
         parameters = {"KeyId": key_id, "Description": description}
         answer = self._until_not_throttled("ModifyKeyPairAttribute", parameters, reserve=UNDO_RESERVE)
@@ -245,7 +245,7 @@ class Cvm:
             answer = self._call(action, parameters, reserve)
             if not isinstance(answer, Failure) or not answer.code.startswith(_THROTTLED):
                 return answer
-            # The one answer that says 'not executed, come again'. Jitter keeps callers apart.
+            # Throttled calls are not executed, so they can be repeated. Jitter spreads the retries.
             pause = back_off * (0.5 + self._jitter() / 2)
             if self._deadline.remaining() - pause < reserve + CALL_MINIMUM:
                 return answer

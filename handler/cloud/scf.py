@@ -1,7 +1,7 @@
-"""SCF's Invoke through the official SDK: this function hands work to another invocation of itself.
+"""The Invoke API of SCF (Serverless Cloud Function), by which the function starts itself once more.
 
-API: https://cloud.tencent.com/document/api/583/17243. With InvocationType Event it answers as soon as the
-event is in the queue.
+API: https://cloud.tencent.com/document/api/583/17243. With InvocationType Event the API responds as soon
+as the event is queued.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ ENDPOINT = "https://scf.tencentcloudapi.com"
 VERSION = "2018-04-16"
 
 CALL_TIMEOUT = 2.0
-"""Seconds, at most: whoever waits for the answer waits three."""
+"""Seconds for one call. The chat platforms wait three seconds for the function's response."""
 CALL_MINIMUM = 0.2
-"""Seconds without which no call is begun."""
+"""With fewer seconds left, no call is begun."""
 
 
 @dataclass(frozen=True)
 class Scf:
-    """The functions in the region of this one; `endpoint` is for one that is not the cloud's."""
+    """SCF in the region of this function. `endpoint` replaces the cloud's address, for example in tests."""
 
     default_region: str
-    """Where the platform does not say in which region this function runs."""
+    """Used if the runtime does not say in which region the function runs."""
     endpoint: str | None = None
 
     def invoke_again(self, event: str, invocation: Invocation) -> None:
-        """Have this very function run on `event`, a JSON object, some time soon.
+        """Queue an invocation of this function with `event`, a JSON object. It may run twice.
 
-        Raises CloudRefused, CloudUnreachable or OutOfTime if it does not happen, and OutcomeUnknown where it
-        may. It may happen twice.
+        Raises CloudRefused, CloudUnreachable or OutOfTime if it is certainly not queued, and OutcomeUnknown
+        if it may be.
         """
         seconds = min(CALL_TIMEOUT, invocation.deadline.remaining())
         if seconds < CALL_MINIMUM:
@@ -54,7 +54,7 @@ class Scf:
         parameters = {
             "FunctionName": own.name,
             "Namespace": own.namespace,
-            # This version, not the newest one: a deployment in between must not read the other's events.
+            # This version, not the newest: after a deployment, one version must not read the other's events.
             "Qualifier": own.version,
             "InvocationType": "Event",
             "ClientContext": event,
@@ -70,5 +70,5 @@ def _error_of(failure: Failure) -> KeyPairFunctionError:
     reason = "invoke-" + failure.family
     if not failure.code.startswith("Client"):
         return CloudRefused(reason)
-    # The event may be in the queue: nobody may be told that nothing comes of it.
+    # The event may be queued, so this is not reported as a failure.
     return OutcomeUnknown("invoke-unknown") if failure.sent else CloudUnreachable(reason)

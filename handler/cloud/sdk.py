@@ -1,4 +1,4 @@
-"""The official SDK, hardened: one call over one connection, bounded in time and size; no error quotes it."""
+"""The official SDK, hardened: one connection per call, limits on time and size, and no quoted bodies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _ANSWER_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a call gave no answer: the cloud's code, or what happened on the way.
+    """A failed call: the cloud's error code, or a code for what happened on the way.
 
-    The SDK's exceptions are not passed on: their text quotes bodies, and a body may hold a private key.
+    SECURITY BOUNDARY: the SDK's exceptions are never passed on. Their text quotes bodies, and a body may
+    hold a private key.
     """
 
     code: str
@@ -31,36 +32,36 @@ class Failure:
 
     @property
     def family(self) -> str:
-        """The code's part before the dot; `unreadable` for what is no code."""
+        """The part of the code before the dot; `unreadable` if it is not a valid code."""
         family = self.code.partition(".")[0]
-        # What an endpoint sends as a code ends up in the audit line as a reason.
+        # The code comes from outside and becomes a reason in the audit log.
         return family if re.fullmatch(r"[A-Za-z]{1,64}", family) else "unreadable"
 
 
 @dataclass(frozen=True)
 class Api:
-    """One service's API in one region.
+    """The API of one service in one region.
 
-    Every call has a connection of its own: a pooled one that the other side has closed meanwhile (SCF
-    freezes instances) would turn a create into a question.
+    Every call opens a new connection. SCF freezes instances, so a pooled connection may have been closed
+    by the other side; then nobody could tell whether a create was executed.
     """
 
     service: str
     version: str
     endpoint: str
-    """With scheme."""
+    """A URL with its scheme."""
     region: str
     credentials: Credentials
     clock: Clock
 
     def call(self, action: str, parameters: Mapping[str, object], seconds: float) -> dict[str, Any] | Failure:
-        """Return what is in `Response`, or why there is no such thing, within `seconds`."""
+        """Return the value of `Response`, or the failure, within `seconds`."""
         answer = _send(self._client(seconds), action, parameters)
         return answer if isinstance(answer, Failure) else _unwrap(answer)
 
     def _client(self, seconds: float) -> Any:  # noqa: ANN401  # the SDK has no types
-        # Imported here: a request that is refused never pays for it (0.1 s and 20 MB, the larger part of
-        # a cold start).
+        # Imported here, so that a refused request does not pay for it (0.1 s and 20 MB, most of a cold
+        # start).
         from tencentcloud.common.common_client import CommonClient
         from tencentcloud.common.credential import Credential
         from tencentcloud.common.profile.client_profile import ClientProfile
@@ -68,25 +69,25 @@ class Api:
         from urllib3.util import Timeout
 
         _silence_loggers()
-        # A number would be the time-out of the connect, and that of the answer's first byte once more.
+        # A number would apply twice: to connecting, and again to the first byte of the response.
         timeout = Timeout(total=seconds)
         protocol, _, host = self.endpoint.partition("://")
         http = HttpProfile(protocol=protocol, endpoint=host, reqTimeout=timeout)
-        # No retryer: StandardRetryer calls again after a success that followed a failure, and raises the
-        # stale error; either loses a key. No region breaker: it hides network errors.
+        # No retryer: StandardRetryer repeats a call that succeeded after a failure, and raises the stale
+        # error. Either loses a key. No region breaker: it hides network errors.
         profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)
-        # Built here from what SCF injected: the SDK's own providers do not know those names, and fall
+        # Built from the variables that SCF sets. The SDK's own providers do not know their names and fall
         # back to a metadata service without a time-out.
         own = self.credentials
         credential = Credential(own.secret_id, own.secret_key, own.token)
         client = CommonClient(self.service, self.version, credential, self.region, profile)
-        self._harden(client.request.conn._session, seconds)  # noqa: SLF001  # there is no public way
+        self._harden(client.request.conn._session, seconds)  # noqa: SLF001  # there is no public access
         return client
 
     def _harden(self, session: requests.Session, seconds: float) -> None:
-        # A redirect would carry the signed request, and bring the answer from, somewhere else.
+        # SECURITY BOUNDARY: a redirect would send the signed request, and fetch the response, elsewhere.
         session.max_redirects = 0
-        # Else a .netrc entry for the host would replace the Authorization header.
+        # Otherwise a .netrc entry for the host would replace the Authorization header.
         session.trust_env = False
         reader = _BodyReader(self.clock, self.clock.monotonic() + seconds)
         session.hooks["response"].append(reader)
@@ -116,7 +117,7 @@ class _BodyReader:
 
 
 def request_id_of(value: object) -> str:
-    """Return a request id for the audit line, empty if it does not look like one."""
+    """Return a request id for the audit log; empty if it does not look like one."""
     return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z-]{1,64}", value) else ""
 
 
@@ -128,13 +129,13 @@ def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes |
     except TencentCloudSDKException as error:
         code, request_id = str(error.get_code()), request_id_of(error.get_request_id())
         return Failure(code, sent=not _never_connected(error.__context__), request_id=request_id)
-    except Exception:  # noqa: BLE001  # reading the answer raises whatever requests, urllib3 and json raise
+    except Exception:  # noqa: BLE001  # requests, urllib3 and json raise many types
         return Failure("ClientReadError")
     return body
 
 
 def _never_connected(cause: BaseException | None) -> bool:
-    """Tell whether the request was certainly not sent: no connection came about."""
+    """Tell whether the request was certainly not sent, because no connection was established."""
     import requests.exceptions
     from urllib3.exceptions import MaxRetryError, NewConnectionError
 
@@ -145,9 +146,9 @@ def _never_connected(cause: BaseException | None) -> bool:
 
 
 def _unwrap(body: bytes) -> dict[str, Any] | Failure:
-    """Return `Response`, or the error in it.
+    """Return the value of `Response`, or the error in it.
 
-    The SDK looks for errors only where the Content-Type is exactly the one it expects.
+    The SDK looks for errors only if the Content-Type is exactly the one it expects.
     """
     try:
         response: dict[str, Any] = json.loads(body)["Response"]
@@ -155,15 +156,14 @@ def _unwrap(body: bytes) -> dict[str, Any] | Failure:
         if error is None:
             return response
         return Failure(str(error["Code"]), request_id=request_id_of(response.get("RequestId")))
-    except Exception:  # noqa: BLE001  # whatever the shape: undecodable, and the exception quotes the answer
+    except Exception:  # noqa: BLE001  # any other shape is undecodable; the exception would quote the body
         return Failure("ClientDecodeError")
 
 
 def _silence_loggers() -> None:
     """Keep requests and responses out of the log, whatever the level of the root logger."""
-    # SECURITY BOUNDARY. At DEBUG, which is what SCF sets the root logger to, the SDK logs every response
-    # completely, private key included, and every request with its token. Without these lines the key is in
-    # the function's log.
+    # SECURITY BOUNDARY: SCF sets the root logger to DEBUG. At that level the SDK logs complete responses,
+    # including the private key, and every request with its token.
     for name in ("tencentcloud_sdk_common", "urllib3"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)

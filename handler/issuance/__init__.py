@@ -1,1 +1,1 @@
-"""Issuing a key pair, remembering the answer, and removing what was left over."""
+"""Issues key pairs, remembers the answers and removes leftovers."""

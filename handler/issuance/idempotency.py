@@ -191,7 +191,7 @@ class IdempotencyLedger:
 
         Raises StoreUnavailable.
         """
-        record = self.find(tag.claim)
+        record = self.find(tag.record_id)
         return record is not None and record.state is State.SEALED and record.holder == tag.holder
 
     def withdraw(self, record_id: str, record: StoredRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What the cloud returned: checked before it is believed, rewritten if the caller wants another form."""
+"""Checks the key pair that the cloud returned, and converts the private key to the requested format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from handler.order import PrivateKeyFormat
 
 _BITS_MINIMUM = 2048
 _EXPONENT = 65537
-# One block and nothing around it; a final newline is there in some answers and not in others.
+# Exactly one block with nothing around it. Only some responses end with a newline.
 _PEM = re.compile(
     rb"-----BEGIN (?P<label>(?:RSA )?PRIVATE KEY)-----\n[A-Za-z0-9+/=\n]+\n-----END (?P=label)-----\n?"
 )
@@ -24,7 +24,7 @@ _PEM = re.compile(
 
 @dataclass(frozen=True)
 class CheckedKeyPair:
-    """Two halves that are known to belong together.
+    """A public and a private key that belong together.
 
     `public_key` is `ssh-rsa BLOB`, without the comment that the cloud adds. `private_key` is unchanged.
     """
@@ -35,9 +35,9 @@ class CheckedKeyPair:
 
 
 def check(public_key: str, private_key: SecretBytes) -> CheckedKeyPair:
-    """Return the pair if it is sound; raise CloudAnswerInvalid, which carries no key."""
+    """Return the pair if it is sound; raise CloudAnswerInvalid, which holds no key."""
     problem, parts = _problem(public_key, private_key.get_secret_value())
-    # Raised out here: no exception may have the plain key in the frames or the context that it holds.
+    # SECURITY BOUNDARY: raised here, so that no exception keeps the plain key in its frames or context.
     if problem is not None:
         raise CloudAnswerInvalid(problem)
     key_type, blob = parts
@@ -52,7 +52,7 @@ def _problem(public_key: str, private_pem: bytes) -> tuple[str | None, list[str]
     try:
         public = serialization.load_ssh_public_key(public_key.encode("ascii"))
         private = _load(private_pem)
-    except Exception:  # noqa: BLE001  # whatever a parser raises over a key: it may quote the key
+    except Exception:  # noqa: BLE001  # any error of a parser may quote the key
         return "answer-key-unreadable", []
     if not isinstance(public, rsa.RSAPublicKey):
         return "answer-key-type", []
@@ -62,14 +62,14 @@ def _problem(public_key: str, private_pem: bytes) -> tuple[str | None, list[str]
         return "answer-key-exponent", []
     if private.public_key().public_numbers() != public.public_numbers() or not _belongs(private, public):
         return "answer-key-mismatch", []
-    # Written anew, so that a comment or spacing of the cloud's is not passed on.
+    # Serialized again, which drops the comment and the spacing of the cloud.
     openssh = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     return None, public.public_bytes(*openssh).decode().split()
 
 
 def _load(private_pem: bytes) -> rsa.RSAPrivateKey:
-    # The full check, that the primes are primes, costs as much as making a key, 36 ms; `_belongs` proves
-    # what matters.
+    # The full check tests the primes and takes 36 ms, as long as generating a key. `_belongs` proves what
+    # matters.
     key = serialization.load_pem_private_key(private_pem, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("not RSA")
@@ -77,15 +77,15 @@ def _load(private_pem: bytes) -> rsa.RSAPrivateKey:
 
 
 def _belongs(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> bool:
-    """Tell whether all private numbers fit the modulus, and what one half signs the other one verifies.
+    """Tell whether all private numbers fit the modulus and the public key verifies a signature.
 
-    The signature alone proves too little: OpenSSL signs with the numbers that still work where others are
-    damaged, and programs that use those would fail.
+    The signature alone proves too little. If some numbers are damaged, OpenSSL signs with the others, but
+    programs that use the damaged ones would fail.
     """
     numbers = private.private_numbers()
     p, q, d = numbers.p, numbers.q, numbers.d
     try:
-        # RFC 8017 section 3.2. That d is the inverse of e follows: one of d and its two remainders signs.
+        # RFC 8017 section 3.2. That d is the inverse of e follows from the signature.
         fits = (
             p * q == numbers.public_numbers.n
             and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
@@ -93,13 +93,13 @@ def _belongs(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> bool:
         )
         signature = private.sign(b"", padding.PKCS1v15(), hashes.SHA256())
         public.verify(signature, b"", padding.PKCS1v15(), hashes.SHA256())
-    except Exception:  # noqa: BLE001  # a prime of 1, InvalidSignature, or whatever OpenSSL says of such numbers
+    except Exception:  # noqa: BLE001  # a prime of 1, InvalidSignature or another error of OpenSSL
         return False
     return fits
 
 
 def convert(private_key: SecretBytes, wanted: PrivateKeyFormat) -> SecretBytes:
-    """Return a checked private key in the wanted form; a key that has it already comes back unchanged."""
+    """Return a checked private key in the requested format; unchanged if it already has it."""
     pem = private_key.get_secret_value()
     label, form = {
         PrivateKeyFormat.PKCS1: (b"RSA PRIVATE KEY", serialization.PrivateFormat.TraditionalOpenSSL),

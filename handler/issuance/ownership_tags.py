@@ -1,8 +1,8 @@
-"""The order tag: which claim, which order and which holder a key pair was made for.
+"""The ownership tag: the idempotency record, the order and the holder that a key pair was made for.
 
-SECURITY BOUNDARY: key pairs are removed by what this tag says. It carries a code that only this function
-can make, over the key pair's name and expiry as well; without it, whoever may set tags in the account
-could have any key pair removed by the function's own rights.
+SECURITY BOUNDARY: this tag decides which key pairs are deleted. It carries a code that only this function
+can compute, which also covers the name and the expiry of the key pair. Without the code, anyone who may
+set tags in the account could make the function delete any key pair.
 """
 
 from __future__ import annotations
@@ -18,41 +18,39 @@ _CODE_DIGITS = 32
 
 @dataclass(frozen=True)
 class OwnershipTag:
-    """32 hexadecimal digits each: digests of the claim and of the order, and the holder."""
+    """The idempotency record, the digest of the order and the holder: 32 hexadecimal digits each."""
 
-    claim: str
+    record_id: str
     order: str
     holder: str
 
     def same_order(self, other: OwnershipTag) -> bool:
-        """Tell whether both stand for the same order of the same request, whoever worked on it."""
-        return (self.claim, self.order) == (other.claim, other.order)
+        """Tell whether both are for the same order of the same request, by any holder."""
+        return (self.record_id, self.order) == (other.record_id, other.order)
 
 
 @dataclass(frozen=True)
 class TagSigner:
-    """Writes order tags and reads its own."""
+    """Writes ownership tags and verifies them."""
 
     master_secrets: MasterSecrets
 
-    def write(self, mark: OwnershipTag, name: str, expires: str | None) -> str:
-        """Return the tag's value for the key pair `name` that expires at `expires`."""
-        code = self.master_secrets.sign(
-            Purpose.OWNERSHIP_TAG, _signed_text(mark, name, expires), _CODE_DIGITS
-        )
-        return f"{mark.claim}.{mark.order}.{mark.holder}.{code}"
+    def write(self, tag: OwnershipTag, name: str, expires: str | None) -> str:
+        """Return the value of the tag for the key pair `name` that expires at `expires`."""
+        code = self.master_secrets.sign(Purpose.OWNERSHIP_TAG, _signed_text(tag, name, expires), _CODE_DIGITS)
+        return f"{tag.record_id}.{tag.order}.{tag.holder}.{code}"
 
     def read(self, value: str, name: str, expires: str | None) -> OwnershipTag | None:
-        """Return the mark in a tag's value; None if this function did not write it for this key pair."""
+        """Return the tag in `value`; None if this function did not write it for this key pair."""
         matched = _FORM.fullmatch(value)
         if matched is None:
             return None
-        claim, order, holder, code = matched.groups()
-        mark = OwnershipTag(claim, order, holder)
-        text = _signed_text(mark, name, expires)
+        record_id, order, holder, code = matched.groups()
+        tag = OwnershipTag(record_id, order, holder)
+        text = _signed_text(tag, name, expires)
         own = self.master_secrets.matches(Purpose.OWNERSHIP_TAG, text, code, _CODE_DIGITS)
-        return mark if own else None
+        return tag if own else None
 
 
-def _signed_text(mark: OwnershipTag, name: str, expires: str | None) -> str:
-    return f"{mark.claim}\n{mark.order}\n{mark.holder}\n{name}\n{expires or ''}"
+def _signed_text(tag: OwnershipTag, name: str, expires: str | None) -> str:
+    return f"{tag.record_id}\n{tag.order}\n{tag.holder}\n{name}\n{expires or ''}"

@@ -154,7 +154,7 @@ class Sweeper:
             return _Verdict(Decision.LEFT, "age-unreadable")
         if age < ORPHAN_AGE:
             return None  # the invocation that made it may still be running
-        record = self.ledger.find(tag.claim)
+        record = self.ledger.find(tag.record_id)
         if record is None or tag.holder not in (record.holder, *record.former):
             # No record lists the holder, so only the key pair itself can tell.
             if never_released(pair, age):
@@ -164,7 +164,7 @@ class Sweeper:
             return _Verdict(Decision.REMOVED, "orphan")
         if record.state is State.SEALED or record.lease_ends > self.clock.now():
             return None
-        return _Verdict(Decision.REMOVED, "orphan", (tag.claim, record))
+        return _Verdict(Decision.REMOVED, "orphan", (tag.record_id, record))
 
 
 def _record(trail: AuditTrail, finding: Finding) -> None:

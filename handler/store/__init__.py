@@ -1,4 +1,4 @@
-"""IdempotencyLedger and whatever else has to be remembered between invocations."""
+"""Stores for what must survive an invocation: idempotency records, nonces and rate limits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def open_store(url: str, clock: Clock) -> Store:
-    """Return the store that `url`, checked by `handler.settings`, names. Nothing is connected to yet."""
-    # Imported where chosen: a cold start pays for one store only.
+    """Return the store that `url` names; `handler.settings` has checked it. Does not connect yet."""
+    # Imported here, so that a cold start pays for one store only.
     scheme, _, rest = url.partition(":")
     if scheme == "memory":
         from handler.store.memory import MemoryStore

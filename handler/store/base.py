@@ -1,4 +1,4 @@
-"""What a store has to be able to do."""
+"""The interface of a store."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Protocol
 
 
 class Store(Protocol):
-    """Small texts under keys, each gone after its time to live.
+    """Keeps small texts under keys, each until its time to live (`ttl`, in seconds) has passed.
 
-    Every operation is atomic for all users of the same store, and raises StoreUnavailable if it cannot be
-    done: a caller of this interface never takes 'no answer' for 'not there'.
+    Every operation is atomic for all users of the store. It raises StoreUnavailable if it fails, so 'no
+    answer' is never mistaken for 'no such key'.
     """
 
     def get(self, key: str) -> str | None:
-        """Return the text under `key`."""
+        """Return the value of `key`, or None."""
 
     def add(self, key: str, value: str, ttl: float) -> bool:
-        """Put `value` there for `ttl` seconds unless something is; return whether it was put."""
+        """Set `key` unless it has a value; return whether it was set."""
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
-        """Put `value` in the place of exactly `expected`; return whether that was there."""
+        """Set `key` if its value is exactly `expected`; return whether it was set."""

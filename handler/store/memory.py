@@ -1,4 +1,4 @@
-"""A store in the memory of one instance: for tests, and where one instance serves all requests."""
+"""A store in memory, for tests and for functions with a single instance."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class MemoryStore:
         self._entries: dict[str, tuple[float, str]] = {}
 
     def get(self, key: str) -> str | None:
-        """Return the text under `key`."""
+        """Return the value of `key`, or None."""
         with self._lock:
             return self._live(key)
 
     def add(self, key: str, value: str, ttl: float) -> bool:
-        """Put `value` there unless something is."""
+        """Set `key` unless it has a value."""
         with self._lock:
             self._drop_expired()
             if self._live(key) is not None:
@@ -32,7 +32,7 @@ class MemoryStore:
             return True
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
-        """Put `value` in the place of exactly `expected`."""
+        """Set `key` if its value is exactly `expected`."""
         with self._lock:
             if self._live(key) != expected:
                 return False

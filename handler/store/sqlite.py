@@ -1,6 +1,7 @@
-"""A store in an SQLite file: for one machine or container, however many processes and threads.
+"""A store in an SQLite file, for all processes and threads of one machine or container.
 
-Not for a network file system, whose locks SQLite cannot trust (sqlite.org/wal.html, sqlite.org/faq.html#q5).
+It does not work on network file systems, whose locks are unreliable (sqlite.org/wal.html,
+sqlite.org/faq.html#q5).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _TABLE = """
     CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
     CREATE INDEX entry_ends_at ON entry (ends_at);
 """
-# Bounded, so that no request pays for a long idle time; above one, so that the file cannot grow for ever.
+# A limit, so that no request pays for a long idle time; above one, so that the file cannot grow forever.
 _DROP_EXPIRED = "DELETE FROM entry WHERE key IN (SELECT key FROM entry WHERE ends_at <= :now LIMIT 100)"
 _GET = "SELECT value FROM entry WHERE key = :key AND ends_at > :now"
 _ADD = """
@@ -42,28 +43,28 @@ _REPLACE = """
 
 
 class SqliteStore:
-    """See `handler.store.base.Store`. `path` is made, readable for its owner only, where it is missing."""
+    """See `handler.store.base.Store`. A missing file is created, readable by its owner only."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
 
     def get(self, key: str) -> str | None:
-        """Return the text under `key`."""
+        """Return the value of `key`, or None."""
         with self._connected() as connection:
             rows = connection.execute(_GET, {"key": key, "now": self._clock.now()}).fetchall()
         if not rows:
             return None
         value: object = rows[0][0]
-        if not isinstance(value, str):  # SQLite takes any type in any column
+        if not isinstance(value, str):  # SQLite accepts any type in any column
             raise StoreUnavailable("sqlite-nonsense")
         return value
 
     def add(self, key: str, value: str, ttl: float) -> bool:
-        """Put `value` there unless something is."""
+        """Set `key` unless it has a value."""
         now = self._clock.now()
         with self._connected() as connection:
-            # Together, for one wait for the disk; closing without COMMIT undoes both.
+            # One transaction waits for the disk once. Closing without COMMIT undoes both statements.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(_DROP_EXPIRED, {"now": now})
             added = connection.execute(
@@ -73,7 +74,7 @@ class SqliteStore:
         return bool(added)
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
-        """Put `value` in the place of exactly `expected`."""
+        """Set `key` if its value is exactly `expected`."""
         now = self._clock.now()
         with self._connected() as connection:
             replaced = connection.execute(
@@ -84,23 +85,23 @@ class SqliteStore:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        # A connection an operation: one that was kept would not survive a fork, would go on writing to a
-        # file that was replaced (so two holders of one claim), and would outlive the cause of an error.
+        # A new connection per operation. A connection that is kept does not survive a fork, keeps writing
+        # to a file that was replaced (so one record gets two holders), and may outlive its error.
         try:
             if not self._path.exists():
                 self._create()
             with closing(_connect(self._path)) as connection:
-                # Some builds default to NORMAL, by which a power cut undoes what was committed last.
+                # Some builds default to NORMAL, with which a power failure undoes the last commits.
                 connection.execute("PRAGMA synchronous = FULL")
                 yield connection
-        except (sqlite3.OperationalError, OSError) as error:  # locked, full, read-only, not readable
+        except (sqlite3.OperationalError, OSError) as error:  # locked, full, read-only or unreadable
             raise StoreUnavailable("sqlite-unavailable") from error
         except sqlite3.Error as error:
             raise StoreUnavailable("sqlite-corrupt") from error
 
     def _create(self) -> None:
-        # Elsewhere, then put in its place whole: SQLite neither waits for another process that turns on WAL
-        # at the same time, nor makes a file that only its owner can read.
+        # Create the file elsewhere and link it when complete: SQLite does not wait for another process
+        # that turns on WAL at the same time, and it does not create files that only their owner can read.
         with tempfile.TemporaryDirectory(dir=self._path.parent, prefix=f".{self._path.name}.") as folder:
             fresh = Path(folder) / "fresh"
             fresh.touch(mode=0o600)
@@ -112,6 +113,6 @@ class SqliteStore:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: a file that has just gone is made by `_create` or not at all.
+    # mode=rw: only `_create` creates a missing file.
     location = f"file:{quote(os.fspath(path))}?mode=rw"
     return sqlite3.connect(location, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)

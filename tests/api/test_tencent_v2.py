@@ -254,7 +254,7 @@ def test_what_the_cloud_refuses(function: FunctionUnderTest) -> None:
     assert taken.json == {
         "code": 5100,
         "codeDesc": "InvalidKeyPairName.Duplicate",
-        "message": "A key pair of this name exists.",
+        "message": "A key pair with this name already exists.",
     }
 
 

@@ -334,7 +334,7 @@ def test_what_a_caller_is_told(function: FunctionUnderTest, server: KeyServer) -
     answer = ask(function, good, body)
     assert function.create_calls() == before
     assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "issuer-unavailable", "5")
-    assert answer.json["title"] == "The issuer of the token cannot be reached."
+    assert answer.json["title"] == "The token issuer cannot be reached."
     (line,) = function.audit_lines()
     assert (line["decision"], line["reason"], line["caller"]) == ("failed", "issuer-status", None)
     server.status = 200

@@ -175,7 +175,7 @@ def test_an_unsound_answer_is_refused_and_not_repeated(public: str, private: byt
     with pytest.raises(CloudAnswerInvalid) as caught:
         key_material.check(public, SecretBytes(private))
     assert caught.value.reason == reason
-    assert caught.value.args == ("The cloud's answer failed a check.",)
+    assert caught.value.args == ("The cloud's response failed a check.",)
     assert list(chain(caught.value)) == [caught.value]
     assert not holds(caught.value, private)
     assert not [value for value in values_in_frames(caught) if isinstance(value, bytes)]

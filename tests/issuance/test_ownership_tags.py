@@ -45,13 +45,13 @@ NAME, EXPIRES = "build_1", "2026-11-24T12:00:00Z"
 @pytest.mark.parametrize("expires", [None, EXPIRES])
 def test_what_was_written_is_read(expires: str | None) -> None:
     text = SIGNER.write(TAG, NAME, expires)
-    assert text.startswith(f"{TAG.claim}.{TAG.order}.{TAG.holder}.")
+    assert text.startswith(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.")
     assert len(text) == 131  # of the 255 characters of a tag's value
     assert SIGNER.read(text, NAME, expires) == TAG
 
 
 def test_the_code_is_an_hmac_over_all_that_the_tag_says() -> None:
-    text = f"mark:\n{TAG.claim}\n{TAG.order}\n{TAG.holder}\n{NAME}\n{EXPIRES}"
+    text = f"mark:\n{TAG.record_id}\n{TAG.order}\n{TAG.holder}\n{NAME}\n{EXPIRES}"
     code = hmac.new(MASTER, text.encode(), hashlib.sha256).hexdigest()[:32]
     assert SIGNER.write(TAG, NAME, EXPIRES).split(".")[3] == code
 
@@ -132,7 +132,7 @@ def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
 
 def test_which_marks_are_of_the_same_order() -> None:
     assert TAG.same_order(replace(TAG, holder=OTHER))
-    assert not TAG.same_order(replace(TAG, claim=OTHER))
+    assert not TAG.same_order(replace(TAG, record_id=OTHER))
     assert not TAG.same_order(replace(TAG, order=OTHER))
 
 
@@ -160,9 +160,9 @@ def past() -> str:
 
 
 FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
-    "no code": lambda _: tagged(f"{TAG.claim}.{TAG.order}.{TAG.holder}"),
-    "a guessed code": lambda _: tagged(f"{TAG.claim}.{TAG.order}.{TAG.holder}.{OTHER}"),
-    "a guessed code, expired": lambda _: tagged(f"{TAG.claim}.{TAG.order}.{TAG.holder}.{OTHER}", past()),
+    "no code": lambda _: tagged(f"{TAG.record_id}.{TAG.order}.{TAG.holder}"),
+    "a guessed code": lambda _: tagged(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.{OTHER}"),
+    "a guessed code, expired": lambda _: tagged(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.{OTHER}", past()),
     "copied from another key pair": lambda _: tagged(put_on(fresh_name())),
     "copied from another key pair, expired": lambda _: tagged(put_on(fresh_name(), expires=past()), past()),
     "an expiry added": lambda name: tagged(put_on(name), past()),
@@ -170,7 +170,7 @@ FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
     "an expiry that is none": lambda name: tagged(put_on(name, expires=past()), "tomorrow"),
     "an expiry taken away": lambda name: tagged(put_on(name, expires=past())),
     "another holder": lambda name: tagged(put_on(name).replace(TAG.holder, OTHER)),
-    "another claim": lambda name: tagged(put_on(name).replace(TAG.claim, OTHER)),
+    "another claim": lambda name: tagged(put_on(name).replace(TAG.record_id, OTHER)),
     "another order": lambda name: tagged(put_on(name).replace(TAG.order, OTHER)),
     "with a caller's secret": lambda name: tagged(
         TagSigner(MasterSecrets([caller_secret("demo").encode()])).write(TAG, name, None)
@@ -196,7 +196,7 @@ def test_the_sweeper_leaves_what_bears_a_forged_mark(
     pair = create(function.emulator, forged(name), name)
     genuine = make(function.emulator)
     # The store would have it removed, had the function made it.
-    knows(function, TAG.claim)
+    knows(function, TAG.record_id)
     knows(function, OTHER)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"left": 1, "removed": 1}
@@ -240,7 +240,7 @@ def forge(name: str, how: str) -> dict[str, str]:
     tag = request_tag(name)
     return tagged(
         {
-            "guessed": f"{tag.claim}.{tag.order}.{tag.holder}.{OTHER}",
+            "guessed": f"{tag.record_id}.{tag.order}.{tag.holder}.{OTHER}",
             "copied": SIGNER.write(tag, fresh_name(), None),
             "of another master secret": TagSigner(MasterSecrets([OTHER_MASTER])).write(tag, name, None),
         }[how]

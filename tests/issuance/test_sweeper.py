@@ -344,11 +344,11 @@ def test_a_claim_that_moves_on_meanwhile_keeps_its_key_pair(function: FunctionUn
     ledger = function.services.issuer.ledger
     held = hold(ledger)
     held.begin()
-    found = ledger.find(held.tag.claim)
+    found = ledger.find(held.tag.record_id)
     assert found is not None
     held.finish("answer")
-    assert not ledger.withdraw(held.tag.claim, found)
-    sealed = ledger.find(held.tag.claim)
+    assert not ledger.withdraw(held.tag.record_id, found)
+    sealed = ledger.find(held.tag.record_id)
     assert sealed is not None
     assert (sealed.state, sealed.answer) == (State.SEALED, "answer")
     assert not ledger.withdraw("0" * 32, found)

@@ -215,7 +215,7 @@ def test_a_package_with_a_part_missing(
     assert answer.status == 500
     assert answer.json == {
         "type": "urn:keypair-function:internal-fault",
-        "title": "The function failed.",
+        "title": "The function failed unexpectedly.",
         "status": 500,
         "code": "internal-fault",
         "requestId": "r-1",

@@ -11,7 +11,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from joserfc import jwe
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from handler.errors import RecipientRefused
+from handler.errors import MalformedRequest, RecipientRefused
+from handler.http.strict_json import parse_json_object
 from handler.order import EnvelopeFormat
 from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
@@ -97,26 +98,10 @@ def _pem_point(text: str) -> bytes:
 
 
 def _object(text: str) -> _Members:
-    with suppress(ValueError, RecursionError):
-        members: _Members = json.loads(
-            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
-        )
-        return members
-    # Raised out here, without the parser's error as its context: that holds the whole text.
+    with suppress(MalformedRequest):
+        return dict(parse_json_object(text))
+    # Raised out here, so that the parser's error, which holds the whole text, is not its context.
     raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> _Members:
-    # RFC 7517 section 4. Of two values, another parser may take the one that was not vetted.
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate")
-    return members
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    # NaN and Infinity, which are not JSON (RFC 8259 section 6).
-    raise ValueError(constant)
 
 
 def _only_usable(keys: object, *, alone: bool) -> _Members:
@@ -198,7 +183,8 @@ def _key(jwk: _Members, key_type: str) -> _Key:
     if key_type == "RSA":
         modulus, exponent = _number(jwk, "n"), _number(jwk, "e")
         vet_rsa(modulus, exponent)
-        return RSAKey.import_key(RSAPublicNumbers(exponent, modulus).public_key())
+        rsa_key: RSAKey = RSAKey.import_key(RSAPublicNumbers(exponent, modulus).public_key())
+        return rsa_key
     if key_type == "OKP":
         return _x25519(_octets(jwk, "x", X25519_LENGTH))
     curve = _CURVES[_string(jwk, "crv")]
@@ -212,12 +198,14 @@ def _key(jwk: _Members, key_type: str) -> _Key:
     # OpenSSL takes coordinates of p and more, and reduces them: other spellings of a point.
     if public.public_numbers() != numbers:
         raise RecipientRefused(RecipientProblem.EC_POINT)
-    return ECKey.import_key(public)
+    ec_key: ECKey = ECKey.import_key(public)
+    return ec_key
 
 
 def _x25519(point: bytes) -> OKPKey:
     vet_x25519(point)
-    return OKPKey.import_key(X25519PublicKey.from_public_bytes(point))
+    key: OKPKey = OKPKey.import_key(X25519PublicKey.from_public_bytes(point))
+    return key
 
 
 def _number(jwk: _Members, name: str) -> int:

@@ -28,7 +28,7 @@ from tests.support.bearer_function import (
     issuer,
     reason,
 )
-from tests.support.function_under_test import FunctionUnderTest, TestClock
+from tests.support.function_under_test import FunctionUnderTest, TestClock, nested
 from tests.support.token_issuer import KeyServer, free_port, jwk, key_server, token
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ def failure(url: str) -> str:
         b'{"keys": [NaN]}',
         b'{"keys": [',
         b"\xff",
+        b'{"keys": [], "more":' + b"[" * 32 + b"]" * 32 + b"}",
         b'{"keys":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"keys": []}' + b" " * (256 * 1024 - 11),
     ],
@@ -267,7 +268,16 @@ def test_any_other_status(server: KeyServer, status: int) -> None:
 
 
 def test_good_keys_beside_others(server: KeyServer) -> None:
-    others: list[Any] = [None, 5, "key", [], {}, {"kty": "oct", "k": "AAAA", "kid": "old"}, {"kty": "RSA"}]
+    others: list[Any] = [
+        None,
+        5,
+        "key",
+        [],
+        {},
+        {"kty": "oct", "k": "AAAA", "kid": "old"},
+        {"kty": "RSA"},
+        nested(29),
+    ]
     server.body = json.dumps({"keys": [*others, OLD]}).encode()
     assert Keys(server.url)("old") == OLD
 

@@ -21,7 +21,7 @@ from handler.order import EnvelopeFormat
 from handler.sealing import address
 from handler.sealing.jwe import JweSealer, Recipient
 from handler.sealing.recipient_problems import RecipientProblem
-from tests.support.function_under_test import base64url
+from tests.support.function_under_test import base64url, nested
 from tests.support.jwe_owners import (
     CONTENTS,
     KINDS,
@@ -123,6 +123,8 @@ GOOD_JWKS = (
         },
         {"alg": "ECDH-ES"},
     ),
+    GoodJwk("in a set, as deep as allowed", {"note": nested(29)}, {"alg": "ECDH-ES"}),
+    GoodJwk("with brackets in texts", {"note": ["[" * 99, '\\"' + "{" * 99]}, {"alg": "ECDH-ES"}),
     GoodJwk("whose members' names occur in texts", {"note": 'd "k": q'}, {"alg": "ECDH-ES"}),
 )
 

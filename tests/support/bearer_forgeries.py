@@ -119,7 +119,8 @@ def documents() -> Iterator[Case]:
         "a member twice": good[:-1] + b', "sub": "backup"}',
         "a member twice, differently": b'{"sub": "nobody", ' + good[1:],
         "NaN": good[:-1] + b', "x": NaN}',
-        "nested deep": b'{"x":' + b"[" * 2500 + b"]" * 2500 + b"}",
+        "one level too deep": good[:-1] + b', "x":' + b"[" * 32 + b"]" * 32 + b"}",
+        "nested deep": good[:-1] + b', "x":' + b"[" * 2500 + b"]" * 2500 + b"}",
         "never closed": good[:-1],
         "more behind": good + b"{}",
         "a list": b"[" + good + b"]",
@@ -138,6 +139,7 @@ def documents() -> Iterator[Case]:
         "kid twice": b'{"alg":"RS256","kid":"x","kid":"rsa"}',
         "a list": b'["RS256"]',
         "a text": b'"RS256"',
+        "one level too deep": b'{"alg":"RS256","kid":"rsa","x":' + b"[" * 32 + b"]" * 32 + b"}",
         "nested deep": b'{"alg":"RS256","kid":"rsa","x":' + b"[" * 2500 + b"]" * 2500 + b"}",
         "no JSON": b"RS256",
     }

@@ -310,6 +310,11 @@ def fresh_name() -> str:
     return f"k_{uuid.uuid4().hex[:20]}"
 
 
+def nested(depth: int) -> list[Any]:
+    """Return as many lists inside each other."""
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 def base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 

@@ -121,6 +121,7 @@ _MALFORMED = {
     "NaN": _with("more", "NaN"),
     "-Infinity": _with("more", "[-Infinity]"),
     "a number of 5,000 digits": _with("more", "9" * 5000),
+    "one level too deep": _with("more", "[" * 32 + "]" * 32),
     "as deep as there is room": _with("more", "[" * 8000 + "]" * 8000),
     "no kty": json.dumps({"crv": "P-256", "x": _X, "y": _X}),
     "kty null": p256(kty=None),

@@ -1,0 +1,6 @@
+# tomli is installed on Python 3.10 alone. This lets every other version check types for 3.10.
+from typing import Any
+
+class TOMLDecodeError(ValueError): ...
+
+def loads(text: str, /) -> dict[str, Any]: ...

@@ -1,6 +1,6 @@
-"""Checks and explains a policy file, and tells a caller's secret.
+"""Checks and explains a policy file, and prints the secret of a caller.
 
-The secret of a caller is derived from KEYPAIR_MASTER_SECRET, which is read from the environment.
+The secret is derived from KEYPAIR_MASTER_SECRET, which is read from the environment.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from handler.policy.model import Caller
 
 _UNUSABLE = 2
-"""Exit status where what was given cannot be used, as argparse has it."""
+"""Exit status for unusable arguments or files, as in argparse."""
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; return its exit status."""
     parser = argparse.ArgumentParser(prog="scripts/policy", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="tell whether a policy file can be used, and what to mend")
+    check = commands.add_parser("check", help="check a policy file and say what to correct")
     check.add_argument("file", type=Path)
-    explain = commands.add_parser("explain", help="tell why a request is allowed or refused")
+    explain = commands.add_parser("explain", help="say why a request is allowed or refused")
     explain.add_argument("file", type=Path)
     explain.add_argument("--caller", required=True)
-    explain.add_argument("--name", required=True, help="of the key pair")
-    explain.add_argument("--region", help="default: the first one that the caller is granted")
+    explain.add_argument("--name", required=True, help="the name of the key pair")
+    explain.add_argument("--region", help="default: the first region that the caller is granted")
     explain.add_argument("--project", type=int, default=0)
     explain.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
     explain.add_argument("--expires-in", metavar="DURATION", help="such as 12h or 30d")
@@ -49,12 +49,14 @@ def main(arguments: list[str]) -> int:
         "--recipient",
         action="append",
         default=[],
-        help="that the request brings; default: the registered ones",
+        help="a recipient in the request; default: the registered ones",
     )
-    secret = commands.add_parser("secret", help="print the secret of a caller, to be handed over")
+    secret = commands.add_parser("secret", help="print the secret of a caller, to hand it over")
     secret.add_argument("caller")
-    secret.add_argument("--v2", action="store_true", help="that for the legacy API v2, which is another one")
-    secret.add_argument("--print", action="store_true", help="also where the output is not a terminal")
+    secret.add_argument(
+        "--v2", action="store_true", help="print the secret for the legacy API v2, which is a different one"
+    )
+    secret.add_argument("--print", action="store_true", help="print it even if the output is not a terminal")
     options = parser.parse_args(arguments)
     if options.command == "check":
         return _check(options.file)
@@ -74,14 +76,14 @@ def _check(file: Path) -> int:
     return 0
 
 
-_REFUSALS = {
-    "name": "the name matches none of names",
+_VIOLATIONS = {
+    "name": "the name matches no pattern in names",
     "project": "the project is not in projects",
     "region": "the region is not in regions",
-    "required-tag": "a tag of required_tags is missing or has another value",
-    "tag": "a tag is in neither required_tags nor optional_tags, or its value does not match",
-    "own-recipients": "the request brings recipients, and own_recipients is false",
-    "expiry": "it would live longer than longest_expiry",
+    "required-tag": "a tag of required_tags is missing, or its value does not match",
+    "tag": "a tag is not in required_tags or optional_tags, or its value does not match",
+    "own-recipients": "the request names recipients, but own_recipients is false",
+    "expiry": "the expiry is longer than longest_expiry",
 }
 
 
@@ -93,14 +95,14 @@ def _explain(options: argparse.Namespace) -> int:
     except PolicyUnusable as error:
         return _unusable(str(error))
     except KeyError:
-        return _unusable(f"{options.file}: no caller {options.caller}: every request is refused")
+        return _unusable(f"{options.file}: no caller {options.caller}, so every request is refused")
     except ValidationError as error:
-        return _unusable(f"{error.errors()[0]['loc'][0]}: not what a request may hold")
+        return _unusable(f"{error.errors()[0]['loc'][0]}: not valid in a request")
     print(f"{options.caller} asks for {order.name} in {order.region}, project {order.project_id}")
     for position, grant in enumerate(caller.grants):
-        refusal = grant.violation(options.caller, order)
-        print(f"grant {position}: {'allows it' if refusal is None else _REFUSALS[refusal]}")
-        if refusal is None:
+        violation = grant.violation(options.caller, order)
+        print(f"grant {position}: {'allows it' if violation is None else _VIOLATIONS[violation]}")
+        if violation is None:
             break
     try:
         granted = granted_order(policy, options.caller, order)
@@ -120,7 +122,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace, caller: Caller) -> KeyPairOrder:
-    """Return the order that a request of these options would be; raise ValidationError."""
+    """Return the order of a request with these options; raise ValidationError."""
     request = KeyPairRequest.model_validate(
         {
             "keyName": options.name,
@@ -134,8 +136,8 @@ def _order(options: argparse.Namespace, caller: Caller) -> KeyPairOrder:
     return request.order("", request.tags)
 
 
-def _unusable(told: str) -> int:
-    print(told, file=sys.stderr)
+def _unusable(text: str) -> int:
+    print(text, file=sys.stderr)
     return _UNUSABLE
 
 
@@ -147,8 +149,8 @@ def _secret(caller: str, purpose: Purpose, *, may_print: bool) -> int:
     except (ValidationError, ValueError):
         return _unusable(f"{name} has to be set as for the function, and the caller to be one of the policy")
     if not may_print:
-        # A pipe often ends in a log or a chat.
-        return _unusable("This prints a secret; for anything but a terminal say --print")
+        # The output of a pipe often ends up in a log or a chat.
+        return _unusable("The output is not a terminal. Add --print to print the secret anyway")
     print(MasterSecrets([master]).derive(purpose, caller)[0])
     return 0
 

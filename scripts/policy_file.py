@@ -1,4 +1,4 @@
-"""The policy as a person writes it, TOML or JSON: read, checked by the function's rules, made JSON."""
+"""Reads a policy that a person wrote in TOML or JSON, checks it by the function's rules and packs it."""
 
 import json
 import sys
@@ -21,13 +21,13 @@ else:
 
 
 class PolicyUnusable(Exception):
-    """The policy cannot be used; `str()` names the file, and the line or the key."""
+    """The policy cannot be used. `str()` names the file and the line or key."""
 
 
 def read_policy(path: Path) -> dict[str, object]:
-    """Read a policy file, JSON when its name ends in `.json` and TOML otherwise.
+    """Read a policy file: JSON if its name ends in `.json`, else TOML.
 
-    Raises PolicyUnusable when it cannot be read or parsed; what it means is not looked at.
+    Raises PolicyUnusable if it cannot be read or parsed. Does not check its contents.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -45,29 +45,29 @@ def read_policy(path: Path) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         raise PolicyUnusable(f"{path}: {error}") from error  # the parser's text names line and column
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, very deep nesting
-        raise PolicyUnusable(f"{path}: no policy is like this") from error
+        raise PolicyUnusable(f"{path}: not a policy") from error
     if not isinstance(content, dict):
-        raise PolicyUnusable(f"{path}:1: a policy is an object, with `callers` in it")
+        raise PolicyUnusable(f"{path}:1: a policy is an object that contains `callers`")
     return content
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Refuse a key that stands twice: the last one would win, unseen. TOML refuses it by itself."""
+    """Refuse duplicate keys, of which JSON would silently keep the last. TOML refuses them itself."""
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise PolicyUnusable("a key stands twice in one object")
+        raise PolicyUnusable("an object contains the same key twice")
     return content
 
 
 def check_policy(source: Path) -> dict[str, object]:
-    """Return the policy file `source`, checked by the function's own rules, its recipients included.
+    """Return the policy in `source` after checking it, including its recipients, by the function's rules.
 
-    Raises PolicyUnusable; its text names each key path at fault and what to write there instead.
+    Raises PolicyUnusable, whose text names each key path at fault and what to write there.
     """
     content = read_policy(source)
     try:
         policy = Policy.parse(content)
-        # As the function does when it starts; the region makes no difference.
+        # The function checks this when it starts. The region makes no difference.
         registry.check(policy, registry.PLATFORMS)
         pages(policy, default_region="")
     except PolicyInvalid as error:
@@ -78,8 +78,8 @@ def check_policy(source: Path) -> dict[str, object]:
 
 def _check_recipients(source: Path, policy: Policy) -> None:
     now = time.time()
-    # Each of escrow alone, for they may be of several formats; and twice, for it never is an envelope's only
-    # recipient, and some JWKs can be nothing else.
+    # Escrow recipients are checked one by one, because they may have different formats. Each one is given
+    # twice: it is never the only recipient of an envelope, and some JWKs cannot be anything else.
     groups: list[tuple[str, list[str], tuple[str, ...]]] = [
         (f"escrow.{position}", [text, text], ()) for position, text in enumerate(policy.escrow)
     ]
@@ -93,14 +93,14 @@ def _check_recipients(source: Path, policy: Policy) -> None:
             sealing.address(recipients, now=now, escrow=escrow)
         except RecipientRefused as refusal:
             where = path if path.startswith("escrow.") else f"{path}.{refusal.position}"
-            told = refusal.problem.advice
+            text = refusal.problem.advice
             if refusal.problem is RecipientProblem.WITHOUT_ESCROW:
-                told = "escrow has no recipient of this kind; add one there"
-            raise PolicyUnusable(f"{source}: {where}: {told}") from refusal
+                text = "escrow has no recipient of this kind; add one there"
+            raise PolicyUnusable(f"{source}: {where}: {text}") from refusal
 
 
 def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> None:
-    """Check the policy file `source` and write it to `target` as JSON, for a build with or without OpenPGP.
+    """Check the policy file `source` and write it to `target` as JSON.
 
     Raises PolicyUnusable.
     """
@@ -108,6 +108,6 @@ def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> 
     policy = Policy.parse(content)
     texts = [*policy.escrow, *(text for caller in policy.callers.values() for text in caller.recipients)]
     if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(str.strip, texts)):
-        raise PolicyUnusable(f"{source}: there are PGP keys among its recipients; build it --with openpgp")
-    # TOML's dates have no JSON form; a policy that passed the check has none.
+        raise PolicyUnusable(f"{source}: some recipients are PGP keys; build it --with openpgp")
+    # TOML dates have no JSON form, but a policy that passed the check contains none.
     target.write_text(json.dumps(content), encoding="utf-8")

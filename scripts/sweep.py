@@ -1,4 +1,4 @@
-"""`scripts/sweep`: one sweep, with the same settings, policy and store as the deployed function."""
+"""`scripts/sweep`: sweeps once, with the settings, policy and store of the deployed function."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from handler.issuance.sweeper import Finding
 
 TIME_LIMIT = 600.0
-"""Seconds; a full account, at the pace of the sweeper and against a slow cloud, takes less."""
+"""Seconds. Sweeping a full account takes less, even if the cloud is slow."""
 
 _WORDS = {Decision.REMOVED: "would remove", Decision.LEFT: "would leave", Decision.FAILED: "failed"}
 
 
 def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] = os.environ) -> int:
-    """Sweep.
+    """Sweep once; return the exit status.
 
-    Returns 0, or 1 where something failed or was postponed, or 2 where the settings or the policy are wrong.
+    It is 1 if something failed or was postponed, and 2 if the settings or the policy are wrong.
     """
     options = _options().parse_args(arguments)
     clock = Clock()
@@ -64,14 +64,15 @@ def _preview(finding: Finding) -> None:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/sweep",
-        description="Remove key pairs that have expired, and those that a request made and nobody was "
-        "given. Takes KEYPAIR_* and the cloud credentials from the environment, as the function does.",
+        description="Remove key pairs that have expired and key pairs that were made but never "
+        "released. Takes KEYPAIR_* and the cloud credentials from the environment, as the function does.",
     )
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be removed or left")
     parser.add_argument(
-        "--dry-run", action="store_true", help="tell what would be removed or left, and do neither"
-    )
-    parser.add_argument(
-        "--policy", type=Path, metavar="FILE", help="the policy, TOML or JSON; else what KEYPAIR_POLICY names"
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="the policy in TOML or JSON; default: the file in KEYPAIR_POLICY",
     )
     return parser
 

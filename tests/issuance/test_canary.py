@@ -1,4 +1,4 @@
-"""No plain private key leaves the process: not on any path of the fault matrix, with all logging on."""
+"""No plain private key leaves the process on any path of the fault matrix, with all logging enabled."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_no_slice_of_a_private_key_is_written_anywhere(matrix: Matrix, case: Cas
         assert b"claim:" in outcome.traces["store"] or case.step == "store: claim"
 
 
-def test_the_log_of_the_matrix_is_on(matrix: Matrix) -> None:
-    """A defect is logged: so the handler listens, and what it hears stands in the trace."""
+def test_the_log_of_the_matrix_is_recorded(matrix: Matrix) -> None:
+    """A defect shows up in the recorded log, so the log is really captured."""
     case = next(case for case, _ in MATRIX if case.fault == "defect")
     assert b"RuntimeError in " in matrix.outcome(case, "memory").traces["log"]
 
 
 class UnpinnedApi(Api):
-    """Without the silencing of the SDK's loggers."""
+    """The API without silenced SDK loggers."""
 
     def _client(self, seconds: float) -> Any:  # noqa: ANN401  # as the base class
         client = super()._client(seconds)
@@ -71,7 +71,7 @@ class UnpinnedApi(Api):
 
 
 class Unpinned(ScriptedCvm):
-    """The client with that."""
+    """A client that uses UnpinnedApi."""
 
     def create_key_pair(self, name: str, project_id: int, tags: Any) -> CreatedKeyPair:  # noqa: ANN401  # as it is
         self._api = UnpinnedApi(**vars(self._api))
@@ -94,7 +94,7 @@ def loggers_restored() -> Iterator[None]:
     [Try(), Try((Strike("audit", 2, How.ERROR),)), Try((Strike("look", 1, How.KILL_BEFORE),))],
     ids=["issued", "audit down", "killed"],
 )
-def test_with_the_loggers_of_the_sdk_not_pinned_the_search_finds_the_key(tried: Try) -> None:
+def test_the_search_finds_the_key_if_the_sdk_logs(tried: Try) -> None:
     with ExitStack() as stack:
         world = World("sqlite", stack, Unpinned)
         outcome = world.run(Case("unpinned", "none", (tried,), later=True))
@@ -144,12 +144,12 @@ def private_form(form: PrivateFormat) -> bytes:
         str(NUMBERS.d)[100:140].encode,
     ],
 )
-def test_the_search_knows_every_form(written: Callable[[], bytes]) -> None:
+def test_the_search_finds_every_encoding(written: Callable[[], bytes]) -> None:
     assert leaks(PEM, {"trace": b"before " + written() + b" after"})
 
 
 @pytest.mark.parametrize("encoding", ["ssh", "der", "pem", "number", "hex"])
-def test_the_search_takes_no_public_half_for_a_private_one(encoding: str) -> None:
+def test_the_search_ignores_public_keys(encoding: str) -> None:
     from cryptography.hazmat.primitives.serialization import PublicFormat
 
     public = KEY.public_key()

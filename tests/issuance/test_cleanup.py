@@ -1,4 +1,4 @@
-"""What a retry makes of a key pair that is there already: given to somebody, left over, or not to be told."""
+"""How a retry treats an existing key pair: released, left over or unclear."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtime
 
 Fault = dict[str, object]
 LOST: Fault = {"kind": "cut", "after": "before", "times": 3}
-"""No create is certain, and nothing is there."""
+"""Three creates are lost before they take effect."""
 REFUSED: Fault = {"kind": "error", "code": "InvalidProjectId.NotFound"}
 
 
 @dataclass
 class Instances:
-    """Containers of one function, with the same clock; each with a store of its own unless told otherwise."""
+    """Instances of one function with a common clock. Each has its own store by default."""
 
     emulator: EmulatorProcess
     folder: Path
@@ -66,7 +66,7 @@ class Instances:
         return f"sqlite:{self.folder}/store"
 
     def aged(self, seconds: float) -> None:
-        """Move the clock to where the only key pair is exactly so old."""
+        """Move the clock so that the only key pair is `seconds` old."""
         (pair,) = self.emulator.key_pairs()
         created = calendar.timegm(time.strptime(pair["CreatedTime"], "%Y-%m-%dT%H:%M:%SZ"))
         self.clock.time = created + seconds
@@ -74,9 +74,9 @@ class Instances:
 
 @pytest.fixture
 def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
-    # The cloud's key pairs carry the true time.
+    # The emulator stamps key pairs with the real time.
     instances = Instances(emulator, tmp_path, TestClock(time.time()))
-    instances.instance().delete_key_pairs()  # whatever a test before left there
+    instances.instance().delete_key_pairs()  # left by earlier tests
     yield instances
     emulator.control("DELETE", "/faults")
     instances.instance().delete_key_pairs()
@@ -84,7 +84,7 @@ def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
 
 @dataclass(frozen=True)
 class Request:
-    """One order, as often as it is signed and sent."""
+    """One request, which can be signed and sent repeatedly."""
 
     name: str
     idempotency_key: str | None = "deploy-1"
@@ -119,7 +119,7 @@ def last_line(function: FunctionUnderTest) -> tuple[str, str | None]:
 
 
 def orphan(instances: Instances, request: Request, function: FunctionUnderTest | None = None) -> str:
-    """Have an instance make a key pair of which it hears nothing, and which it cannot look for."""
+    """Make a key pair whose response is lost and that the instance cannot look up."""
     instances.emulator.add_faults({"kind": "cut"}, {"action": "DescribeKeyPairs", "kind": "cut", "times": 99})
     assert refused(request.to(function or instances.instance())) == (504, "outcome-unknown")
     instances.emulator.control("DELETE", "/faults")
@@ -128,11 +128,11 @@ def orphan(instances: Instances, request: Request, function: FunctionUnderTest |
     return str(pair["KeyId"])
 
 
-# Another instance, without a store in common.
+# Another instance that does not share the store.
 
 
 @pytest.mark.parametrize("seconds", [1000, ANSWER_TTL - 1, ANSWER_TTL, ANSWER_TTL + 1, 30 * ANSWER_TTL])
-def test_what_was_released_stays(instances: Instances, request_: Request, seconds: int) -> None:
+def test_a_released_key_pair_stays(instances: Instances, request_: Request, seconds: int) -> None:
     key_id = issued(request_.to(instances.instance()))
     assert [pair["Description"] for pair in instances.emulator.key_pairs()] == [RELEASED]
     instances.aged(seconds)
@@ -144,7 +144,7 @@ def test_what_was_released_stays(instances: Instances, request_: Request, second
     assert left(instances.emulator) == [key_id]
 
 
-def test_what_was_just_released_may_be_in_the_making(instances: Instances, request_: Request) -> None:
+def test_a_young_key_pair_counts_as_in_flight(instances: Instances, request_: Request) -> None:
     key_id = issued(request_.to(instances.instance()))
     instances.aged(ORPHAN_AGE - 1)
     assert refused(request_.to(instances.instance())) == (409, "request-in-flight")
@@ -153,7 +153,7 @@ def test_what_was_just_released_may_be_in_the_making(instances: Instances, reque
     assert left(instances.emulator) == [key_id]
 
 
-def test_an_orphan_is_left_while_its_maker_may_be_at_work(instances: Instances, request_: Request) -> None:
+def test_an_orphan_is_left_while_its_maker_may_be_running(instances: Instances, request_: Request) -> None:
     key_id = orphan(instances, request_)
     second = instances.instance()
     for seconds in (0, 1, ORPHAN_AGE - 1):
@@ -182,9 +182,7 @@ def test_an_old_orphan_is_removed_and_a_new_key_pair_issued(
     assert second.audit_lines()[1]["keyId"] == key_id
 
 
-def test_an_orphan_of_which_nothing_is_certain_any_more_is_left(
-    instances: Instances, request_: Request
-) -> None:
+def test_an_orphan_older_than_a_day_is_left(instances: Instances, request_: Request) -> None:
     key_id = orphan(instances, request_)
     instances.aged(ANSWER_TTL)
     second = instances.instance()
@@ -194,10 +192,10 @@ def test_an_orphan_of_which_nothing_is_certain_any_more_is_left(
     assert left(instances.emulator) == [key_id]
 
 
-def test_a_request_signed_anew_after_an_unknown_outcome_works_once_the_maker_is_gone(
+def test_a_newly_signed_request_succeeds_once_the_maker_has_ended(
     instances: Instances,
 ) -> None:
-    """Without an idempotency key the signature tells requests apart, so this is another one."""
+    """Without an idempotency key, a new signature makes it a different request."""
     request = Request(fresh_name(), idempotency_key=None)
     function = instances.instance()
     key_id = orphan(instances, request, function)
@@ -213,7 +211,7 @@ def test_a_request_signed_anew_after_an_unknown_outcome_works_once_the_maker_is_
     assert left(instances.emulator) == [new]
 
 
-def test_another_caller_gets_the_name_of_an_orphan_once_its_maker_is_gone(
+def test_another_caller_gets_the_name_of_an_orphan_once_its_maker_has_ended(
     instances: Instances, request_: Request
 ) -> None:
     function = instances.instance()
@@ -226,10 +224,10 @@ def test_another_caller_gets_the_name_of_an_orphan_once_its_maker_is_gone(
     assert [issued(other.to(function))] == left(instances.emulator)
 
 
-# Somebody cleared the description.
+# The description was cleared by hand.
 
 
-def test_a_cleared_description_does_not_matter_while_the_claim_is_known(
+def test_a_cleared_description_does_not_matter_while_the_record_exists(
     instances: Instances, request_: Request
 ) -> None:
     function = instances.instance()
@@ -243,7 +241,9 @@ def test_a_cleared_description_does_not_matter_while_the_claim_is_known(
 
 
 @pytest.mark.parametrize("seconds", [ORPHAN_AGE, ANSWER_TTL - 1])
-def test_nor_for_another_request_for_the_name(instances: Instances, request_: Request, seconds: int) -> None:
+def test_a_cleared_description_does_not_free_the_name_for_other_requests(
+    instances: Instances, request_: Request, seconds: int
+) -> None:
     key_id = issued(request_.to(instances.instance(store=instances.shared_store)))
     describe(instances.emulator, key_id, "")
     instances.aged(seconds)
@@ -257,8 +257,8 @@ def test_nor_for_another_request_for_the_name(instances: Instances, request_: Re
     assert left(instances.emulator) == [key_id]
 
 
-def test_nor_while_the_store_does_not_say(instances: Instances, request_: Request) -> None:
-    """An orphan, but the claim that would tell cannot be read."""
+def test_nothing_is_removed_while_the_record_is_unreadable(instances: Instances, request_: Request) -> None:
+    """The key pair is an orphan, but its record, which would show that, is damaged."""
     function = instances.instance()
     key_id = orphan(instances, request_, function)
     (pair,) = instances.emulator.key_pairs()
@@ -282,7 +282,7 @@ def test_a_cleared_description_is_reported_after_a_day(instances: Instances, req
     key_id = issued(request_.to(function))
     describe(instances.emulator, key_id, "")
     instances.aged(ANSWER_TTL + 1)
-    # The clock of the claim began a moment later than the key pair's, at most.
+    # The record is at most a moment younger than the key pair.
     instances.clock.time += 5
     assert swept(function) == {"left": 1}
     assert function.audit_lines()[-2]["reason"] == "claim-missing"
@@ -291,10 +291,10 @@ def test_a_cleared_description_is_reported_after_a_day(instances: Instances, req
     assert left(instances.emulator) == [key_id]
 
 
-# A doubt lasts until something is certain.
+# An unknown outcome stays unknown until it is resolved.
 
 
-def test_a_failure_after_an_unknown_outcome_is_no_certainty(instances: Instances, request_: Request) -> None:
+def test_a_failure_does_not_resolve_an_unknown_outcome(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     instances.emulator.add_faults(LOST)
     assert refused(request_.to(function)) == (504, "outcome-unknown")
@@ -314,18 +314,18 @@ def test_a_failure_after_an_unknown_outcome_is_no_certainty(instances: Instances
     assert [issued(request_.to(function))] == left(instances.emulator)
 
 
-def test_the_doubt_ends_with_a_key_pair_that_was_found(instances: Instances, request_: Request) -> None:
+def test_finding_the_key_pair_resolves_the_outcome(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     orphan(instances, request_, function)
     instances.emulator.add_faults(REFUSED)
     assert refused(request_.to(function)) == (422, "project-not-found")
     assert left(instances.emulator) == []
-    # Certain from now on.
+    # The outcome is certain from now on.
     instances.emulator.add_faults(REFUSED)
     assert refused(request_.to(function)) == (422, "project-not-found")
 
 
-def test_the_doubt_ends_with_the_name_in_other_hands(instances: Instances, request_: Request) -> None:
+def test_a_name_taken_by_others_resolves_the_outcome(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     instances.emulator.add_faults(LOST)
     assert refused(request_.to(function)) == (504, "outcome-unknown")
@@ -337,38 +337,40 @@ def test_the_doubt_ends_with_the_name_in_other_hands(instances: Instances, reque
     assert refused(request_.to(function)) == (422, "project-not-found")
 
 
-def test_the_doubt_ends_with_a_key_pair_that_was_made(instances: Instances, request_: Request) -> None:
+def test_a_successful_create_resolves_the_outcome(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     instances.emulator.add_faults(LOST)
     assert refused(request_.to(function)) == (504, "outcome-unknown")
-    # Made, checked, found wrong, and taken back.
+    # The key pair is made, fails a check and is removed.
     instances.emulator.add_faults({"kind": "mismatch"})
     assert refused(request_.to(function)) == (502, "cloud-answer-invalid")
     assert left(instances.emulator) == []
 
 
-def test_a_doubt_within_one_request(instances: Instances, request_: Request) -> None:
+def test_an_unresolved_create_within_one_request(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     instances.emulator.add_faults({**LOST, "times": 1}, REFUSED)
     assert refused(request_.to(function)) == (504, "outcome-unknown")
     assert last_line(function) == ("unknown", "create-ClientNetworkError")
-    # The name was said to be taken, and nobody had it: that says nothing of the call before.
+    # A name that is reported as taken but is free does not resolve the earlier call.
     duplicate: Fault = {"kind": "error", "code": "InvalidKeyPairName.Duplicate"}
     instances.emulator.add_faults({**LOST, "times": 1}, duplicate, REFUSED)
     fresh = replace(request_, name=fresh_name(), idempotency_key="deploy-2")
     assert refused(fresh.to(function)) == (504, "outcome-unknown")
-    # Without a call before there is no doubt.
+    # Without an earlier call the outcome is certain.
     instances.emulator.add_faults(duplicate, REFUSED)
     fresh = replace(request_, name=fresh_name(), idempotency_key="deploy-3")
     assert refused(fresh.to(function)) == (422, "project-not-found")
-    # What the lost call made was found.
+    # The key pair of the lost call is found.
     instances.emulator.add_faults({"kind": "cut"}, REFUSED)
     fresh = replace(request_, name=fresh_name(), idempotency_key="deploy-4")
     assert refused(fresh.to(function)) == (422, "project-not-found")
     assert left(instances.emulator) == []
 
 
-def test_a_doubt_ends_when_somebody_takes_the_name(instances: Instances, request_: Request) -> None:
+def test_a_name_taken_during_the_request_resolves_the_outcome(
+    instances: Instances, request_: Request
+) -> None:
     function = instances.instance()
     taken: list[str] = []
 
@@ -415,7 +417,7 @@ def test_without_a_description_nothing_is_released(instances: Instances, request
 
 
 class BrokenCvm(Cvm):
-    """A defect of this function, before or after the cloud was called."""
+    """A client with a defect, before or after the call."""
 
     calls_first = False
 
@@ -430,14 +432,14 @@ class LateBrokenCvm(BrokenCvm):
 
 
 class LazyCvm(Cvm):
-    """A cloud that says a key pair is deleted while it goes on listing it."""
+    """A cloud that confirms a delete but still lists the key pair."""
 
     def delete_key_pair(self, key_id: str) -> bool:
         return bool(key_id)
 
 
 class SlowCvm(Cvm):
-    """A cloud at which a look takes longer than any request has."""
+    """A cloud in which a listing takes longer than an invocation may."""
 
     def find_key_pairs(self, name: str) -> list[KeyPairSummary]:
         found = super().find_key_pairs(name)
@@ -446,7 +448,7 @@ class SlowCvm(Cvm):
 
 
 def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]) -> Services:
-    """Return the function's services with another client of the cloud."""
+    """Return the services of the function with another CVM client."""
 
     def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
         return kind(credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint)
@@ -455,7 +457,7 @@ def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]
     return replace(sound, issuer=replace(sound.issuer, connect=connect))
 
 
-def test_a_delete_for_which_there_is_no_time_is_not_made(instances: Instances, request_: Request) -> None:
+def test_no_delete_is_begun_without_time(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     function.services = connected(instances, function, SlowCvm)
     instances.emulator.add_faults({"kind": "weak"})
@@ -464,7 +466,7 @@ def test_a_delete_for_which_there_is_no_time_is_not_made(instances: Instances, r
     assert len(left(instances.emulator)) == 1
 
 
-def test_a_delete_without_effect_is_noticed(instances: Instances, request_: Request) -> None:
+def test_a_delete_without_effect_is_detected(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     sound = function.services
     function.services = connected(instances, function, LazyCvm)
@@ -477,7 +479,7 @@ def test_a_delete_without_effect_is_noticed(instances: Instances, request_: Requ
 
 
 @pytest.mark.parametrize("broken", [BrokenCvm, LateBrokenCvm])
-def test_after_a_defect_nothing_is_certain(
+def test_after_a_defect_the_outcome_is_unknown(
     instances: Instances, request_: Request, broken: type[BrokenCvm]
 ) -> None:
     function = instances.instance()
@@ -489,7 +491,7 @@ def test_after_a_defect_nothing_is_certain(
     assert [issued(request_.to(function))] == left(instances.emulator)
 
 
-# The policy changed between a request and its repetition.
+# The policy changes between a request and its retry.
 
 OTHER = str(pyrage.x25519.Identity.generate().to_public())
 
@@ -520,7 +522,7 @@ def changed(how: str) -> dict[str, Any]:
         ("nothing", True),
     ],
 )
-def test_an_answer_is_given_again_only_to_the_recipients_of_today(
+def test_an_answer_is_replayed_only_to_the_current_recipients(
     instances: Instances, how: str, *, given_again: bool
 ) -> None:
     request = Request(fresh_name(), caller="registered", recipients=None)
@@ -538,5 +540,5 @@ def test_an_answer_is_given_again_only_to_the_recipients_of_today(
             ("refused", "recipients-changed", key_id)
         ]
     assert left(instances.emulator) == [key_id]
-    # With the old policy back it is the same answer as before.
+    # Under the old policy the answer is replayed again.
     assert request.to(instances.instance(store=instances.shared_store)).event == answer.event

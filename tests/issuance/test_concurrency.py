@@ -1,4 +1,4 @@
-"""The same request from many sides at the same moment."""
+"""The same request, sent many times at the same moment."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def store_url(kind: str, tmp_path: Path, cleanup: ExitStack) -> str:
 def shared(
     request: pytest.FixtureRequest, emulator: EmulatorProcess, tmp_path: Path
 ) -> Iterator[FunctionUnderTest]:
-    """Give a function in true time whose store further processes can share."""
+    """Yield a function in real time, with a store that other processes can share."""
     with ExitStack() as cleanup:
         settings = {"KEYPAIR_STORE": store_url(request.param, tmp_path, cleanup)}
         function = FunctionUnderTest(
@@ -72,7 +72,7 @@ def shared(
 
 
 def opened(answer: Answer) -> str:
-    """Return the public key, `ssh-rsa BASE64`, of the private key that the caller can open."""
+    """Return the public key, `ssh-rsa BASE64`, of the sealed private key."""
     ciphertext = answer.json["sealedPrivateKey"]["ciphertext"]
     pem = pyrage.decrypt(ciphertext.encode(), [RECIPIENT])
     key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
@@ -85,7 +85,7 @@ def account(function: FunctionUnderTest) -> dict[str, str]:
 
 
 def only_answer(served: Served) -> Answer:
-    """Return the one answer that was given, however often, where anything was given."""
+    """Return the only successful answer; all successful answers must be equal."""
     given = [answer.event for (answer,) in served.answers if answer.status == 201]
     assert given
     assert all(event == given[0] for event in given)
@@ -155,7 +155,7 @@ def test_another_body_under_the_same_key_is_refused(shared: FunctionUnderTest) -
 def test_two_instances_without_a_shared_store(
     function: FunctionUnderTest, fault: dict[str, object] | None
 ) -> None:
-    """The cloud's unique names decide, and neither instance takes the other one's key pair for its own."""
+    """The unique names in the cloud decide. No instance mistakes the key pair of the other for its own."""
     function.clock.time = time.time()
     emulator = function.emulator
     rounds = 20

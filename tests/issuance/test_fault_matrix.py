@@ -1,4 +1,4 @@
-"""No key is lost and none is left over, whatever fails, wherever, with whichever store."""
+"""No key is lost and none is left over, whichever step fails, with each store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING = "nothing left"
 IN_USE = "in use, left"
 NOT_OURS = "somebody else's, left"
 TAKEN = "died before the answer, name stays taken"
-"""The one limit of a store in memory, which the README names."""
+"""The one limit of the memory store. The README names it."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_no_key_is_lost_and_none_is_left_over(matrix: Matrix, case: Case, store:
     verdict(matrix.outcome(case, store))
 
 
-def test_there_are_enough_cases_and_each_is_another_one() -> None:
+def test_the_cases_are_many_and_distinct() -> None:
     assert len(MATRIX) >= 300
     assert len({(case.name, store) for case, store in MATRIX}) == len(MATRIX)
 
@@ -67,7 +67,7 @@ def judged(outcome: Outcome) -> str:
 
 
 def verdict(outcome: Outcome) -> str:
-    """Return what came of a case; fail if it is not one of what may."""
+    """Return the result of a case; fail if it is not an allowed one."""
     case = outcome.case
     assert outcome.foreign_after == outcome.foreign_before
     _check_each_answer(outcome)
@@ -119,7 +119,7 @@ def _check_each_answer(outcome: Outcome) -> None:
 
 
 def _died_at_work(outcome: Outcome) -> bool:
-    """Tell whether nobody can know that the holder of the claim, or the maker of the key pair, has gone."""
+    """Tell whether the holder of the record or the maker of the key pair may still be running."""
     case = outcome.case
     if not case.deadly or case.later:
         return False
@@ -128,7 +128,7 @@ def _died_at_work(outcome: Outcome) -> bool:
 
 
 def _check_given(outcome: Outcome) -> None:
-    """The caller's key is the one that is there, and was recorded before it was released."""
+    """Assert that the caller's key pair exists and was recorded before its release."""
     if not outcome.instance_lost:
         assert len({answer.body for answer in outcome.given}) == 1
     answer = outcome.given[-1]
@@ -143,7 +143,7 @@ def _check_given(outcome: Outcome) -> None:
 
 
 def opened(answer: Answer, identity: pyrage.x25519.Identity) -> str:
-    """Open the sealed key as its owner does; return the public half of what is in it."""
+    """Open the sealed key as its owner does; return its public key."""
     sealed = answer.json["sealedPrivateKey"]["ciphertext"].encode()
     # Unchecked numbers: the check takes 36 ms, and the public half is what is compared.
     opened_pem = pyrage.decrypt(sealed, [identity])

@@ -1,4 +1,4 @@
-"""What the cloud returns is believed only if it is sound, and no error ever holds the private key."""
+"""A key pair from the cloud is accepted only if it is sound, and no error contains the private key."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ BODY = PRIVATE.split(b"-----\n")[1]
         (PUBLIC, contradicting(qi=NUMBERS.iqmp ^ 2), "answer-key-mismatch"),
     ],
 )
-def test_an_unsound_answer_is_refused_and_not_repeated(public: str, private: bytes, reason: str) -> None:
+def test_an_unsound_key_pair_is_refused_and_never_quoted(public: str, private: bytes, reason: str) -> None:
     with pytest.raises(CloudAnswerInvalid) as caught:
         key_material.check(public, SecretBytes(private))
     assert caught.value.reason == reason
@@ -181,8 +181,8 @@ def test_an_unsound_answer_is_refused_and_not_repeated(public: str, private: byt
     assert not [value for value in values_in_frames(caught) if isinstance(value, bytes)]
 
 
-def test_primes_that_are_no_primes_are_found_by_signing() -> None:
-    """All equations hold for a key made of numbers that are not prime, and it signs nothing."""
+def test_signing_detects_composite_primes() -> None:
+    """All equations hold for a key with composite factors, but its signatures are invalid."""
     p, q = NUMBERS.p * 3, OTHER.private_numbers().p
     while True:
         try:
@@ -199,7 +199,7 @@ def test_primes_that_are_no_primes_are_found_by_signing() -> None:
     assert caught.value.reason == "answer-key-mismatch"
 
 
-def test_the_key_made_here_is_sound_before_it_is_changed() -> None:
+def test_the_key_is_sound_before_it_is_changed() -> None:
     assert contradicting().replace(b"\n", b"") == PRIVATE.replace(b"\n", b"")
     key_material.check(PUBLIC, SecretBytes(contradicting()))
 
@@ -211,7 +211,7 @@ def test_the_key_made_here_is_sound_before_it_is_changed() -> None:
 @pytest.mark.parametrize(
     "private", [PRIVATE, PRIVATE.rstrip(), private_pem(KEY, PKCS8), private_pem(KEY, PKCS8).rstrip()]
 )
-def test_a_sound_answer_is_returned_unchanged_but_for_the_comment(
+def test_a_sound_key_pair_is_returned_without_the_comment(
     public: str, private: bytes, tmp_path: Path
 ) -> None:
     secret = SecretBytes(private)
@@ -240,7 +240,7 @@ def test_longer_keys_are_sound(bits: int) -> None:
         (PrivateKeyFormat.OPENSSH, b"OPENSSH PRIVATE KEY", serialization.PrivateFormat.OpenSSH),
     ],
 )
-def test_every_form_is_the_same_key_to_ssh(
+def test_ssh_reads_every_format_as_the_same_key(
     given: bytes, wanted: PrivateKeyFormat, label: bytes, form: serialization.PrivateFormat, tmp_path: Path
 ) -> None:
     converted = key_material.convert(SecretBytes(given), wanted).get_secret_value()
@@ -264,12 +264,12 @@ def test_every_form_is_the_same_key_to_ssh(
         (private_pem(KEY, PKCS8), PrivateKeyFormat.PKCS8),
     ],
 )
-def test_a_key_in_the_wanted_form_is_not_touched(given: bytes, wanted: PrivateKeyFormat) -> None:
+def test_a_key_in_the_requested_format_is_unchanged(given: bytes, wanted: PrivateKeyFormat) -> None:
     secret = SecretBytes(given)
     assert key_material.convert(secret, wanted) is secret
 
 
-def test_a_key_is_not_shown() -> None:
+def test_repr_does_not_show_a_key() -> None:
     checked = key_material.check(PUBLIC, SecretBytes(PRIVATE))
     converted = key_material.convert(checked.private_key, PrivateKeyFormat.OPENSSH)
     for shown in (checked, checked.private_key, converted):
@@ -279,7 +279,7 @@ def test_a_key_is_not_shown() -> None:
             assert "SecretBytes(b'**********')" in text or "b'**********'" in text
 
 
-def test_a_traceback_with_the_values_of_variables_does_not_show_a_key() -> None:
+def test_a_traceback_with_local_variables_does_not_show_a_key() -> None:
     with pytest.raises(CloudAnswerInvalid) as caught:
         key_material.check(public_line(OTHER), SecretBytes(PRIVATE))
     told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)

@@ -1,4 +1,4 @@
-"""The order tag: nobody but the function writes one that makes it remove a key pair."""
+"""Ownership tags: only the function can write a tag that makes it delete a key pair."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ NAME, EXPIRES = "build_1", "2026-11-24T12:00:00Z"
 
 
 @pytest.mark.parametrize("expires", [None, EXPIRES])
-def test_what_was_written_is_read(expires: str | None) -> None:
+def test_a_written_tag_is_read(expires: str | None) -> None:
     text = SIGNER.write(TAG, NAME, expires)
     assert text.startswith(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.")
     assert len(text) == 131  # of the 255 characters of a tag's value
     assert SIGNER.read(text, NAME, expires) == TAG
 
 
-def test_the_code_is_an_hmac_over_all_that_the_tag_says() -> None:
+def test_the_code_is_an_hmac_over_every_field() -> None:
     text = f"mark:\n{TAG.record_id}\n{TAG.order}\n{TAG.holder}\n{NAME}\n{EXPIRES}"
     code = hmac.new(MASTER, text.encode(), hashlib.sha256).hexdigest()[:32]
     assert SIGNER.write(TAG, NAME, EXPIRES).split(".")[3] == code
 
 
-def test_what_callers_hold_makes_no_code() -> None:
-    """A caller's secret comes from the same master secret; nothing that is made with it counts."""
+def test_a_caller_secret_cannot_sign_a_tag() -> None:
+    """Caller secrets are derived from the same master secret, but tags made with them are invalid."""
     own = TagSigner(MasterSecrets([caller_secret("demo").encode()]))
     assert SIGNER.read(own.write(TAG, NAME, None), NAME, None) is None
 
 
-def test_every_single_digit_counts() -> None:
+def test_every_digit_is_verified() -> None:
     text = SIGNER.write(TAG, NAME, EXPIRES)
     for position, digit in enumerate(text):
         if digit == ".":
@@ -83,7 +83,7 @@ def test_every_single_digit_counts() -> None:
         (f"{NAME}\n{EXPIRES}", None),
     ],
 )
-def test_it_stands_for_one_name_and_one_expiry(name: str, expires: str | None) -> None:
+def test_a_tag_is_valid_for_one_name_and_expiry(name: str, expires: str | None) -> None:
     assert SIGNER.read(SIGNER.write(TAG, NAME, EXPIRES), name, expires) is None
 
 
@@ -112,7 +112,7 @@ WRITTEN = SIGNER.write(TAG, NAME, None)
         "".join(chr(0xFF10 + int(sign)) if sign.isdigit() else sign for sign in WRITTEN),
     ],
 )
-def test_no_other_form_is_read(text: str) -> None:
+def test_malformed_tags_are_refused(text: str) -> None:
     assert SIGNER.read(text, NAME, None) is None
 
 
@@ -130,7 +130,7 @@ def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
     assert before.read(new, NAME, None) is None
 
 
-def test_which_marks_are_of_the_same_order() -> None:
+def test_same_order() -> None:
     assert TAG.same_order(replace(TAG, holder=OTHER))
     assert not TAG.same_order(replace(TAG, record_id=OTHER))
     assert not TAG.same_order(replace(TAG, order=OTHER))
@@ -182,14 +182,14 @@ FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
 
 
 def knows(function: FunctionUnderTest, claim: str, state: State = State.UNKNOWN) -> None:
-    """Let the store say of a claim that it left something behind."""
+    """Store a record that says that a key pair may have been left behind."""
     record = StoredRecord(state=state, order=TAG.order, holder=TAG.holder, lease_ends=0)
     store = function.services.issuer.ledger.store
     assert store.add(f"claim:{claim}", record.model_dump_json(), 7 * 24 * 3600)
 
 
 @pytest.mark.parametrize("forged", FORGERIES.values(), ids=FORGERIES.keys())
-def test_the_sweeper_leaves_what_bears_a_forged_mark(
+def test_the_sweeper_leaves_key_pairs_with_a_forged_tag(
     function: FunctionUnderTest, forged: Callable[[str], dict[str, str]]
 ) -> None:
     name = fresh_name()
@@ -230,7 +230,7 @@ def event(function: FunctionUnderTest, name: str) -> dict[str, object]:
 
 
 def request_tag(name: str) -> OwnershipTag:
-    """Return what marks the request of `event`; whoever sends it can tell, but for the holder."""
+    """Return the tag of the request in `event`. Its sender can compute all of it except the holder."""
     order = KeyPairOrder(name, REGION, recipients=(str(RECIPIENT.to_public()),))
     claim = hashlib.sha256(b"demo\nkey:deploy-1").hexdigest()[:32]
     return OwnershipTag(claim, order.digest()[:32], OTHER)
@@ -249,7 +249,7 @@ def forge(name: str, how: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("how", ["guessed", "copied", "of another master secret"])
 @pytest.mark.parametrize("seconds", [0, ORPHAN_AGE + 1, ANSWER_TTL + 1])
-def test_a_request_does_not_get_the_key_pair_of_somebody_else_removed(
+def test_a_request_cannot_remove_a_foreign_key_pair(
     function: FunctionUnderTest, how: str, seconds: int
 ) -> None:
     name = fresh_name()
@@ -263,7 +263,7 @@ def test_a_request_does_not_get_the_key_pair_of_somebody_else_removed(
 
 
 @pytest.mark.parametrize("how", ["guessed", "copied", "of another master secret"])
-def test_nor_does_a_retry_that_has_something_to_settle(function: FunctionUnderTest, how: str) -> None:
+def test_a_retry_with_an_unknown_outcome_cannot_either(function: FunctionUnderTest, how: str) -> None:
     name = fresh_name()
     fault: dict[str, object] = {"kind": "cut", "after": "before", "times": 3}
     function.emulator.add_faults(fault)
@@ -276,7 +276,7 @@ def test_nor_does_a_retry_that_has_something_to_settle(function: FunctionUnderTe
 
 
 @pytest.mark.parametrize("master", [MASTER, PREVIOUS_MASTER])
-def test_the_same_key_pair_with_a_genuine_mark_is_removed(function: FunctionUnderTest, master: bytes) -> None:
+def test_the_same_key_pair_with_a_genuine_tag_is_removed(function: FunctionUnderTest, master: bytes) -> None:
     """Otherwise the tests above would prove nothing."""
     name = fresh_name()
     orphan = make(

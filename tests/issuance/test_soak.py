@@ -1,4 +1,4 @@
-"""Two thousand requests over a network that loses, delays and repeats; then one sweep."""
+"""Two thousand requests over a network that loses, delays and repeats messages; then one sweep."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOREIGN = 30
 PROCESSES = 4
 THREADS = 6
 TIME_LIMIT = 8.0
-"""Seconds of an invocation: of these, three for a create and five to take it back."""
+"""Seconds of an invocation, of which three are for a create and five for its removal."""
 LATE = 3.5
 WORTH_ANOTHER_TRY = {"outcome-unknown", "cloud-unreachable", "out-of-time", "cloud-answer-invalid"}
 
@@ -104,7 +104,7 @@ def test_nothing_is_lost_nothing_is_left_and_nothing_else_is_touched(tmp_path: P
 
 
 def requests_of(function: FunctionUnderTest, seed: int, taken: list[str]) -> list[Job]:
-    """Return the requests: half of them with an idempotency key, and half of them tried once more."""
+    """Return the requests. Half have an idempotency key, and half are retried once."""
     chance = random.Random(seed)  # noqa: S311 -- to be repeated, not to be secret
     jobs: list[Job] = []
     for number in range(REQUESTS):
@@ -119,7 +119,7 @@ def requests_of(function: FunctionUnderTest, seed: int, taken: list[str]) -> lis
 
 
 def sweep_later(function: FunctionUnderTest) -> Counter[str]:
-    """Sweep once, as `scripts/sweep` does, when whoever made a key pair is certainly gone."""
+    """Sweep once, as `scripts/sweep` does, after every maker of a key pair has ended."""
     function.clock.time = time.time() + ORPHAN_AGE + 1
     clock = function.clock.clock()
     deadline = Deadline(clock, clock.monotonic() + 600)

@@ -1,4 +1,4 @@
-"""The sweeper, through timer events and as a command, with a real account behind it."""
+"""The sweeper, started by timer events and as a command, against the CVM emulator."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ DAY = 24 * 3600
 
 
 def account(emulator: EmulatorProcess) -> CommonClient:
-    """Return the official SDK's client: what somebody has who is not the function."""
+    """Return a client of the official SDK, as used by somebody other than the function."""
     http = HttpProfile(protocol="http", endpoint=emulator.cvm_endpoint.removeprefix("http://"))
     credential = Credential(emulator.secret_id, emulator.secret_key, emulator.token or None)
     return CommonClient("cvm", "2017-03-12", credential, REGION, ClientProfile(httpProfile=http))
 
 
 def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None = None) -> tuple[str, str]:
-    """Create a key pair as somebody would who is not the function; return its id and name."""
+    """Create a key pair as somebody other than the function; return its id and name."""
     name = name or fresh_name()
     pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
     specification = [{"ResourceType": "keypair", "Tags": pairs}] if pairs else []
@@ -82,7 +82,7 @@ def make(
     name: str | None = None,
     signer: TagSigner = SIGNER,
 ) -> tuple[str, str]:
-    """Create a key pair as the function would; return its id and name. A text as `tag` is used as it is."""
+    """Create a key pair as the function would; return its id and name. A string as `tag` is used as it is."""
     name = name or fresh_name()
     text = tag if isinstance(tag, str) else signer.write(tag, name, expires)
     made = {"keypair-function:order": text, "keypair-function:caller": "demo"}
@@ -90,7 +90,7 @@ def make(
 
 
 def describe(emulator: EmulatorProcess, key_id: str, description: str) -> None:
-    """Set a key pair's description, as anybody may who manages key pairs."""
+    """Set the description of a key pair, as any administrator may."""
     account(emulator).call_json("ModifyKeyPairAttribute", {"KeyId": key_id, "Description": description})
 
 
@@ -137,7 +137,7 @@ def line(decision: str, reason: str, **facts: object) -> dict[str, object]:
 
 
 def lines(text: str) -> list[dict[str, Any]]:
-    """Parse audit lines, without what differs at each run."""
+    """Parse audit lines, without the fields that differ in each run."""
     parsed = [json.loads(one) for one in text.splitlines()]
     return [
         {name: value for name, value in one.items() if name not in {"time", "durationMs"}} for one in parsed
@@ -238,9 +238,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_key_pair_is_judged_by_its_tags_its_age_and_its_claim(
-    function: FunctionUnderTest, case: Case
-) -> None:
+def test_each_key_pair_is_judged_by_its_tags_age_and_record(function: FunctionUnderTest, case: Case) -> None:
     emulator = function.emulator
     foreign = create(emulator, {"keypair-function:caller": "demo", "team": "core"})
     # One second is what CreatedTime is cut to: created within this very one.
@@ -279,7 +277,7 @@ def test_each_key_pair_is_judged_by_its_tags_its_age_and_its_claim(
         emulator.control("DELETE", f"/key-pairs/{pair[0]}/bind")
 
 
-def test_what_a_caller_was_given_stays(function: FunctionUnderTest) -> None:
+def test_a_released_key_pair_stays(function: FunctionUnderTest) -> None:
     issued = function.call(function.signed(REST)).json
     function.forget_audit()
     for seconds in (ORPHAN_AGE - 1, ORPHAN_AGE, DAY, 30 * DAY):
@@ -288,7 +286,7 @@ def test_what_a_caller_was_given_stays(function: FunctionUnderTest) -> None:
     assert left(function.emulator) == [issued["keyId"]]
 
 
-def test_an_expiry_that_a_caller_asked_for_is_kept(function: FunctionUnderTest) -> None:
+def test_a_key_pair_is_removed_at_the_requested_expiry(function: FunctionUnderTest) -> None:
     body = function.rest_body(expiresIn="2h")
     issued = function.call(function.signed(REST, body)).json
     function.forget_audit()
@@ -302,10 +300,10 @@ def test_an_expiry_that_a_caller_asked_for_is_kept(function: FunctionUnderTest) 
     assert lines(function.audit.getvalue())[3] == pair_line("removed", "expired", pair)
 
 
-def test_what_a_dead_holder_left_is_removed_and_the_same_request_served_again(
+def test_the_leftover_of_a_dead_holder_is_removed(
     function: FunctionUnderTest,
 ) -> None:
-    # Nothing of the cloud can be known: the create had its effect, and nobody can look.
+    # The create takes effect, its response is lost, and the key pair cannot be looked up.
     function.emulator.add_faults(
         {"kind": "cut"}, {"action": "DescribeKeyPairs", "kind": "cut", "after": "before", "times": 9}
     )
@@ -340,7 +338,7 @@ def test_a_holder_that_wakes_up_after_the_sweep_cannot_finish(function: Function
     assert lines(function.audit.getvalue())[1] == pair_line("removed", "orphan", pair)
 
 
-def test_a_claim_that_moves_on_meanwhile_keeps_its_key_pair(function: FunctionUnderTest) -> None:
+def test_a_record_that_has_changed_cannot_be_withdrawn(function: FunctionUnderTest) -> None:
     ledger = function.services.issuer.ledger
     held = hold(ledger)
     held.begin()
@@ -355,7 +353,7 @@ def test_a_claim_that_moves_on_meanwhile_keeps_its_key_pair(function: FunctionUn
 
 
 class MovingStore:
-    """A store in which a claim is finished between two looks at it."""
+    """A store in which a record is finished between two reads."""
 
     def __init__(self, inner: Any, finish: Any) -> None:  # noqa: ANN401 -- stands between
         self._inner = inner
@@ -375,7 +373,7 @@ class MovingStore:
         return bool(self._inner.replace(key, expected, value, ttl))
 
 
-def test_a_claim_finished_between_the_look_and_the_delete_is_left(function: FunctionUnderTest) -> None:
+def test_a_key_pair_whose_record_is_finished_during_the_sweep_is_left(function: FunctionUnderTest) -> None:
     ledger = function.services.issuer.ledger
     held = hold(ledger)
     held.begin()
@@ -388,7 +386,7 @@ def test_a_claim_finished_between_the_look_and_the_delete_is_left(function: Func
 
 
 def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -- parts of a sweeper
-    """Sweep with other parts; return what the audit log says of the key pairs."""
+    """Sweep with some parts replaced; return what the audit log says about the key pairs."""
     own = function.services.sweeper
     sweeper = replace(own, **{"regions": [REGION], **changed})
     invocation = Invocation.begin(None, function.environ, function.clock.clock())
@@ -398,7 +396,7 @@ def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, s
 
 
 class OddCloud(Cvm):
-    """Lists what the emulator never would."""
+    """A cloud that lists key pairs the emulator never would."""
 
     def tagged_key_pairs(self) -> list[KeyPairSummary]:
         marked = {"keypair-function:order": SIGNER.write(TAG, "b", None)}
@@ -410,7 +408,7 @@ class OddCloud(Cvm):
         ]
 
 
-def test_what_a_cloud_lists_that_does_not_filter_or_tell_the_age(function: FunctionUnderTest) -> None:
+def test_a_listing_without_filter_and_age(function: FunctionUnderTest) -> None:
     def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
         return OddCloud(credentials, region, deadline, jitter=float, endpoint="http://127.0.0.1:9")
 
@@ -478,7 +476,7 @@ def test_a_delete_that_fails_is_reported_and_done_by_the_next_sweep(
     assert left(function.emulator) == []
 
 
-def test_with_the_store_down_expired_key_pairs_go_and_the_others_stay(
+def test_without_a_store_only_expired_key_pairs_are_removed(
     emulator: EmulatorProcess, tmp_path: Path
 ) -> None:
     function = FunctionUnderTest(
@@ -497,7 +495,7 @@ def test_with_the_store_down_expired_key_pairs_go_and_the_others_stay(
 
 
 class FullLog(io.StringIO):
-    """Takes some lines and no more."""
+    """A stream that accepts a limited number of lines."""
 
     room = 0
 
@@ -509,7 +507,7 @@ class FullLog(io.StringIO):
 
 
 @pytest.mark.parametrize(("room", "removed"), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)])
-def test_with_the_audit_log_down_the_sweep_goes_no_further(
+def test_the_sweep_stops_when_the_audit_log_fails(
     emulator: EmulatorProcess, tmp_path: Path, room: int, removed: int
 ) -> None:
     audit = FullLog()
@@ -531,7 +529,7 @@ def large_account() -> Iterator[EmulatorProcess]:
 
 
 def test_pages_and_time(large_account: EmulatorProcess, tmp_path: Path) -> None:
-    """150 of ours among 30 of others: found on two pages, and removed in as many sweeps as it takes."""
+    """150 own and 30 foreign key pairs fill two pages. Several sweeps remove the own ones."""
     function = FunctionUnderTest(large_account, tmp_path / "policy.json")
     function.clock.time = time.time()
     ours, foreign = [], []
@@ -614,7 +612,7 @@ def test_a_timer_event_cannot_come_over_http(emulator: EmulatorProcess, tmp_path
 
 @pytest.mark.parametrize("key", ["httpMethod", "path", "headers", "body", "requestContext"])
 @pytest.mark.parametrize("value", [None, "", "POST", {}])
-def test_an_event_with_any_trace_of_http_is_no_timer(
+def test_an_event_with_any_field_of_http_is_not_a_timer_event(
     function: FunctionUnderTest, key: str, value: object
 ) -> None:
     pair = make(function.emulator, expires=utc(0))
@@ -642,7 +640,7 @@ def environment(emulator: EmulatorProcess, **changed: str) -> dict[str, str]:
 
 @dataclass
 class Command:
-    """`scripts/sweep` with a policy and an account."""
+    """The command `scripts/sweep` with a policy and an account."""
 
     emulator: EmulatorProcess
     policy: Path
@@ -669,7 +667,7 @@ def command(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Command]:
     FunctionUnderTest(emulator, policy).delete_key_pairs()
 
 
-def test_the_command_tells_first_and_then_does(command: Command) -> None:
+def test_the_command_previews_and_sweeps(command: Command) -> None:
     emulator = command.emulator
     expired = make(emulator, expires=utc(0))
     unsure = make(emulator, tag="unreadable")
@@ -709,7 +707,7 @@ def test_the_command_has_nothing_to_do(command: Command) -> None:
     assert told.stderr == "scripts/sweep --dry-run: nothing to do\n"
 
 
-def test_the_command_says_by_its_status_that_something_failed(command: Command) -> None:
+def test_the_exit_status_shows_failures(command: Command) -> None:
     make(command.emulator, expires=utc(0))
     fault = {"action": "DescribeKeyPairs", "kind": "error", "code": "InternalError", "times": 2}
     command.emulator.add_faults(fault)
@@ -721,7 +719,7 @@ def test_the_command_says_by_its_status_that_something_failed(command: Command) 
     assert told.stdout.splitlines()[0] == f"failed the listing in {REGION}: describe-InternalError"
 
 
-def test_the_command_removes_nothing_where_it_cannot_write(command: Command) -> None:
+def test_the_command_removes_nothing_if_it_cannot_write(command: Command) -> None:
     pair = make(command.emulator, expires=utc(0))
     settings = environment(command.emulator, KEYPAIR_POLICY=str(command.policy))
     with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
@@ -756,12 +754,12 @@ def test_the_command_removes_nothing_where_it_cannot_write(command: Command) -> 
         ),
     ],
 )
-def test_the_command_says_what_is_misconfigured(command: Command, changed: dict[str, str], text: str) -> None:
+def test_the_command_explains_misconfigurations(command: Command, changed: dict[str, str], text: str) -> None:
     done = command.run(**changed)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"scripts/sweep: {text}\n")
 
 
-def test_the_pace_stays_below_the_limit_of_the_cloud(command: Command) -> None:
+def test_deletes_stay_below_the_rate_limit_of_the_cloud(command: Command) -> None:
     for _ in range(14):
         make(command.emulator, expires=utc(0))
     before = command.emulator.calls("DeleteKeyPairs")

@@ -1,4 +1,4 @@
-"""What the policy grants, and what is told of a policy that is wrong."""
+"""What the policy grants, and how errors in a policy are explained."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def test_reasons(change: dict[str, Any], wanted: KeyPairOrder, expected: str) ->
     assert reason(policy({**GRANT, **change}), wanted) == f"not-granted-{expected}"
 
 
-def test_own_recipients_are_a_grant_of_their_own() -> None:
+def test_own_recipients_need_a_grant() -> None:
     pinned = policy({**GRANT, "own_recipients": False}, recipients=["registered"])
     assert reason(pinned, order()) == "not-granted-own-recipients"
     assert granted_order(pinned, "a", order(recipients=())).recipients == ("registered",)
 
 
-def test_one_grant_has_to_hold_whole() -> None:
-    """Two grants do not add up to a third one; the first one's reason is told."""
+def test_an_order_must_meet_every_rule_of_one_grant() -> None:
+    """Two grants are never combined. The reason is that of the first grant."""
     given = policy(GRANT, {**GRANT, "names": ["web_*"], "regions": ["ap-shanghai"]})
     assert reason(given, order("ci_1")) is None
     assert reason(given, order("web_1", "ap-shanghai")) is None
@@ -111,7 +111,7 @@ def test_one_grant_has_to_hold_whole() -> None:
     assert given.regions == {"ap-guangzhou", "ap-shanghai"}
 
 
-def test_another_callers_grant_is_no_help() -> None:
+def test_grants_of_other_callers_do_not_apply() -> None:
     given = Policy.parse(
         {"callers": {"a": {"grants": [GRANT]}, "b": {"grants": [{**GRANT, "names": ["*"]}]}}}
     )
@@ -132,7 +132,7 @@ def test_recipients(registered: list[str], own: tuple[str, ...], sealed_to: tupl
     assert granted_order(given, "a", order(recipients=own)).recipients == sealed_to
 
 
-def test_names_with_the_caller_in_them() -> None:
+def test_caller_in_name_patterns() -> None:
     given = Policy.parse(
         {
             "callers": {
@@ -149,7 +149,7 @@ def test_names_with_the_caller_in_them() -> None:
             return False
 
     assert [name for name in names if granted("a-b.c", name)] == ["a_b_c_", "a_b_c_1", "xa_b_c"]
-    # The shorter id is a beginning of the longer one: a name is not a secret, and an existing one is taken.
+    # One id may be a prefix of another: names are not secret, and an existing name cannot be taken over.
     assert [name for name in names if granted("a", name)] == [
         "a_b_c_", "a_b_c_1", "a_b", "a_1", "xa", "a_b_d_1"
     ]  # fmt: skip
@@ -166,7 +166,7 @@ def test_forced_tags() -> None:
     ).tags == {"env": "prod"}
 
 
-def test_escrow_alone_opens_nothing_for_the_caller() -> None:
+def test_escrow_alone_is_not_enough() -> None:
     given = Policy.parse({"escrow": ["spare"], "callers": {"a": {"grants": [GRANT]}}})
     with pytest.raises(RecipientRefused) as refused:
         granted_order(given, "a", order(recipients=()))
@@ -183,7 +183,7 @@ def test_expiry(longest: str | None, wanted: int | None, granted: int | None) ->
     assert granted_order(given, "a", order(expires_in=wanted)).expires_in == granted
 
 
-# ---------------------------------------------------------------- policies that are wrong
+# ---------------------------------------------------------------- errors in a policy
 
 
 def caller(**changes: object) -> dict[str, object]:
@@ -243,7 +243,7 @@ NO_IDS = ["", "a/b", "a,b", "a b", "-a", "ä", "a" * 65]
 
 
 @pytest.mark.parametrize(
-    ("data", "path", "told"),
+    ("data", "path", "text"),
     [
         (None, "the file", f"malformed; {POLICY_FILE}"),
         ([], "the file", f"malformed; {POLICY_FILE}"),
@@ -331,10 +331,10 @@ NO_IDS = ["", "a/b", "a,b", "a b", "-a", "ä", "a" * 65]
         ({**caller(), "web": {"title": "x"}}, "web.title", f"{NO_KEY} issuer, client_id, origins"),
     ],
 )
-def test_what_is_told_of_a_wrong_policy(data: object, path: str, told: str) -> None:
+def test_errors_in_a_policy(data: object, path: str, text: str) -> None:
     with pytest.raises(PolicyInvalid) as refused:
         Policy.parse(data)
-    assert str(refused.value) == f"{path}: {told}"
+    assert str(refused.value) == f"{path}: {text}"
     assert refused.value.__cause__ is None
 
 
@@ -348,16 +348,16 @@ def test_what_is_told_of_a_wrong_policy(data: object, path: str, told: str) -> N
         {**caller(), "issuers": {"i": ISSUER, "j": {**ISSUER, "audience": "other"}}},
     ],
 )
-def test_what_is_just_not_wrong(data: object) -> None:
+def test_policies_that_are_just_valid(data: object) -> None:
     Policy.parse(data)
 
 
-def test_what_need_not_be_written() -> None:
+def test_defaults() -> None:
     given = policy(GRANT)
     assert (given.failed_rate, given.callers["a"].grants[0].projects) == ("60/minute", (0,))
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(PolicyInvalid) as refused:
         Policy.parse({"callers": {"a": {"grants": [{"names": ["a b"], "regions": []}]}}, "x": 1})
     assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == [
@@ -379,7 +379,7 @@ def test_loading(tmp_path: Path, *, collecting: bool) -> None:
         gc.enable()
 
 
-def test_a_wrong_policy_in_a_file(tmp_path: Path) -> None:
+def test_errors_in_a_packed_policy(tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text("{}", encoding="utf-8")
     with pytest.raises(PolicyInvalid) as refused:
@@ -388,7 +388,7 @@ def test_a_wrong_policy_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[callers]", b"\xff\xfe", b"[" * 100_000])
-def test_files_that_are_no_policy(content: bytes | None, tmp_path: Path) -> None:
+def test_files_that_are_not_a_policy(content: bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     if content is not None:
         file.write_bytes(content)

@@ -1,4 +1,4 @@
-"""`scripts/policy`: what a person is told of a policy file, and a caller's secret."""
+"""The command `scripts/policy`: checking and explaining a policy file, and printing a caller's secret."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def policy(*arguments: str, master: str | None = None, **how: Any) -> subprocess
     )
 
 
-def told(file: Path) -> str:
-    """Return what is said of `file`, without its name."""
+def error_of(file: Path) -> str:
+    """Return the error for `file`, without its name."""
     with pytest.raises(PolicyUnusable) as refused:
         check_policy(file)
     return "\n".join(line.replace(str(file), "FILE", 1) for line in str(refused.value).splitlines())
@@ -54,7 +54,7 @@ def toml(tmp_path: Path, content: str | bytes) -> Path:
     return file
 
 
-def test_the_example_can_be_used() -> None:
+def test_the_example_is_valid() -> None:
     assert Policy.parse(check_policy(EXAMPLE)).callers.keys() == {"platform-team", "ci-deploy"}
 
 
@@ -93,8 +93,8 @@ def test_the_example_can_be_used() -> None:
         (b"# \xff", "FILE: not UTF-8 text, at byte 2"),
     ],
 )
-def test_what_is_told_of_a_file(content: str | bytes, text: str, tmp_path: Path) -> None:
-    assert told(toml(tmp_path, content)) == text
+def test_errors_in_a_file(content: str | bytes, text: str, tmp_path: Path) -> None:
+    assert error_of(toml(tmp_path, content)) == text
 
 
 CALLER = f"[callers.a]\nrecipients = ['{REGISTERED.to_public()}']\n[[callers.a.grants]]\n{GRANT}"
@@ -130,11 +130,11 @@ client_id = "page"
     ],
     ids=["platform", "issuer", "once"],
 )
-def test_what_the_function_refuses_when_it_starts(content: str, text: str, tmp_path: Path) -> None:
-    assert told(toml(tmp_path, CALLER + content)) == text
+def test_errors_that_the_function_finds_when_it_starts(content: str, text: str, tmp_path: Path) -> None:
+    assert error_of(toml(tmp_path, CALLER + content)) == text
 
 
-def test_what_the_function_takes_when_it_starts(tmp_path: Path) -> None:
+def test_a_policy_that_the_function_accepts_when_it_starts(tmp_path: Path) -> None:
     content = CHAT.format("slack") + SIGN_IN.format("https://login.example.com", "false")
     assert set(check_policy(toml(tmp_path, CALLER + content))) == {"callers", "issuers", "web"}
 
@@ -149,8 +149,8 @@ def test_what_the_function_takes_when_it_starts(tmp_path: Path) -> None:
     ],
 )
 def test_toml_that_cannot_be_read(content: str, position: str, tmp_path: Path) -> None:
-    """A key that stands twice among them: the parser names the place."""
-    text = told(toml(tmp_path, content))
+    """This includes duplicate keys. The parser names the position."""
+    text = error_of(toml(tmp_path, content))
     assert text.startswith("FILE: ")
     assert text.endswith(f"(at {position})")
 
@@ -160,20 +160,20 @@ def test_toml_that_cannot_be_read(content: str, position: str, tmp_path: Path) -
     [
         ("{", "FILE:1: Expecting property name enclosed in double quotes (column 2)"),
         ('{\n"callers": {},\n}', "FILE:"),
-        ("[]", "FILE:1: a policy is an object, with `callers` in it"),
-        ('{"callers": {"a": {"tc3": true, "tc3": false}}}', "FILE: a key stands twice in one object"),
-        ('{"callers": {}, "callers": {}}', "FILE: a key stands twice in one object"),
+        ("[]", "FILE:1: a policy is an object that contains `callers`"),
+        ('{"callers": {"a": {"tc3": true, "tc3": false}}}', "FILE: an object contains the same key twice"),
+        ('{"callers": {}, "callers": {}}', "FILE: an object contains the same key twice"),
     ],
 )
 def test_json_that_cannot_be_read(content: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text(content, encoding="utf-8")
-    assert told(file).startswith(text)
+    assert error_of(file).startswith(text)
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
-    assert told(tmp_path / "none.toml") == "FILE: No such file or directory"
-    assert told(tmp_path) == "FILE: Is a directory"
+def test_missing_files(tmp_path: Path) -> None:
+    assert error_of(tmp_path / "none.toml") == "FILE: No such file or directory"
+    assert error_of(tmp_path) == "FILE: Is a directory"
 
 
 @pytest.mark.parametrize(
@@ -188,20 +188,20 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_recipients_are_checked_as_they_would_be_used(recipient: str, advice: str, tmp_path: Path) -> None:
+def test_recipients_are_checked(recipient: str, advice: str, tmp_path: Path) -> None:
     good = str(REGISTERED.to_public())
     grant = f"[[callers.a.grants]]\n{GRANT}"
     for content, path in (
         (f"escrow = ['{good}', '{recipient}']\n[callers.a]\nrecipients = ['{good}']\n{grant}", "escrow.1"),
         (f"[callers.a]\nrecipients = ['{recipient}', '{good}']\n{grant}", "callers.a.recipients.0"),
     ):
-        text = told(toml(tmp_path, content))
+        text = error_of(toml(tmp_path, content))
         assert text == f"FILE: {path}: {advice}"
         assert recipient not in text
 
 
 def test_compiling(tmp_path: Path) -> None:
-    """What the function reads means what a person wrote; nothing is written of a faulty file."""
+    """The packed policy equals the written one. Nothing is written if the file has errors."""
     compile_policy(EXAMPLE, tmp_path / "policy.json")
     assert Policy.load(tmp_path / "policy.json") == Policy.parse(check_policy(EXAMPLE))
     with pytest.raises(PolicyUnusable):
@@ -261,14 +261,17 @@ own_recipients = true
 A = ["--caller", "team-a"]
 TEAM = ["--tag", "team=core-1"]
 X = ["--name", "x_1", "--region", "ap-guangzhou", "--project", "7"]
-OTHER_TAG = "a tag is in neither required_tags nor optional_tags, or its value does not match"
-NAME_0 = "grant 0: the name matches none of names"
+OTHER_TAG = "a tag is not in required_tags or optional_tags, or its value does not match"
+NAME_0 = "grant 0: the name matches no pattern in names"
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([*A, "--name", "team_a_1"], ["grant 0: a tag of required_tags is missing or has another value"]),
+        (
+            [*A, "--name", "team_a_1"],
+            ["grant 0: a tag of required_tags is missing, or its value does not match"],
+        ),
         ([*A, "--name", "b_1", *TEAM], [NAME_0]),
         ([*A, "--name", "team_a_1", *TEAM, "--project", "7"], ["grant 0: the project is not in projects"]),
         (
@@ -281,11 +284,11 @@ NAME_0 = "grant 0: the name matches none of names"
         ),
         (
             [*A, "--name", "team_a_1", *TEAM, "--recipient", str(RECIPIENT.to_public())],
-            ["grant 0: the request brings recipients, and own_recipients is false"],
+            ["grant 0: the request names recipients, but own_recipients is false"],
         ),
         (
             [*A, "--name", "team_a_1", *TEAM, "--expires-in", "1d"],
-            ["grant 0: it would live longer than longest_expiry"],
+            ["grant 0: the expiry is longer than longest_expiry"],
         ),
         ([*A, *X, *TEAM], [NAME_0, f"grant 1: {OTHER_TAG}"]),
     ],
@@ -294,7 +297,7 @@ def test_why_a_request_is_refused(options: list[str], told: list[str], tmp_path:
     done = policy("explain", str(explained(tmp_path)), *options)
     asks, *lines = done.stdout.splitlines()
     assert asks.startswith("team-a asks for ")
-    second = [] if len(told) > 1 else ["grant 1: the name matches none of names"]
+    second = [] if len(told) > 1 else ["grant 1: the name matches no pattern in names"]
     assert (done.returncode, lines, done.stderr) == (1, [*told, *second, "refused"], "")
 
 
@@ -342,14 +345,14 @@ def test_recipients_of_a_request_are_vetted(recipients: list[str], told: str, tm
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--caller", "nobody", "--name", "a"], "FILE: no caller nobody: every request is refused"),
-        ([*A, "--name", "a-b"], "keyName: not what a request may hold"),
-        ([*A, "--name", "a", "--tag", "team"], "tags: not what a request may hold"),
-        ([*A, "--name", "a", "--project", "-1"], "projectId: not what a request may hold"),
-        ([*A, "--name", "a", "--expires-in", "soon"], "expiresIn: not what a request may hold"),
+        (["--caller", "nobody", "--name", "a"], "FILE: no caller nobody, so every request is refused"),
+        ([*A, "--name", "a-b"], "keyName: not valid in a request"),
+        ([*A, "--name", "a", "--tag", "team"], "tags: not valid in a request"),
+        ([*A, "--name", "a", "--project", "-1"], "projectId: not valid in a request"),
+        ([*A, "--name", "a", "--expires-in", "soon"], "expiresIn: not valid in a request"),
     ],
 )
-def test_what_cannot_be_explained(options: list[str], told: str, tmp_path: Path) -> None:
+def test_requests_that_cannot_be_explained(options: list[str], told: str, tmp_path: Path) -> None:
     file = explained(tmp_path)
     done = policy("explain", str(file), *options)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told.replace("FILE", str(file)) + "\n")
@@ -362,10 +365,10 @@ def explained(folder: Path) -> Path:
     return toml(folder, EXPLAINED.format(**keys))
 
 
-def test_a_secret_goes_to_no_pipe_unasked() -> None:
+def test_a_secret_is_not_written_to_a_pipe_without_print() -> None:
     done = policy("secret", "demo", master=MASTER_TEXT)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "This prints a secret; for anything but a terminal say --print\n"
+    assert done.stderr == "The output is not a terminal. Add --print to print the secret anyway\n"
     done = policy("secret", "demo", "--print", master=MASTER_TEXT)
     assert (done.returncode, done.stdout, done.stderr) == (0, caller_secret("demo", MASTER) + "\n", "")
     done = policy("secret", "demo", "--v2", "--print", master=MASTER_TEXT)
@@ -405,7 +408,7 @@ def test_a_secret_is_shown_on_a_terminal() -> None:
         ("", MASTER_TEXT),
     ],
 )
-def test_no_secret_can_be_told(caller: str, master: str | None) -> None:
+def test_a_secret_needs_a_valid_caller_and_master_secret(caller: str, master: str | None) -> None:
     done = policy("secret", caller, "--print", master=master)
     assert (done.returncode, done.stdout) == (2, "")
     assert (

@@ -383,7 +383,7 @@ class World:
         for name, tags in (
             ("key", {}),
             ("key_", {"keypair-function:caller": "demo"}),
-            ("key_1", {"keypair-function:order": "somebody else's"}),
+            ("key_1", {"keypair-function:order": "of another program"}),
         ):
             self.client().create_key_pair(name, 0, tags)
         self._handed_out = len(self.emulator.private_keys())

@@ -1,4 +1,4 @@
-"""The client of the CVM API: what each answer, and each lack of one, is taken for."""
+"""The CVM client: how it interprets each response and each missing response."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ ACTIONS = ("CreateKeyPair", "DescribeKeyPairs", "ModifyKeyPairAttribute", "Delet
 TAGS = {"keypair-function:order": "mark", "team": "core"}
 CREDENTIALS = Credentials("AKIDnobody", "secret")
 SHORT = 1.1
-"""Seconds for a call that is to run into its time-out; little more than CALL_MINIMUM."""
+"""Seconds for a call that should time out; slightly more than CALL_MINIMUM."""
 
 
 @dataclass
 class Time:
-    """True time, in which nobody sleeps: a pause is noted and taken off what remains."""
+    """Real time without sleeping: a pause is recorded and subtracted from the remaining time."""
 
     paused: list[float] = field(default_factory=list)
 
@@ -68,7 +68,7 @@ def credentials_of(emulator: EmulatorProcess) -> Credentials:
 
 @dataclass
 class Account:
-    """The emulator, and what of it is counted from the beginning of a test."""
+    """The emulator, with calls counted from the beginning of a test."""
 
     emulator: EmulatorProcess
 
@@ -104,7 +104,7 @@ def account(emulator: EmulatorProcess) -> Iterator[Account]:
 def raised_by(call: Callable[[], object]) -> tuple[type[errors.KeyPairFunctionError], str]:
     with pytest.raises(errors.KeyPairFunctionError) as raised:
         call()
-    # An exception that quoted an answer could quote a key.
+    # An exception that quotes a response could quote a key.
     assert raised.value.__context__ is None or raised.value.__suppress_context__
     return type(raised.value), raised.value.reason
 
@@ -163,7 +163,7 @@ HARMLESS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("fault", HARMLESS, ids=str)
-def test_answers_that_can_be_read(account: Account, fault: dict[str, object]) -> None:
+def test_readable_responses(account: Account, fault: dict[str, object]) -> None:
     name = fresh_name()
     account.emulator.add_faults(fault)
     created = account.cvm().create_key_pair(name, 0, TAGS)
@@ -190,7 +190,7 @@ AMBIGUOUS: list[tuple[dict[str, object], str, bool]] = [
 
 
 @pytest.mark.parametrize(("fault", "reason", "made"), AMBIGUOUS, ids=str)
-def test_what_says_nothing_is_not_known_and_not_called_again(
+def test_an_unclear_response_is_unknown_and_not_repeated(
     account: Account, fault: dict[str, object], reason: str, *, made: bool
 ) -> None:
     name = fresh_name()
@@ -268,7 +268,7 @@ CODES: dict[str, tuple[type[errors.KeyPairFunctionError], str]] = {
             "NeverHeardOf",
         )
     },
-    # Not what a code looks like: nothing of it goes into the audit line.
+    # Not a valid code, so nothing of it goes into the audit log.
     "": (UNKNOWN, "create-unreadable"),
     "a b": (UNKNOWN, "create-unreadable"),
     "line\nbreak": (UNKNOWN, "create-unreadable"),
@@ -295,7 +295,7 @@ def test_each_code_of_a_create(account: Account, code: str, content_type: str | 
         assert server.requests == 1
 
 
-def test_refusals_that_the_account_itself_gives(account: Account) -> None:
+def test_refusals_by_the_account(account: Account) -> None:
     name = fresh_name()
     cvm = account.cvm()
     cvm.create_key_pair(name, 0, TAGS)
@@ -306,7 +306,7 @@ def test_refusals_that_the_account_itself_gives(account: Account) -> None:
     assert account.names() == [name]
 
 
-def test_the_id_of_the_answer_that_went_wrong_is_kept(account: Account) -> None:
+def test_the_request_id_of_a_failed_call_is_kept(account: Account) -> None:
     account.emulator.add_faults({"kind": "error", "code": "InternalError"})
     with pytest.raises(errors.OutcomeUnknown) as raised:
         account.cvm().create_key_pair(fresh_name(), 0, TAGS)
@@ -346,7 +346,7 @@ def test_each_code_of_throttling(account: Account, code: str) -> None:
     assert account.calls("CreateKeyPair") == 2
 
 
-def test_throttling_that_goes_on_ends_with_the_time(account: Account) -> None:
+def test_endless_throttling_ends_when_time_is_up(account: Account) -> None:
     account.emulator.add_faults({"kind": "throttle", "times": 100})
     times = Time()
     cvm = account.cvm(seconds=10, times=times)
@@ -357,7 +357,7 @@ def test_throttling_that_goes_on_ends_with_the_time(account: Account) -> None:
     assert account.names() == []
 
 
-def test_a_call_after_a_throttled_one_that_gets_no_answer_is_not_known(account: Account) -> None:
+def test_a_repeated_call_without_response_is_unknown(account: Account) -> None:
     account.emulator.add_faults({"kind": "throttle"}, {"kind": "cut"})
     cvm = account.cvm()
     expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
@@ -383,7 +383,7 @@ SLOW: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("fault", SLOW, ids=str)
-def test_a_create_ends_in_time_to_be_undone(account: Account, fault: dict[str, object]) -> None:
+def test_a_create_leaves_time_for_its_removal(account: Account, fault: dict[str, object]) -> None:
     name = fresh_name()
     account.emulator.add_faults(fault)
     cvm = account.cvm(seconds=UNDO_RESERVE + SHORT)
@@ -391,13 +391,13 @@ def test_a_create_ends_in_time_to_be_undone(account: Account, fault: dict[str, o
         expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
         assert raised_by(lambda: cvm.create_key_pair(name, 0, TAGS)) == expected
     assert account.calls("CreateKeyPair") == 1
-    # What was made is found and removed in the time that was kept back.
+    # The reserved time is enough to find and remove the key pair.
     (pair,) = cvm.find_key_pairs(name)
     assert cvm.delete_key_pair(pair.key_id)
 
 
 @pytest.mark.parametrize("fault", SLOW, ids=str)
-def test_describe_and_delete_end_in_time_to_answer(account: Account, fault: dict[str, object]) -> None:
+def test_describe_and_delete_leave_time_to_respond(account: Account, fault: dict[str, object]) -> None:
     account.emulator.add_faults(
         {**fault, "action": "DescribeKeyPairs"}, {**fault, "action": "DeleteKeyPairs"}
     )
@@ -413,13 +413,13 @@ def test_describe_and_delete_end_in_time_to_answer(account: Account, fault: dict
         assert raised_by(lambda: cvm.delete_key_pair(created.key_id)) == expected
 
 
-def test_with_too_little_time_no_call_is_begun(account: Account) -> None:
+def test_no_call_is_begun_without_time(account: Account) -> None:
     short = account.cvm(seconds=UNDO_RESERVE + CALL_MINIMUM - 0.01)
     assert raised_by(lambda: short.create_key_pair(fresh_name(), 0, TAGS))[0] is errors.OutOfTime
     shorter = account.cvm(seconds=ANSWER_RESERVE + CALL_MINIMUM - 0.01)
     assert raised_by(shorter.tagged_key_pairs)[0] is errors.OutOfTime
     assert raised_by(lambda: shorter.delete_key_pair("skey-00000000"))[0] is errors.OutOfTime
-    # What cannot be described has to be taken back.
+    # A key pair that cannot be described has to be removed.
     assert raised_by(lambda: short.set_description("skey-00000000", "issued"))[0] is errors.OutOfTime
     assert [account.calls(action) for action in ACTIONS] == [0, 0, 0, 0]
 
@@ -446,7 +446,7 @@ def test_nothing_listens() -> None:
         )
 
 
-def test_a_connection_that_does_not_come_about_in_time() -> None:
+def test_a_connection_that_is_not_established_in_time() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -498,9 +498,7 @@ def test_redirects_are_not_followed(account: Account, after: str) -> None:
         assert (elsewhere.connections, elsewhere.requests) == (0, 0)
 
 
-def test_a_netrc_file_does_not_matter(
-    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_netrc_file_is_ignored(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login somebody password else\n")
     netrc.chmod(0o600)
@@ -510,10 +508,8 @@ def test_a_netrc_file_does_not_matter(
     assert account.names() == [name]
 
 
-def test_the_proxy_that_the_environment_names_is_used(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The SDK reads HTTP_PROXY and HTTPS_PROXY itself; an operator who sets one means it."""
+def test_the_proxy_in_the_environment_is_used(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK reads HTTP_PROXY and HTTPS_PROXY itself. Operators who set them expect that."""
     with scripted(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as proxy:
         for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, proxy.url)
@@ -526,7 +522,7 @@ def test_the_proxy_that_the_environment_names_is_used(
     assert account.calls("CreateKeyPair") == 0
 
 
-def test_each_call_has_a_connection_of_its_own() -> None:
+def test_each_call_opens_a_new_connection() -> None:
     listing = http_answer({"Response": {"TotalCount": 0, "KeyPairSet": [], "RequestId": "r"}})
     with scripted(listing) as server:
         cvm = client(server.url)
@@ -574,7 +570,7 @@ NO_ANSWER: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "reason"), NO_ANSWER, ids=str)
-def test_a_describe_or_delete_without_an_answer(
+def test_a_describe_or_delete_without_response(
     account: Account, fault: dict[str, object], reason: str
 ) -> None:
     cvm = account.cvm()
@@ -628,7 +624,7 @@ NO_DESCRIPTION: list[tuple[dict[str, object], type[errors.KeyPairFunctionError],
 
 
 @pytest.mark.parametrize(("fault", "error", "reason", "described"), NO_DESCRIPTION, ids=str)
-def test_a_description_that_may_not_be_there(
+def test_a_description_that_may_not_be_set(
     account: Account,
     fault: dict[str, object],
     error: type[errors.KeyPairFunctionError],
@@ -656,7 +652,7 @@ def test_a_throttled_description_is_set_again(account: Account) -> None:
     assert account.emulator.key_pairs()[0]["Description"] == "issued"
 
 
-def test_a_description_leaves_time_to_take_the_key_pair_back(account: Account) -> None:
+def test_a_description_leaves_time_to_remove_the_key_pair(account: Account) -> None:
     created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
     account.emulator.add_faults({"action": "ModifyKeyPairAttribute", "kind": "delay", "seconds": 4})
     cvm = account.cvm(seconds=UNDO_RESERVE + SHORT)
@@ -672,17 +668,17 @@ def test_a_key_pair_in_use_is_not_deleted(account: Account) -> None:
     assert len(account.names()) == 1
 
 
-def test_a_malformed_id_is_an_error_and_no_success(account: Account) -> None:
+def test_a_malformed_id_is_an_error(account: Account) -> None:
     expected = (errors.OutcomeUnknown, "delete-InvalidKeyPairId")
     assert raised_by(lambda: account.cvm().delete_key_pair("skey-")) == expected
 
 
-# Answers that no emulator gives.
+# Responses that the emulator does not send.
 
 
 @dataclass
 class Scripted:
-    """A server that gives the same answers one after the other, whatever it is asked; then the last again."""
+    """A server that sends fixed responses in order, and then repeats the last one."""
 
     url: str
     connections: int = 0
@@ -786,7 +782,7 @@ PAIR = {"KeyId": "skey-00000001", "KeyName": "n"}
     ],
     ids=repr,
 )
-def test_a_create_answered_in_another_shape(content: object, reason: str) -> None:
+def test_a_create_response_of_another_shape(content: object, reason: str) -> None:
     # Not the type by which the SDK would look into it: what is shown is this function's own reading.
     with scripted(http_answer(content, "application/json; charset=utf-8")) as server:
         cvm = client(server.url)
@@ -796,7 +792,7 @@ def test_a_create_answered_in_another_shape(content: object, reason: str) -> Non
 
 
 @pytest.mark.parametrize("key_id", ["skey-0", "skey-" + "z9" * 16])
-def test_ids_of_other_lengths_are_taken(key_id: str) -> None:
+def test_ids_of_other_lengths_are_accepted(key_id: str) -> None:
     with scripted(http_answer({"Response": {"KeyPair": {**PAIR, "KeyId": key_id}}})) as server:
         assert client(server.url).create_key_pair("n", 0, TAGS).key_id == key_id
 
@@ -831,7 +827,7 @@ def test_a_request_id_that_does_not_look_like_one_is_dropped(request_id: object,
         assert raised.value.upstream_request_id == expected
 
 
-def test_fields_that_are_missing_come_out_empty_and_new_ones_do_not_matter() -> None:
+def test_missing_fields_are_empty_and_new_fields_ignored() -> None:
     with scripted(http_answer({"Response": {"KeyPair": {**PAIR, "New": 1}, "New": 2}})) as server:
         created = client(server.url).create_key_pair("n", 0, TAGS)
     assert (created.key_id, created.key_name, created.public_key) == ("skey-00000001", "n", "")
@@ -850,7 +846,7 @@ def test_fields_that_are_missing_come_out_empty_and_new_ones_do_not_matter() -> 
     ],
     ids=repr,
 )
-def test_a_listing_in_another_shape(content: object) -> None:
+def test_a_listing_of_another_shape(content: object) -> None:
     with scripted(http_answer({"Response": content})) as server:
         expected = (errors.OutcomeUnknown, "describe-undecodable")
         assert raised_by(client(server.url).tagged_key_pairs) == expected
@@ -863,7 +859,7 @@ def test_a_listing_without_tags_and_time() -> None:
     assert [(one.tags, one.created_at, one.description) for one in found] == [({}, "", "")] * 2
 
 
-def test_pages_are_asked_for_until_there_are_no_more() -> None:
+def test_all_pages_are_read() -> None:
     def page(*ids: int, total: int = 250) -> bytes:
         pairs = [{"KeyId": f"skey-{number:08}", "KeyName": "n"} for number in ids]
         return http_answer({"Response": {"TotalCount": total, "KeyPairSet": pairs}})
@@ -874,13 +870,13 @@ def test_pages_are_asked_for_until_there_are_no_more() -> None:
     assert [one.key_id for one in found] == [f"skey-{number:08}" for number in range(250)]
     filters = [{"Name": "key-name", "Values": ["n"]}]
     assert asked == [{"Filters": filters, "Offset": offset, "Limit": 100} for offset in (0, 100, 200)]
-    # A count that is too high does not go on for ever.
+    # A total that is too high does not cause an endless loop.
     with scripted(page(1, 2), page()) as server:
         assert len(client(server.url).find_key_pairs("n")) == 2
         assert server.requests == 2
 
 
-def test_an_answer_larger_than_a_mebibyte_is_not_read_to_its_end() -> None:
+def test_a_response_of_more_than_a_mebibyte_is_not_read_completely() -> None:
     for answer in (
         http_answer({"Response": {"KeyPair": PAIR, "Padding": "x" * (1024 * 1024)}}),
         http_answer(gzip.compress(b"[" * 50_000_000), Content_Encoding="gzip"),
@@ -893,7 +889,7 @@ def test_an_answer_larger_than_a_mebibyte_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
-def test_a_compressed_answer_is_read(headers: dict[str, str]) -> None:
+def test_a_compressed_response_is_read(headers: dict[str, str]) -> None:
     body = gzip.compress(json.dumps({"Response": {"KeyPair": PAIR}}).encode())
     with scripted(http_answer(body, Content_Encoding="gzip", **headers)) as server:
         assert client(server.url).create_key_pair("n", 0, TAGS).key_id == "skey-00000001"
@@ -901,9 +897,7 @@ def test_a_compressed_answer_is_read(headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
 @pytest.mark.parametrize("speed", [{}, {"each": 0.05}], ids=str)
-def test_an_answer_that_does_not_end_ends_with_the_time(
-    headers: dict[str, str], speed: dict[str, float]
-) -> None:
+def test_an_endless_response_ends_when_time_is_up(headers: dict[str, str], speed: dict[str, float]) -> None:
     answer = http_answer({"Response": {"KeyPair": PAIR}}, **headers)
     with scripted(answer if speed else answer[:-10] + HOLD, **speed) as server:
         cvm = client(server.url, seconds=UNDO_RESERVE + SHORT)
@@ -912,7 +906,7 @@ def test_an_answer_that_does_not_end_ends_with_the_time(
             assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
 
 
-def test_a_late_answer_has_only_what_is_left_of_the_time_for_its_body() -> None:
+def test_a_late_response_has_only_the_remaining_time_for_its_body() -> None:
     answer = http_answer({"Response": {"KeyPair": PAIR}})
     with scripted(answer[:-10] + HOLD, first=SHORT - 0.3) as server:
         cvm = client(server.url, seconds=UNDO_RESERVE + SHORT)
@@ -921,7 +915,7 @@ def test_a_late_answer_has_only_what_is_left_of_the_time_for_its_body() -> None:
             assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
 
 
-def test_a_slow_connection_leaves_the_answer_only_the_rest_of_the_time() -> None:
+def test_after_a_slow_connection_the_response_has_only_the_remaining_time() -> None:
     kept: list[socket.socket] = []
 
     def take_all(listener: socket.socket) -> None:
@@ -955,7 +949,7 @@ def test_a_slow_connection_leaves_the_answer_only_the_rest_of_the_time() -> None
 
 @pytest.fixture
 def root_log() -> Iterator[StringIO]:
-    """Log everything, as SCF's bootstrap does, and leave the loggers as they were."""
+    """Log everything, as the bootstrap of SCF does, and restore the loggers afterwards."""
     text = StringIO()
     handler = logging.StreamHandler(text)
     loggers = [logging.getLogger(name) for name in (None, "tencentcloud_sdk_common", "urllib3")]
@@ -983,9 +977,7 @@ def test_the_sdk_does_not_log_keys(
     assert root_log.getvalue() == ""
 
 
-def test_not_even_warnings_of_the_sdk_reach_the_log_of_the_function(
-    account: Account, root_log: StringIO
-) -> None:
+def test_warnings_of_the_sdk_do_not_reach_the_log(account: Account, root_log: StringIO) -> None:
     account.cvm().create_key_pair(fresh_name(), 0, TAGS)
     for name in ("tencentcloud_sdk_common", "urllib3", "urllib3.connectionpool"):
         logging.getLogger(name).warning("with whatever an exception quotes")

@@ -1,4 +1,4 @@
-"""The function invokes itself: through the real SDK, to a local Invoke that checks the call as SCF does."""
+"""The function invokes itself through the real SDK. A local Invoke checks the call as SCF does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOKEN = {"TENCENTCLOUD_SESSIONTOKEN": "a token"}
 
 
 class Recorder:
-    """A function that keeps its events."""
+    """A function that records its events."""
 
     def __init__(self) -> None:
         self.events: queue.Queue[Mapping[str, object]] = queue.Queue()
@@ -73,7 +73,7 @@ def test_the_event_runs_later(recorder: tuple[Recorder, str]) -> None:
     assert function.events.get(timeout=20) == {"Type": "Deferred", "密钥": 1}
 
 
-def test_where_the_platform_names_no_region_the_configured_one_counts(recorder: tuple[Recorder, str]) -> None:
+def test_the_configured_region_is_the_default(recorder: tuple[Recorder, str]) -> None:
     function, url = recorder
     Scf("ap-guangzhou", url).invoke_again("{}", invocation(tencentcloud_region=None))
     assert function.events.get(timeout=20) == {}
@@ -89,7 +89,7 @@ def test_where_the_platform_names_no_region_the_configured_one_counts(recorder: 
         (None, {}, json.dumps("x" * 128 * 1024), "invoke-RequestTooLarge"),
     ],
 )
-def test_what_scf_refuses(
+def test_refusals_by_scf(
     recorder: tuple[Recorder, str],
     given: Mapping[str, str] | None,
     context: dict[str, Any],
@@ -104,7 +104,7 @@ def test_what_scf_refuses(
     assert function.events.empty()
 
 
-def test_nobody_there() -> None:
+def test_nothing_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = refused(f"http://127.0.0.1:{unused.getsockname()[1]}", invocation())
@@ -132,8 +132,8 @@ def test_the_event_is_not_logged(recorder: tuple[Recorder, str], caplog: pytest.
     assert caplog.text == ""
 
 
-def test_without_an_endpoint_it_is_the_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing leaves this machine: the SDK is sent to a proxy, which sees where it wants to go."""
+def test_the_default_endpoint_is_that_of_the_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing leaves this machine: a proxy records where the SDK wants to connect."""
     with socket.create_server(("127.0.0.1", 0)) as proxy, ThreadPoolExecutor() as pool:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         seen = pool.submit(_first_line, proxy)

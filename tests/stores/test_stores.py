@@ -1,4 +1,4 @@
-"""One contract for all stores, kept by real processes and real servers; and what each does when it fails."""
+"""The contract of all stores, tested with real processes and servers, and the failures of each store."""
 
 import datetime as dt
 import itertools
@@ -57,7 +57,7 @@ SHARED = ["sqlite", *RUN]
 
 
 class Place:
-    """Somewhere to keep entries, and a way to make them older without waiting."""
+    """A place for a store whose entries can be aged without waiting."""
 
     url: str
 
@@ -68,7 +68,7 @@ class Place:
         return open_store(self.url, Clock(now=lambda: self.now))
 
     def age(self, seconds: float, *keys: str) -> None:
-        """Let `seconds` pass for these keys at least."""
+        """Let `seconds` pass, at least for these keys."""
         del keys
         self.now += seconds
 
@@ -100,7 +100,7 @@ class RedisPlace(Place):
 
 @dataclass
 class Servers:
-    """The servers that were needed so far; each runs until the last test."""
+    """The servers that were started so far. Each runs until the last test."""
 
     running: dict[str, StoreServer]
     start: Callable[[AbstractContextManager[StoreServer]], StoreServer]
@@ -146,7 +146,7 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> StoreServer:
 # --- The contract -------------------------------------------------------------------------------------------
 
 
-def test_what_was_added_is_there_and_stays(place: Place) -> None:
+def test_an_added_entry_stays(place: Place) -> None:
     store = place.open()
     assert store.get("k") is None
     assert store.add("k", "first", 60) is True
@@ -155,7 +155,7 @@ def test_what_was_added_is_there_and_stays(place: Place) -> None:
     assert store.get("K") is None
 
 
-def test_only_exactly_the_expected_text_is_replaced(place: Place) -> None:
+def test_only_the_expected_value_is_replaced(place: Place) -> None:
     store = place.open()
     assert store.replace("k", "", "new", 60) is False
     assert store.get("k") is None
@@ -170,7 +170,7 @@ def test_only_exactly_the_expected_text_is_replaced(place: Place) -> None:
 @pytest.mark.parametrize(
     "text", ["", "ключ 钥匙 🔑", "a\0b", "line\r\nline", "12", "x" * 100_000], ids=lambda text: repr(text[:8])
 )
-def test_any_text_is_kept_as_it_is(place: Place, text: str) -> None:
+def test_any_text_is_kept_unchanged(place: Place, text: str) -> None:
     store = place.open()
     assert store.add("k", text, 60)
     assert store.get("k") == text
@@ -180,7 +180,7 @@ def test_any_text_is_kept_as_it_is(place: Place, text: str) -> None:
     assert store.get(f"key {text}") == "v"
 
 
-def test_an_entry_ends_with_its_time_to_live(place: Place) -> None:
+def test_an_entry_expires(place: Place) -> None:
     store = place.open()
     assert store.add("k", "old", 60)
     place.age(50, "k")
@@ -193,7 +193,7 @@ def test_an_entry_ends_with_its_time_to_live(place: Place) -> None:
     assert store.get("k") == "new"
 
 
-def test_replacing_starts_the_time_anew(place: Place) -> None:
+def test_replacing_restarts_the_time_to_live(place: Place) -> None:
     store = place.open()
     assert store.add("k", "old", 60)
     place.age(50, "k")
@@ -204,7 +204,7 @@ def test_replacing_starts_the_time_anew(place: Place) -> None:
     assert store.get("k") is None
 
 
-def test_another_opening_sees_the_same(shared: Place) -> None:
+def test_another_connection_sees_the_same_entries(shared: Place) -> None:
     one, other = shared.open(), shared.open()
     assert one.add("k", "v", 60)
     assert other.add("k", "w", 60) is False
@@ -212,7 +212,7 @@ def test_another_opening_sees_the_same(shared: Place) -> None:
     assert one.get("k") == "w"
 
 
-def test_a_server_ends_an_entry_by_itself(server: StoreServer) -> None:
+def test_a_server_expires_an_entry_itself(server: StoreServer) -> None:
     store = RedisStore(server.url)
     assert store.add("k", "v", 0.05)
     with server.admin() as admin:
@@ -220,17 +220,17 @@ def test_a_server_ends_an_entry_by_itself(server: StoreServer) -> None:
     deadline = time.monotonic() + 5
     while store.get("k") is not None:
         assert time.monotonic() < deadline
-    assert store.add("k", "v", 0.0001)  # rounded up: zero is refused by the server
+    assert store.add("k", "v", 0.0001)  # rounded up, because the server refuses zero
 
 
 KEYS = st.sampled_from(["a", "b", "c"])
 VALUES = st.sampled_from(["", "1", "2", "ü"])
-# Every age is a multiple of 100 and no time to live is: the few seconds that a run takes change nothing.
+# Ages are multiples of 100 and times to live are not, so the few seconds of a run do not matter.
 TTLS = st.sampled_from([150.0, 350.0])
 
 
 class Model(RuleBasedStateMachine):
-    """The store beside a dict. Each run has keys of its own, since emptying a store is no operation."""
+    """The store compared with a dict. Each run has its own keys, because a store cannot be emptied."""
 
     place: Place
     runs = itertools.count()
@@ -286,7 +286,7 @@ def test_any_sequence_of_operations_does_what_a_dict_would(place: Place) -> None
 
 
 def work_together(task: str, url: str, count: int, processes: int) -> list[str]:
-    """Run the task in as many processes, which begin at the same moment; give what they say."""
+    """Run the task in several processes that start at the same moment; return their output."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.support.store_worker", task, url, str(count)],
@@ -313,7 +313,7 @@ def work_together(task: str, url: str, count: int, processes: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_of_many_processes_exactly_one_gets_each_key(shared: Place) -> None:
+def test_exactly_one_process_gets_each_key(shared: Place) -> None:
     won = work_together("add", shared.url, 500, 8)
     assert sum(map(int, won)) == 500
 
@@ -324,10 +324,10 @@ def test_no_update_is_lost_between_processes(shared: Place) -> None:
     assert store.add("counter", "0", 60)
     lost = work_together("increment", shared.url, 100, 4)
     assert store.get("counter") == "400"
-    assert sum(map(int, lost)) > 0  # else they never met, and the test showed nothing
+    assert sum(map(int, lost)) > 0  # otherwise they never met and the test proved nothing
 
 
-def test_of_many_threads_exactly_one_gets_each_key(place: Place) -> None:
+def test_exactly_one_thread_gets_each_key(place: Place) -> None:
     store = place.open()
     start = threading.Barrier(8)
 
@@ -343,14 +343,14 @@ def test_of_many_threads_exactly_one_gets_each_key(place: Place) -> None:
 
 
 def refused(operation: Callable[[], object]) -> str:
-    """Give the reason for which the store was unavailable."""
+    """Return the reason why the store was unavailable."""
     with pytest.raises(StoreUnavailable) as caught:
         operation()
     return caught.value.reason
 
 
 def each_refused(store: Store, reason: str) -> None:
-    """Assert that no operation takes 'no answer' for an answer."""
+    """Assert that no operation mistakes a missing response for a result."""
     assert refused(lambda: store.get("k")) == reason
     assert refused(lambda: store.add("k", "v", 60)) == reason
     assert refused(lambda: store.replace("k", "old", "v", 60)) == reason
@@ -366,7 +366,7 @@ def sqlite_store(sqlite_path: Path) -> SqliteStore:
     return SqliteStore(sqlite_path, Clock())
 
 
-def test_sqlite_file_is_its_owner_s_only(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+def test_only_the_owner_can_read_the_sqlite_file(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
     before = os.umask(0)
     try:
         assert sqlite_store.add("k", "v", 60)
@@ -379,7 +379,7 @@ def test_sqlite_file_is_its_owner_s_only(sqlite_path: Path, sqlite_store: Sqlite
     assert modes == {"store.db": 0o600, "store.db-wal": 0o600, "store.db-shm": 0o600}
 
 
-def test_sqlite_drops_what_has_expired(sqlite_path: Path) -> None:
+def test_sqlite_deletes_expired_entries(sqlite_path: Path) -> None:
     place = SqlitePlace(sqlite_path)
     store = place.open()
     for number in range(150):
@@ -393,7 +393,7 @@ def test_sqlite_drops_what_has_expired(sqlite_path: Path) -> None:
     assert rows == [51, 2]
 
 
-def test_sqlite_takes_over_an_expired_entry_that_is_still_in_the_file(sqlite_path: Path) -> None:
+def test_sqlite_replaces_an_expired_entry_that_is_still_in_the_file(sqlite_path: Path) -> None:
     place = SqlitePlace(sqlite_path)
     store = place.open()
     for number in range(150):
@@ -410,7 +410,7 @@ def test_sqlite_without_its_folder(tmp_path: Path) -> None:
     assert store.add("k", "v", 60)
 
 
-def test_sqlite_where_a_folder_has_its_name(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+def test_sqlite_with_a_folder_of_that_name(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
     sqlite_path.mkdir()
     each_refused(sqlite_store, "sqlite-unavailable")
     sqlite_path.rmdir()
@@ -450,14 +450,14 @@ def test_sqlite_with_nonsense_under_the_key(
     assert sqlite_store.replace("k", "v", "w", 60) is False
 
 
-def test_sqlite_waits_for_a_lock_as_long_as_stated(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
+def test_sqlite_waits_for_a_lock(sqlite_path: Path, sqlite_store: SqliteStore) -> None:
     assert sqlite_store.add("k", "old", 60)
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
         assert refused(lambda: sqlite_store.add("k2", "v", 60)) == "sqlite-unavailable"
         assert BUSY_TIMEOUT * 0.9 < time.monotonic() - begun < BUSY_TIMEOUT + 1
-        assert sqlite_store.get("k") == "old"  # in WAL mode a writer keeps nobody from reading
+        assert sqlite_store.get("k") == "old"  # in WAL mode a writer does not block readers
         holder.execute("ROLLBACK")
     assert sqlite_store.add("k2", "v", 60)
 
@@ -467,7 +467,7 @@ def test_sqlite_on_a_full_disk(sqlite_path: Path) -> None:
     assert said == "sqlite-unavailable kept=True again=True"
 
 
-def test_sqlite_without_the_right_to_write() -> None:
+def test_sqlite_without_write_permission() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         (said,) = work_together("without_rights", f"sqlite:{folder}/store.db", 1, 1)
@@ -505,7 +505,7 @@ def test_redis_that_cuts_idle_connections(server: StoreServer) -> None:
 
 
 def test_redis_behind_a_connection_that_died_unnoticed(server: StoreServer) -> None:
-    """As after SCF thawed the instance: nobody said that the connection is gone."""
+    """As after SCF has thawed the instance: nothing announced that the connection is gone."""
     with running_relay(server) as relay:
         store = RedisStore(f"redis://127.0.0.1:{relay.port}")
         assert store.add("k", "v", 60)
@@ -529,7 +529,7 @@ def test_redis_connection_is_kept_while_it_lives(server: StoreServer) -> None:
         assert relay.connections == 1
 
 
-def test_redis_write_whose_answer_is_lost_is_not_repeated(server: StoreServer) -> None:
+def test_redis_write_with_a_lost_response_is_not_repeated(server: StoreServer) -> None:
     with running_relay(server) as relay:
         store = RedisStore(f"redis://127.0.0.1:{relay.port}")
 
@@ -580,8 +580,8 @@ def test_redis_that_answers_nonsense(server: StoreServer, data: bytes, reason: s
         assert store.add("k", "v", 60) is False
 
 
-def test_redis_that_answers_a_ping_wrongly_is_connected_to_anew(server: StoreServer) -> None:
-    """What is left over of an earlier answer must not be taken for that of the next command."""
+def test_redis_is_reconnected_after_a_wrong_ping_response(server: StoreServer) -> None:
+    """The rest of an earlier response must not be taken for the response to the next command."""
     with running_relay(server) as relay:
         store = RedisStore(f"redis://127.0.0.1:{relay.port}")
 
@@ -657,7 +657,7 @@ def test_redis_with_a_password(kind: str) -> None:
         assert store.get("k") == "w"
 
 
-def test_redis_password_shows_nowhere() -> None:
+def test_redis_password_is_not_shown() -> None:
     url = f"redis://someone:{ENCODED_PASSWORD}@127.0.0.1:1"
     store = RedisStore(url)
     with pytest.raises(StoreUnavailable) as caught:
@@ -677,7 +677,7 @@ def test_redis_password_shows_nowhere() -> None:
 
 @dataclass(frozen=True)
 class Authority:
-    """Signs certificates; `file` is its own."""
+    """A certificate authority; `file` is its own certificate."""
 
     key: ec.EllipticCurvePrivateKey
     name: x509.Name
@@ -695,7 +695,7 @@ class Authority:
         return authority
 
     def context_for(self, host: str) -> ssl.SSLContext:
-        """Give a server's context with a certificate for `host`."""
+        """Return the TLS context of a server with a certificate for `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
         certificate = self._builder(subject, key).add_extension(
@@ -734,7 +734,7 @@ class Authority:
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    """An authority that this process trusts, as a function would: by SSL_CERT_FILE."""
+    """An authority that this process trusts through SSL_CERT_FILE, as a function would."""
     trusted = Authority.make(tmp_path, "trusted")
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted.file))
     return trusted
@@ -766,7 +766,7 @@ def test_redis_over_tls_of_an_unknown_authority(
         each_refused(RedisStore(f"rediss://localhost:{relay.port}"), "redis-unreachable")
 
 
-def test_redis_without_tls_where_it_is_asked_for(server: StoreServer) -> None:
+def test_redis_without_tls_is_refused_for_rediss(server: StoreServer) -> None:
     assert refused(lambda: RedisStore(f"rediss://127.0.0.1:{server.port}").get("k")) == "redis-unreachable"
 
 
@@ -790,7 +790,7 @@ def settings_with(store: str) -> Settings:
         f"redis://crs-1:{ENCODED_PASSWORD}@cache.example:6379/0",
     ],
 )
-def test_addresses_that_the_setting_takes(store: str) -> None:
+def test_valid_store_urls(store: str) -> None:
     accepted = settings_with(store)
     assert accepted.store == store
     assert store not in repr(accepted)
@@ -820,7 +820,7 @@ def test_addresses_that_the_setting_takes(store: str) -> None:
         "REDIS://secret.example",
     ],
 )
-def test_addresses_that_the_setting_refuses(store: str) -> None:
+def test_invalid_store_urls(store: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         settings_with(store)
     assert str(caught.value).startswith("KEYPAIR_STORE is malformed; it takes memory: or sqlite:/")
@@ -831,7 +831,7 @@ def test_addresses_that_the_setting_refuses(store: str) -> None:
     ("url", "imported"),
     [("memory:", []), ("sqlite:/nowhere/store.db", ["sqlite3"]), ("redis://nowhere.example", ["redis"])],
 )
-def test_a_cold_start_imports_the_chosen_store_only(url: str, imported: list[str]) -> None:
+def test_a_cold_start_imports_only_the_chosen_store(url: str, imported: list[str]) -> None:
     program = (
         "import sys; from handler.scf.invocation import Clock; from handler.store import open_store\n"
         "open_store(sys.argv[1], Clock()); print([m for m in ('redis', 'sqlite3') if m in sys.modules])"

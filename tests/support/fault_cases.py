@@ -1,4 +1,4 @@
-"""All that goes wrong in the fault matrix: every step of an issue, with every way in which it fails."""
+"""The cases of the fault matrix: every step of an issue with every way in which it can fail."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Fault = dict[str, object]
 
 CUT: Fault = {"kind": "cut"}
 LOST_CREATE: Fault = {"kind": "cut"}
-"""The key pair is made and its private half lost: what was left over has to be looked for."""
+"""The key pair is made but its private key is lost, so the leftover has to be found."""
 MISMATCH: Fault = {"kind": "mismatch"}
 REFUSED: Fault = {"kind": "error", "code": "InvalidProjectId.NotFound"}
 NOTHING_LISTED: Fault = {"action": "DescribeKeyPairs", "kind": "http-status", "status": 502, "times": 99}
 NEVER_CERTAIN = "cut before, then refused, in two requests"
 UNKNOWN = (LOST_CREATE, NOTHING_LISTED)
-"""Nobody can tell what came of the create: 504."""
+"""The outcome of the create cannot be found out: 504."""
 
 _STORE = (How.ERROR, How.CUT, How.TIME_OUT, How.LATE_TIME_OUT, How.DEFECT, *KILLS)
 _AUDIT = (How.ERROR, How.CUT, How.TIME_OUT, How.DEFECT, *KILLS)
@@ -28,7 +28,7 @@ _LOOK = (How.ERROR, How.CUT, How.TIME_OUT, How.DEFECT, How.INTERRUPT, How.KILL_B
 
 
 def _both(case: Case) -> Iterator[Case]:
-    """Give the case with a last try that comes at once, and where a process died with a late one too."""
+    """Yield the case with an immediate last try and, if a process died, with a late one too."""
     yield case
     if case.deadly:
         yield replace(case, later=True)
@@ -69,7 +69,7 @@ def _store_steps() -> Iterator[Case]:
     yield from _steps("store: answer read", ("get", 1), _STORE, before=issued)
     for first in ("replace", 1), ("replace", 2), ("get", 1):
         for how in (How.ERROR, How.CUT, How.TIME_OUT, How.LATE_TIME_OUT):
-            # The first withdrawal of an answer that may be stored needs all three.
+            # Withdrawing an answer that may be stored takes all three operations.
             strikes = tuple(
                 Strike(step, nth, how, onwards=True)
                 for step, nth in (("replace", first[1] if first[0] == "replace" else 3), ("get", 1))
@@ -108,7 +108,7 @@ def _audit_steps() -> Iterator[Case]:
 
 
 def _delayed(name: str, step: str, action: str, cloud: tuple[Fault, ...] = ()) -> Iterator[Case]:
-    """Give the two time-outs of a call: the effect comes late, or only the answer."""
+    """Yield two time-outs of a call: the effect comes late, or only the response does."""
     impatient = (Strike(step, 1, How.IMPATIENT),)
     for after, fault in (("before", "time-out before the effect"), ("effect", "time-out after the effect")):
         delay: Fault = {"action": action, "kind": "delay", "seconds": DELAY, "after": after}
@@ -156,7 +156,7 @@ def _create_steps() -> Iterator[Case]:
         "no key pair in the answer": ({"kind": "no-keypair"},),
     }
     yield from _cloud("cloud: create", before)
-    # Of the first call nobody hears any more: neither this request nor the next can be sure of anything.
+    # The outcome of the first call never becomes known, neither in this request nor in the next.
     uncertain = (Try(cloud=({**CUT, "after": "before"}, REFUSED)), Try(cloud=(REFUSED,)))
     yield Case("cloud: create", NEVER_CERTAIN, uncertain)
     yield from _cloud("cloud: create", after)
@@ -168,7 +168,7 @@ def _create_steps() -> Iterator[Case]:
         tried = Try(cloud=({**held, "after": effect},), killed_when=killed_when)
         for case in _both(Case("cloud: create", f"kill when {killed_when}", (tried,))):
             yield replace(case, late_effect=True)
-    # The effect of the first call comes when the request has long been answered.
+    # The first call takes effect long after the response to the request.
     late: tuple[Fault, ...] = ({**held, "after": "before"},)
     impatient = (Strike("create", 1, How.IMPATIENT),)
     for name, more in {
@@ -179,7 +179,7 @@ def _create_steps() -> Iterator[Case]:
 
 
 def _faults_of(action: str, first: tuple[Fault, ...] = ()) -> dict[str, tuple[Fault, ...]]:
-    """Give what can go wrong with a call besides CreateKeyPair."""
+    """Return the faults of a call other than CreateKeyPair."""
     faults: dict[str, Fault] = {
         "cut": {"kind": "cut"},
         "cut before the effect": {"kind": "cut", "after": "before"},
@@ -209,7 +209,7 @@ def _description_steps() -> Iterator[Case]:
     yield from _cloud("cloud: description", _faults_of(action))
     yield from _delayed("cloud: description", "modify", action)
     yield from _steps("cloud: description", ("modify", 1), (How.DEFECT, How.INTERRUPT, *KILLS))
-    # Described as released, and taken back all the same.
+    # Described as released, but removed nevertheless.
     cut: Fault = {"action": action, "kind": "cut"}
     for name, more in _faults_of("DeleteKeyPairs", (cut,)).items():
         yield Case("cloud: delete what has a description", name, (Try(cloud=more),))
@@ -227,7 +227,7 @@ def _checks() -> Iterator[Case]:
         },
     )
     for nth, step in ((2, "check"), (3, "conversion"), (4, "sealing")):
-        # The first look is this test's own, at what the real client returned.
+        # The first read is by this test itself, of what the real client returned.
         yield from _steps(f"look at the key: {step}", ("look", nth - 1), _LOOK)
 
 

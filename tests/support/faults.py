@@ -1,8 +1,8 @@
-"""One request, what goes wrong on its way, and what is left of it afterwards.
+"""Runs one request with faults and collects what is left of it.
 
-The function's own side (store, audit log, sealing, answer) fails through what is handed to
-`handler.composition.compose`; the cloud's side through the emulator's control port. A process that is
-killed is a fork of this one.
+Faults on the side of the function (store, audit log, sealing, response) are parts that are passed to
+`handler.composition.compose`. Faults on the side of the cloud go through the control port of the emulator.
+A killed process is a fork of this one.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 STORES = ("memory", "sqlite", "valkey")
 
 IMPATIENCE = 0.25
-"""Seconds after which a call that is struck by IMPATIENT times out."""
+"""Seconds after which a call with the fault IMPATIENT times out."""
 LATER = 1000.0
-"""Seconds: longer than any lease, and than the age at which a key pair's maker is certainly gone."""
+"""Seconds, longer than any lease and than ORPHAN_AGE."""
 
 _T = TypeVar("_T")
 
@@ -62,23 +62,23 @@ class How(str, Enum):
     """How a step fails."""
 
     ERROR = "exception"
-    """It says so, and nothing was done."""
+    """It reports the failure and has no effect."""
     CUT = "cut"
-    """It was done, and the answer got lost."""
+    """It takes effect, but the response is lost."""
     TIME_OUT = "time-out"
-    """No answer; what was asked for is done before the next step of its kind."""
+    """No response. It takes effect before the next step of its kind."""
     LATE_TIME_OUT = "late-time-out"
-    """No answer; what was asked for is done when the request has ended."""
+    """No response. It takes effect after the request has ended."""
     DEFECT = "defect"
-    """It raises what nobody expects."""
+    """It raises an unexpected Exception."""
     INTERRUPT = "interrupt"
-    """It raises what is no Exception."""
+    """It raises a BaseException that is not an Exception."""
     KILL_BEFORE = "kill-before"
     KILL_AFTER = "kill-after"
     IMPATIENT = "impatient"
     """A call to the cloud gives up after IMPATIENCE."""
     BIND = "bind"
-    """Meanwhile an instance starts to use the key pair."""
+    """An instance starts to use the key pair in the meantime."""
 
 
 KILLS = (How.KILL_BEFORE, How.KILL_AFTER)
@@ -86,7 +86,7 @@ KILLS = (How.KILL_BEFORE, How.KILL_AFTER)
 
 @dataclass(frozen=True)
 class Strike:
-    """The `nth` step of a kind (from 1), and all that follow where `onwards` is set."""
+    """The fault of the `nth` step of a kind (from 1), and of all later ones if `onwards` is set."""
 
     step: str
     nth: int
@@ -96,15 +96,15 @@ class Strike:
 
 @dataclass(frozen=True)
 class Try:
-    """One sending of the request."""
+    """One attempt to send the request."""
 
     strikes: tuple[Strike, ...] = ()
     cloud: tuple[dict[str, object], ...] = ()
     """Faults for the emulator."""
     lost: bool = False
-    """Whether the answer gets lost on its way to the caller."""
+    """Whether the response is lost on its way to the caller."""
     killed_when: str | None = None
-    """Kill it from outside: `asked`, as soon as CreateKeyPair was, or `made`, once it had its effect."""
+    """Kill the process from outside when CreateKeyPair was called (`asked`) or took effect (`made`)."""
 
     @property
     def deadly(self) -> bool:
@@ -113,17 +113,17 @@ class Try:
 
 @dataclass(frozen=True)
 class Case:
-    """What goes wrong, before the same request is sent once more with nothing in its way."""
+    """The faulty tries of a request, which is then sent once more without faults."""
 
     step: str
     fault: str
     tries: tuple[Try, ...]
     later: bool = False
-    """Whether the last try comes when all leases have ended; else it comes at once."""
+    """Whether the last try comes after all leases have ended, instead of at once."""
     late_effect: bool = False
-    """Whether the cloud is still at work on a call that was given up."""
+    """Whether the cloud is still executing a call that timed out."""
     taken: bool = False
-    """Whether somebody else has a key pair of this name."""
+    """Whether somebody else has a key pair with this name."""
 
     @property
     def name(self) -> str:
@@ -139,7 +139,7 @@ class Case:
 
 
 class Script:
-    """Counts the steps of one request, and tells which of them fails."""
+    """Counts the steps of one request and decides which of them fail."""
 
     def __init__(self, strikes: tuple[Strike, ...]) -> None:
         self._strikes = strikes
@@ -168,7 +168,7 @@ def raise_unexpected(how: How | None) -> None:
 
 @dataclass
 class ScriptedStore:
-    """A store whose operations fail as the script says, and that remembers all it was ever given."""
+    """A store that fails as the script says and remembers everything it was given."""
 
     inner: Store
     script: Script
@@ -188,7 +188,7 @@ class ScriptedStore:
         return self._do("replace", lambda: self.inner.replace(key, expected, value, ttl))
 
     def end(self) -> None:
-        """Let happen what timed out."""
+        """Execute the operations that timed out."""
         for effect in (*self._pending, *self._late):
             effect()
 
@@ -212,7 +212,7 @@ class ScriptedStore:
 
 
 class ScriptedStream(io.StringIO):
-    """An audit log in a file, so that it outlives the process; its lines fail as the script says."""
+    """An audit log that fails as the script says. It is a file, so that it survives the process."""
 
     def __init__(self, path: Path, script: Script) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class ScriptedStream(io.StringIO):
 
 
 class ScriptedSecret(SecretBytes):
-    """The private key in an answer; looking at it (to check, convert, seal) fails as the script says."""
+    """The private key in a response. Reading it (to check, convert or seal) fails as the script says."""
 
     script = Script(())
 
@@ -258,7 +258,7 @@ class ScriptedSecret(SecretBytes):
 
 @dataclass(frozen=True)
 class ScriptedRest(RestEndpoint):
-    """The REST endpoint, whose answers fail to be rendered as the script says."""
+    """The REST endpoint, whose rendering fails as the script says."""
 
     script: Script
 
@@ -276,7 +276,7 @@ class ScriptedRest(RestEndpoint):
 
 
 class ImpatientApi(Api):
-    """Waits for no answer for longer than IMPATIENCE."""
+    """An API client that waits for a response for IMPATIENCE at most."""
 
     def call(self, action: str, parameters: Mapping[str, object], seconds: float) -> dict[str, Any] | Failure:
         del seconds
@@ -284,7 +284,7 @@ class ImpatientApi(Api):
 
 
 class ScriptedCvm(Cvm):
-    """The real client of the API, interrupted before and after its calls as the script says."""
+    """The real CVM client, interrupted before and after its calls as the script says."""
 
     script = Script(())
     emulator: EmulatorProcess
@@ -328,43 +328,43 @@ class ScriptedCvm(Cvm):
 
 @dataclass
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     case: Case
     store: str
     name: str
     answers: list[Answer | None]
-    """Of the faulty tries; None where the process died or let an exception out."""
+    """Responses to the faulty tries; None if the process died or raised an exception."""
     left_after_first: int
-    """How many key pairs of this name there were after the first of them."""
+    """How many key pairs with this name existed after the first try."""
     retry: Answer
     key_pairs: list[dict[str, Any]]
-    """Those of this name that are left."""
+    """The key pairs with this name that are left."""
     foreign_before: list[dict[str, Any]]
     foreign_after: list[dict[str, Any]]
     audit: str
     private_keys: list[str]
-    """All that the cloud handed out meanwhile."""
+    """All private keys that the cloud returned."""
     traces: dict[str, bytes]
-    """All that was written anywhere, or answered."""
+    """Everything that was written or returned."""
     settled: Answer | None = None
-    """What the caller gets who asks once more after the sweep, having got nothing so far."""
+    """The response to one more try after the sweep, if no key pair is left."""
 
     @property
     def given(self) -> list[Answer]:
-        """The answers that hold a key, whether they reached the caller or not."""
+        """The responses that contain a key, whether or not they reached the caller."""
         return [
             answer for answer in (*self.answers, self.retry) if answer is not None and answer.status < 300
         ]
 
     @property
     def instance_lost(self) -> bool:
-        """Whether the store itself died, with what it knew."""
+        """Whether the store died together with the process."""
         return self.store == "memory" and self.case.deadly
 
 
 class World:
-    """A cloud with key pairs of other people in it, and a kind of store."""
+    """A cloud that contains foreign key pairs, and one kind of store."""
 
     def __init__(self, kind: str, stack: ExitStack, connect: type[ScriptedCvm] = ScriptedCvm) -> None:
         self.kind = kind
@@ -373,13 +373,13 @@ class World:
         self.emulator = stack.enter_context(running_emulator())
         self.server: StoreServer | None = None
         if kind == "valkey":
-            # Where there is no wheel of Valkey, its ancestor stands in.
+            # Redis replaces Valkey where Valkey has no wheel.
             self.server = stack.enter_context(running_valkey() if HAS_VALKEY else running_redis62())
         self.function = FunctionUnderTest(self.emulator, self.folder / "policy.json")
         self.settings = Settings.from_environ(self.function.environ)
         self.policy = Policy.parse(POLICY)
         self._number = 0
-        # The same beginning as all names here, no order tag or none of ours: never to be touched.
+        # Foreign key pairs whose names share the prefix of all names here. They must never be touched.
         for name, tags in (
             ("key", {}),
             ("key_", {"keypair-function:caller": "demo"}),
@@ -389,7 +389,7 @@ class World:
         self._handed_out = len(self.emulator.private_keys())
 
     def client(self) -> Cvm:
-        """Return the API as its owner uses it."""
+        """Return a CVM client of the owner of the account."""
         clock = self.function.clock.clock()
         credentials = Credentials(self.emulator.secret_id, self.emulator.secret_key)
         deadline = Deadline(clock, clock.monotonic() + 60)
@@ -411,7 +411,7 @@ class World:
 
 
 class _Run:
-    """One case from its beginning to its end."""
+    """One case from beginning to end."""
 
     def __init__(self, world: World, case: Case, name: str, folder: Path) -> None:
         self._world = world
@@ -477,20 +477,20 @@ class _Run:
         )
 
     def _key_pairs(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return those of this name, and those that are never to be touched."""
+        """Return the key pairs with this name, and those that must never be touched."""
         all_pairs = self._emulator.key_pairs()
         own = [pair for pair in all_pairs if pair["KeyName"] == self._name]
         return own, [pair for pair in all_pairs if self._case.taken or pair not in own]
 
     def _pass(self, seconds: float) -> None:
-        """Let time pass, for the function and for the cloud."""
+        """Let time pass for the function and the cloud."""
         clock = self._world.function.clock
         clock.time += seconds
         self._emulator.control("POST", "/clock", {"offset": clock.time - time.time()})
 
     def _await_late_effect(self) -> None:
         if self._case.late_effect:
-            # Of a call that nobody waits for any more there is no sign but its effect, if it has one.
+            # The only sign of a call that timed out is its effect, if it has one.
             time.sleep(max(0, self._began + LATE_EFFECT - time.monotonic()))
 
     def _delete(self, key_pairs: list[dict[str, Any]]) -> None:
@@ -515,7 +515,7 @@ class _Run:
             cvm.script, cvm.emulator = script, self._emulator
             return cvm
 
-        # Another instance every time, but for a store in memory, which lives as long as its instance.
+        # A new instance every time, except that a memory store lives as long as its instance.
         store = self._memory if world.kind == "memory" else self._fresh_store()
         self._store = ScriptedStore(store, script, self._given)
         services = compose(
@@ -576,7 +576,7 @@ class _Run:
                 os._exit(0)
         if tried.killed_when is not None:
             while not self._moment(tried.killed_when, calls):
-                pass  # each look takes a request's time: no need to sleep
+                pass  # each check takes a request, so there is no need to sleep
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), "the process was to be killed and was not"
@@ -589,7 +589,7 @@ class _Run:
         return bool(self._key_pairs()[0])
 
     def _dump(self) -> bytes:
-        """Return all that the store keeps, as it keeps it."""
+        """Return the contents of the store in its own format."""
         if self._world.server is not None:
             with self._world.server.admin() as admin:
                 parts = [part for name in admin.keys("*") for part in (name, admin.get(name))]
@@ -598,7 +598,7 @@ class _Run:
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
-        """Keep all that is printed or logged: with the root logger at DEBUG, as SCF has it."""
+        """Record everything printed or logged, with the root logger at DEBUG as on SCF."""
         root = logging.getLogger()
         level = root.level
         with self._output.open("a", encoding="utf-8") as output, self._log.open("a", encoding="utf-8") as log:
@@ -620,13 +620,13 @@ class _Run:
 
 
 LATE_EFFECT = 0.8
-"""Seconds by when a call that was held for DELAY has had its effect."""
+"""Seconds after which a call that was held for DELAY has taken effect."""
 DELAY = IMPATIENCE + 0.1
 """Seconds for which the emulator holds a call that times out."""
 
 
 class Matrix:
-    """Runs each case once for each store, however many tests look at it."""
+    """Runs each case once per store, however many tests use the outcome."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -635,7 +635,7 @@ class Matrix:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What came of the cases so far."""
+        """The outcomes so far."""
         return list(self._outcomes.values())
 
     def outcome(self, case: Case, store: str) -> Outcome:
@@ -651,7 +651,7 @@ _KEY = pytest.StashKey[Matrix]()
 
 
 def shared_matrix(config: pytest.Config) -> Matrix:
-    """Return the matrix of this run of the tests."""
+    """Return the matrix of this test run."""
     if _KEY not in config.stash:
         stack = ExitStack()
         config.add_cleanup(stack.close)

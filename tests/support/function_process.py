@@ -1,4 +1,4 @@
-"""Runs the local Function URL as a person does: a process of its own, reached over HTTP."""
+"""Runs the local Function URL as a separate process that is reached over HTTP."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class _Text:
-    """What a process writes to a file. It can be read after the file has gone."""
+    """The output of a process in a file. It can be read even after the file is deleted."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -37,7 +37,7 @@ class _Text:
 
 @dataclass(frozen=True)
 class FunctionProcess:
-    """A running local Function URL. Everything but `info` can be asked after its end as well."""
+    """A running local Function URL. Everything except `info` works after its end as well."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -56,7 +56,7 @@ class FunctionProcess:
 
     @property
     def stdout(self) -> str:
-        """What the command itself printed."""
+        """The output of the command itself."""
         return self._stdout.read()
 
     @property
@@ -74,19 +74,19 @@ class FunctionProcess:
 
     @property
     def everything_written(self) -> str:
-        """All that left the processes other than by HTTP, in one text: where a leaked secret would show."""
+        """Everything that left the processes other than by HTTP. A leaked secret would appear here."""
         return f"{self.stdout}\n{self.stderr}\n{self.function_stdout}\n{self.function_stderr}"
 
     def audit_lines(self) -> list[dict[str, Any]]:
-        """Give the JSON objects among the lines of the function's log."""
+        """Return the JSON objects in the log of the function."""
         return [json.loads(line) for line in self.function_stdout.splitlines() if line.startswith("{")]
 
     def kill_instance(self) -> None:
-        """End the process that runs the function, as a crash of its machine would."""
+        """Kill the process that runs the function, as a crash would."""
         os.kill(self.info["instancePid"], signal.SIGKILL)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it, when it still runs, and give its exit status."""
+        """Stop the process if it is running; return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(with_signal)
         return self.process.wait(timeout=20)
@@ -97,7 +97,7 @@ def function_command(*arguments: str) -> list[str]:
 
 
 def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what configures the function, and then `environment`."""
+    """Return `environment` with this process's environment, without the settings of the function."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("KEYPAIR_", "TENCENTCLOUD_"))}
     return {**inherited, "PYTHONPATH": str(ROOT), **(environment or {})}
 
@@ -147,7 +147,7 @@ def running_function(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()  # does nothing to one that was waited for
+    process.terminate()  # has no effect on a process that was waited for
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The function in this process, with a real cloud behind it: the CVM emulator, over a real socket."""
+"""The function in this process, connected to the CVM emulator over a real socket."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PREVIOUS_MASTER = b"master secret before, 32 bytes.."
 OTHER_MASTER = b"master secret of somebody else.."
 
 RECIPIENT = pyrage.x25519.Identity.generate()
-"""Whom the requests of these tests are sealed to, unless they say otherwise."""
+"""The default recipient of the requests in these tests."""
 REGISTERED = pyrage.x25519.Identity.generate()
 ESCROW = pyrage.x25519.Identity.generate()
 
@@ -55,7 +55,7 @@ _FREE: dict[str, Any] = {
     "own_recipients": True,
 }
 POLICY: dict[str, Any] = {
-    # Tables of bad requests come from one address, at one moment.
+    # Tables of bad requests come from one address at one moment.
     "failed_rate": "999999/minute",
     "escrow": [str(ESCROW.to_public())],
     "callers": {
@@ -87,9 +87,9 @@ POLICY: dict[str, Any] = {
 
 @dataclass
 class TestClock:
-    """Time that stands still until a test moves it."""
+    """A clock that a test moves by hand."""
 
-    __test__ = False  # not a test, whatever its name
+    __test__ = False  # not a test, despite its name
 
     time: float = NOON
 
@@ -102,7 +102,7 @@ class TestClock:
 
 @dataclass(frozen=True)
 class Answer:
-    """What SCF would turn into an HTTP response, as its reader sees it."""
+    """The value that SCF turns into an HTTP response, as its reader sees it."""
 
     event: dict[str, Any]
 
@@ -128,13 +128,13 @@ class Answer:
 
     @property
     def code(self) -> str | None:
-        """The code of an error, whichever door it came from; None where there is none."""
+        """The error code, from any endpoint; None if there is none."""
         code: str | None = self.json.get("code") or self.json.get("Response", {}).get("Error", {}).get("Code")
         return code
 
 
 def caller_secret(caller: str, master: bytes = MASTER, scheme: str = "tc3") -> str:
-    """Derive what an operator would give to `caller`; written apart from the code under test."""
+    """Derive the secret of `caller`, independently of the code under test."""
     digest = hmac.new(master, f"{scheme}:{caller}".encode(), hashlib.sha256).digest()
     return base64url(digest)
 
@@ -149,7 +149,7 @@ def signature(
     timestamp: int,
     service: str,
 ) -> str:
-    """Sign a POST, with the official SDK's arithmetic."""
+    """Sign a POST with the code of the official SDK."""
     date = utc_date(timestamp)
     digest = hashlib.sha256(body).hexdigest()
     canonical = f"POST\n{path}\n\n{canonical_headers}\n{signed_headers}\n{digest}"
@@ -164,7 +164,7 @@ def utc_date(timestamp: float) -> str:
 
 @dataclass
 class FunctionUnderTest:
-    """An application as `handler.index` builds it. Its time is `clock.time`, its audit log a text."""
+    """An application as `handler.index` builds it, with a manual clock and an audit log in memory."""
 
     emulator: EmulatorProcess
     policy_file: Path
@@ -191,7 +191,7 @@ class FunctionUnderTest:
 
     @property
     def services(self) -> composition.Services:
-        """The parts of the application. Setting others makes a new application of them."""
+        """The services of the application. Setting it builds a new application."""
         return self._services
 
     @services.setter
@@ -200,7 +200,7 @@ class FunctionUnderTest:
         self.application = services.application()
 
     def call(self, event: object, context: object = None) -> Answer:
-        """Answer one event, as `handler.index.main_handler` does."""
+        """Return the response to one event, as `handler.index.main_handler` does."""
         invocation = Invocation.begin(context, self.environ, self.clock.clock())
         return Answer(self.application.dispatch(event, invocation).to_event())
 
@@ -219,15 +219,15 @@ class FunctionUnderTest:
         self.audit.truncate()
 
     def create_calls(self) -> int:
-        """Return how many CreateKeyPair calls the cloud has seen, from whomever."""
+        """Return how many CreateKeyPair calls the cloud has received, from any client."""
         return self.emulator.calls("CreateKeyPair")
 
     def rest_body(self, **changes: object) -> dict[str, object]:
-        """Return a good body for REST with a fresh name; None as a change takes a field away."""
+        """Return a valid REST body with a fresh name. None as a value removes a field."""
         return _changed({"keyName": fresh_name(), "recipients": [str(RECIPIENT.to_public())]}, changes)
 
     def v3_body(self, **changes: object) -> dict[str, object]:
-        """Return a good body for the Tencent v3 door with a fresh name; None takes a field away."""
+        """Return a valid body for the Tencent v3 endpoint with a fresh name. None removes a field."""
         body = {"KeyName": fresh_name(), "ProjectId": 0, "Recipients": [str(RECIPIENT.to_public())]}
         return _changed(body, changes)
 
@@ -246,7 +246,7 @@ class FunctionUnderTest:
         signed_headers: Sequence[str] | None = None,
         **headers: str | None,
     ) -> dict[str, Any]:
-        """Return the event of a request that is signed as the official SDKs sign.
+        """Return the event of a request that is signed like those of the official SDKs.
 
         `body` is sent as JSON; bytes and text as they are, and none at all means a good one. `also_signed`
         are more headers under the signature, `headers` (`_` for `-`) are set afterwards, None takes one away.
@@ -295,7 +295,7 @@ class FunctionUnderTest:
         }
 
     def delete_key_pairs(self) -> None:
-        """Empty the account, so that its quota is no test's concern."""
+        """Delete all key pairs, so that no test reaches the quota."""
         key_ids = [key_pair["KeyId"] for key_pair in self.emulator.key_pairs()]
         if not key_ids:
             return

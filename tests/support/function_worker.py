@@ -1,4 +1,4 @@
-"""The function in a process of its own, for requests that really run at once.
+"""The function in separate processes, for requests that really run at the same time.
 
 `python -m tests.support.function_worker THREADS` takes the function's settings from the environment. It reads
 a line of JSON, a list of [event, tries], says `ready`, waits for a line, serves all of them with so many
@@ -34,7 +34,7 @@ Job = tuple[dict[str, Any], int]
 
 @dataclass(frozen=True)
 class Served:
-    """What came of the jobs, in their order; each answer to a try."""
+    """The responses to the tries of each job, in the order of the jobs."""
 
     answers: list[list[Answer]]
     audit: str
@@ -43,7 +43,7 @@ class Served:
 def serve_at_once(
     environment: Mapping[str, str], shares: Sequence[Sequence[Job]], *, threads: int, seconds: float = 60
 ) -> Served:
-    """Give each process its share; let them all go at the same moment, and wait for what comes of it."""
+    """Give each process its share, start all at the same moment and wait for the responses."""
     with ExitStack() as running:
         workers = [running.enter_context(_worker(environment, share, threads)) for share in shares]
         for worker in workers:
@@ -83,7 +83,7 @@ def _worker(
 
 def main() -> None:
     environ, clock, audit = dict(os.environ), Clock(), io.StringIO()
-    # What is logged is a defect of the function, and is shown.
+    # Only defects of the function are logged, so the log is shown.
     logging.basicConfig(level=logging.WARNING)
     function = composition.build(environ, clock, lambda: audit)
     limit = int(environ.get("TIME_LIMIT_IN_MS", "15000"))

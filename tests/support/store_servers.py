@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers as processes, and a relay that spoils what they answer."""
+"""Real Redis and Valkey servers as processes, and a relay that alters their responses."""
 
 import signal
 import socket
@@ -27,7 +27,7 @@ HAS_VALKEY = sys.version_info >= (3, 11)
 
 @dataclass
 class StoreServer:
-    """A server on a port of its own, which it keeps when it is started again. It saves nothing."""
+    """A server without persistence. It keeps its port when it is restarted."""
 
     executable: Path
     folder: Path
@@ -42,12 +42,12 @@ class StoreServer:
 
     @contextmanager
     def admin(self, database: int = 0) -> Iterator[Redis]:
-        """Give a client of the library's own, for what a store has no operation for."""
+        """Return a client of the library, for operations that a store does not have."""
         with Redis(port=self.port, password=self.password, db=database, driver_info=None) as client:
             yield client
 
     def calls(self, command: str) -> int:
-        """How often the server was asked for `command` since it started."""
+        """How often the server has executed `command` since it started."""
         with self.admin() as admin:
             statistics = admin.info("commandstats")
         return int(statistics.get(f"cmdstat_{command}", {}).get("calls", 0))
@@ -64,7 +64,7 @@ class StoreServer:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Hold the server: it still takes connections and bytes, and answers nothing."""
+        """Pause the server: it accepts connections and data but does not respond."""
         self._send(signal.SIGSTOP)
         try:
             yield
@@ -86,9 +86,9 @@ class StoreServer:
                 with self.admin() as admin:
                     admin.ping()
             except RedisError:
-                continue  # each try takes a connection's time: no need to sleep
+                continue  # each try takes a connection, so there is no need to sleep
             return True
-        return False  # somebody else took the port
+        return False  # another process took the port
 
 
 def running_redis62(password: str | None = None) -> AbstractContextManager[StoreServer]:
@@ -103,7 +103,7 @@ def running_valkey(password: str | None = None) -> AbstractContextManager[StoreS
 
 @contextmanager
 def _running(package: str, pattern: str, password: str | None) -> Iterator[StoreServer]:
-    spec = find_spec(package)  # not imported: of the package only its program is wanted
+    spec = find_spec(package)  # not imported, because only its program is used
     assert spec is not None
     assert spec.submodule_search_locations is not None
     (executable,) = Path(spec.submodule_search_locations[0]).glob(pattern)
@@ -118,14 +118,14 @@ def _running(package: str, pattern: str, password: str | None) -> Iterator[Store
 
 @dataclass(frozen=True)
 class Reply:
-    """What the relay sends in place of the server's answer."""
+    """What the relay sends instead of the server's response."""
 
     data: bytes
     then_cut: bool = False
 
 
 Spoil = Callable[[bytes, bytes], Reply]
-"""(request, the server's answer) -> what the client gets."""
+"""(request, response of the server) -> what the client receives."""
 
 
 def untouched(_: bytes, answer: bytes) -> Reply:
@@ -134,7 +134,7 @@ def untouched(_: bytes, answer: bytes) -> Reply:
 
 @dataclass
 class Relay:
-    """Between a client and a server. One request at a time, as the store sends them."""
+    """Relays between a client and a server, one request at a time, as the store sends them."""
 
     port: int
     spoil: Spoil = untouched

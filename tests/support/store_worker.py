@@ -1,4 +1,4 @@
-"""What further processes do with a store: `python -m tests.support.store_worker TASK URL COUNT`.
+"""Tasks for other processes that use a store: `python -m tests.support.store_worker TASK URL COUNT`.
 
 It says `ready`, waits for a line, and prints its result as one line.
 """
@@ -22,7 +22,7 @@ def add(store: Store, count: int) -> int:
 
 
 def increment(store: Store, count: int) -> int:
-    """Count up `count` times; return how often somebody else was faster."""
+    """Increment `count` times; return how often another process was faster."""
     lost = done = 0
     while done < count:
         before = store.get("counter")
@@ -35,7 +35,7 @@ def increment(store: Store, count: int) -> int:
 
 
 def fill(store: Store, count: int) -> str:
-    """Add until no file may grow any more, then allow it again; tell what happened."""
+    """Add entries until files may not grow any more, then allow it again; return what happened."""
     value = "x" * 10_000
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     store.add("first", value, 60)
@@ -52,7 +52,7 @@ def fill(store: Store, count: int) -> str:
 
 
 def without_rights(store: Store, _: int) -> str:
-    """Use a store that is read-only for this process, then one that is not; tell what happened."""
+    """Use a store that is read-only for this process, then a writable one; return what happened."""
     path = Path(sys.argv[2].removeprefix("sqlite:"))
     store.add("first", "value", 60)
     _set_writable(path, writable=False)
@@ -66,7 +66,7 @@ def without_rights(store: Store, _: int) -> str:
 
 
 def _set_writable(path: Path, *, writable: bool) -> None:
-    # Root writes whatever it likes, so it becomes somebody else for the time being.
+    # Root may write everything, so the process switches to another user for a while.
     if writable and os.getuid() == 0:
         os.seteuid(0)
     path.chmod(0o644 if writable else 0o444)

@@ -462,7 +462,7 @@ def test_more_than_4_kilobytes_of_configuration_are_refused() -> None:
     [
         ("policy.toml", "a = 1\nb = [\n", "(at "),
         ("policy.json", '{"a": 1,\n "b" 2}', "policy.json:2: Expecting ':' delimiter (column 6)"),
-        ("policy.json", "[]", "policy.json:1: a policy is an object, with `callers` in it"),
+        ("policy.json", "[]", "policy.json:1: a policy is an object that contains `callers`"),
         ("policy.toml", "callers = 3\n", "policy.toml: callers"),
     ],
 )

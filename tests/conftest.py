@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +11,24 @@ from tests.support.node_opener import NodeOpener, node_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.pgp_owners import Gpg
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-transcripts", action="store_true", help="write docs/chat-*.txt anew")
+
+
+_PROCESS_FIXTURES = {"node", "gpg"}
+_PROCESS_FOLDER = Path(__file__).parent / "system"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a process, for the lanes of `scripts/test`."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if _PROCESS_FOLDER in item.path.parents or not _PROCESS_FIXTURES.isdisjoint(fixtures):
+            item.add_marker("process")
 
 
 @pytest.fixture(scope="session")

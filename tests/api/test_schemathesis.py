@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest
 
+pytestmark = pytest.mark.process
+
 # Any, for mypy: on Python 3.10, which it runs on, there is no schemathesis.
 schemathesis: Any = pytest.importorskip("schemathesis", reason="it needs Python 3.11")
 

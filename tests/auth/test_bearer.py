@@ -133,6 +133,7 @@ def header_of(token: str) -> dict[str, Any]:
     return header
 
 
+@pytest.mark.process
 def test_tokens_of_a_real_openid_provider(emulator: EmulatorProcess, tmp_path: Path) -> None:
     """From its discovery to a token, and once more after it has started anew, with other keys."""
     port = free_port()

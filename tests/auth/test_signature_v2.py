@@ -283,6 +283,7 @@ names = st.from_regex(r"\A[A-Za-z0-9_.]{1,12}\Z")
 
 @settings(max_examples=400, deadline=None, database=None, derandomize=True)
 @given(st.data())
+@pytest.mark.slow
 def test_one_signature_stands_for_one_set_of_parameters(data: st.DataObject) -> None:
     """Whatever is sent with a signature is refused, or means what was signed."""
     wanted = data.draw(st.dictionaries(names, values, max_size=4))
@@ -318,6 +319,7 @@ def test_one_signature_stands_for_one_set_of_parameters(data: st.DataObject) -> 
 
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(st.sampled_from(["caller", "master", "host", "path", "timestamp", "nonce"]), st.data())
+@pytest.mark.slow
 def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
     """What was signed with one value of a part is sent with another one."""
     drawn: Any = data.draw(

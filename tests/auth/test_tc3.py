@@ -277,6 +277,7 @@ text = st.text(st.characters(codec="utf-8"), max_size=30)
     ),
     st.data(),
 )
+@pytest.mark.slow
 def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
     """What was signed with one value of a part is sent with another one."""
     good = Signed()
@@ -313,6 +314,7 @@ def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
 
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(st.data())
+@pytest.mark.slow
 def test_any_other_character_is_refused(data: st.DataObject) -> None:
     """One character of the headers that count is exchanged, dropped or doubled."""
     request = Signed().request()

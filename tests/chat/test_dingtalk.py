@@ -168,6 +168,7 @@ def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tm
         assert pyrage.decrypt(picked_up.body.encode(), [REGISTERED])
 
 
+@pytest.mark.process
 def test_the_acknowledgement_does_not_wait_for_the_cloud(emulator: EmulatorProcess, tmp_path: Path) -> None:
     """Nor do repetitions meanwhile make another key pair. In true time, several invocations at once."""
     with running_dingtalk(emulator, tmp_path, clock=TrueClock(), instances=3) as dingtalk:

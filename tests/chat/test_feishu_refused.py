@@ -128,6 +128,7 @@ def test_a_nonce_stays_used_for_as_long_as_its_signature_is_good(feishu: Feishu)
     assert len(feishu.api.messages) == 1
 
 
+@pytest.mark.process
 def test_feishus_own_sdk_takes_what_these_tests_send(feishu: Feishu, tmp_path: Path) -> None:
     """And refuses what they say that Feishu did not send."""
     push = feishu.push("/keypair 网 for x")

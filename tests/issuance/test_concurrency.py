@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from tests.support.emulator_process import EmulatorProcess
 
+pytestmark = pytest.mark.process
+
 PROCESSES = 8
 EACH = 25
 

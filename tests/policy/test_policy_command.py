@@ -23,6 +23,8 @@ from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
 from tests.support.function_process import clean_environment
 from tests.support.function_under_test import ESCROW, MASTER, POLICY, RECIPIENT, REGISTERED, caller_secret
 
+pytestmark = pytest.mark.process
+
 KEYS = ", ".join(Policy.model_fields)
 EXAMPLE = Path(__file__).parents[2] / "policy.example.toml"
 GRANT = 'names = ["*"]\nregions = ["ap-guangzhou"]\n'

@@ -348,6 +348,7 @@ def test_the_context_is_not_passed_on(
 # ---------------------------------------------------------------- a process
 
 
+@pytest.mark.process
 def test_a_process_as_scf_has_it(function: FunctionUnderTest, tmp_path: Path) -> None:
     """`index.py` at the root, the root logger at DEBUG, and nothing but audit lines on its output."""
     source = (

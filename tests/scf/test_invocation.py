@@ -38,6 +38,7 @@ contexts = value | st.fixed_dictionaries(
 
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(context=contexts)
+@pytest.mark.slow
 def test_any_context_makes_an_invocation(context: object) -> None:
     invocation = Invocation.begin(context, {}, TestClock().clock())
     assert re.fullmatch(r"[A-Za-z0-9-]{1,64}", invocation.request_id)
@@ -125,6 +126,7 @@ def function_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fu
 @pytest.mark.parametrize(
     "name", ["TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"]
 )
+@pytest.mark.process
 def test_each_renewed_credential_counts_at_once(name: str, function_with_token: FunctionUnderTest) -> None:
     """SCF renews all three between calls of one container; one that was kept would be refused."""
     function = function_with_token

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.support.node_opener import NodeOpener
 
+pytestmark = pytest.mark.process
+
 
 # ---------------------------------------------------------------- the front doors
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.support.emulator_process import EmulatorProcess
 
+pytestmark = pytest.mark.process
+
 DOC = (Path(__file__).parents[2] / "docs" / "opening.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
 

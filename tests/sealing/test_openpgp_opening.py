@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.node_opener import NodeOpener
 
+pytestmark = pytest.mark.process
+
 JS_KINDS: dict[str, dict[str, Any]] = {
     "curve25519 legacy": {"type": "ecc", "curve": "curve25519Legacy"},
     "P-256": {"type": "ecc", "curve": "nistP256"},

@@ -43,6 +43,8 @@ from tests.support.store_servers import (
     running_valkey,
 )
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 PASSWORD = "p@ss/w:rd;=%?#"
 ENCODED_PASSWORD = "p%40ss%2Fw%3Ard%3B%3D%25%3F%23"

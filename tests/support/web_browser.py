@@ -29,7 +29,7 @@ SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """Where to put screenshots; none are made where this is not set."""
 
 NEEDS_A_BROWSER = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(
         # Where all has to be there, a test without it fails.
         os.environ.get("CI") != "true" and (CHROMIUM is None or not AXE.is_file() or not SSHD.is_file()),

@@ -15,7 +15,14 @@ from tests.support.token_issuer import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SSHD = Path("/usr/sbin/sshd")
+_UNPACKED = Path(__file__).parents[2] / ".venv" / "sshd"
+"""Where `scripts/tools` puts the files of the package, which would start a service if it were installed."""
+SSHD = next(
+    (path for path in (Path("/usr/sbin/sshd"), _UNPACKED / "usr/sbin/sshd") if path.is_file()),
+    _UNPACKED / "usr/sbin/sshd",
+)
+_HELPERS = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}
+"""Programs that a newer sshd starts from fixed paths unless it is given others (sshd_config(5))."""
 GREETING = "the key fits"
 
 _CONFIGURATION = """
@@ -43,9 +50,12 @@ def running_sshd(folder: Path, public_key: str) -> Iterator[int]:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "host"], check=True)
     (folder / "authorized_keys").write_text(public_key + "\n", encoding="utf-8")
     configuration = folder / "sshd_config"
-    configuration.write_text(
-        _CONFIGURATION.format(port=port, folder=folder, greeting=GREETING), encoding="utf-8"
-    )
+    text = _CONFIGURATION.format(port=port, folder=folder, greeting=GREETING)
+    for setting, program in _HELPERS.items():
+        helper = _UNPACKED / "usr/lib/openssh" / program
+        if SSHD.is_relative_to(_UNPACKED) and helper.is_file():
+            text += f"{setting} {helper}\n"
+    configuration.write_text(text, encoding="utf-8")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([SSHD, "-D", "-e", "-f", configuration], stderr=log)
     try:

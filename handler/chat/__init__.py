@@ -1,1 +1,1 @@
-"""Doors for chat bots: one module a platform, and what they share."""
+"""Chat bots: the bot, its jobs and messages, and one module per platform."""

@@ -1,4 +1,4 @@
-"""Where chat platforms call, and where the jobs that they leave behind are run."""
+"""The webhook of each chat platform, and the endpoint that runs their jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ChatWebhook:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Those that the platform uses."""
+        """The methods that the platform uses."""
         return self.platform.methods
 
     @property

@@ -1,11 +1,11 @@
-"""All that the bot says, in English and Chinese: short, what to do next, and nothing of what is inside."""
+"""Every text of the bot, in English and Chinese. Each says what to do next and reveals no internals."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from handler.chat.platforms.base import Block, Locale, Reply
-from handler.chat.recipient_help_zh import advice
+from handler.chat.recipient_help_zh import recipient_help
 from handler.errors import NotUnderstood, RecipientRefused, RequestRefused
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _WHAT = {
     Locale.EN: (
-        "I make an SSH key pair in Tencent Cloud and give you its private key, encrypted to your public key."
+        "I create SSH key pairs in Tencent Cloud. You get the private key encrypted to your public key."
     ),
-    Locale.ZH: "我会在腾讯云创建 SSH 密钥对，并把私钥用你的公钥加密后交给你。",
+    Locale.ZH: "我会在腾讯云创建 SSH 密钥对，用你的公钥加密私钥后发给你。",
 }
 # By whether the text is authenticated: without that, `for` would be refused, so it is not offered.
 _EXAMPLES = {
@@ -41,123 +41,125 @@ _EXAMPLES = {
 _SEALED_TO = {
     True: {
         Locale.EN: (
-            "Without `for` I take your registered keys. After it: an age, SSH, PEM or PGP public key, a JWK, "
-            "or place:user."
+            "Without `for`, I use your registered keys. After `for`, write an age, SSH, PEM or PGP public "
+            "key, a JWK, or place:user."
         ),
         Locale.ZH: (
             "不写 `for`（给）时，使用为你登记的公钥加密。"
-            "`for`（给）之后可以写 age、SSH、PEM 或 PGP 公钥、JWK，或“平台:用户名”。"
+            "`for`（给）后面可以写 age、SSH、PEM、PGP 公钥、JWK，或“平台:用户名”。"
         ),
     },
     False: {
-        Locale.EN: "I take the public keys that are registered for you.",
+        Locale.EN: "I use the public keys that are registered for you.",
         Locale.ZH: "使用为你登记的公钥加密。",
     },
 }
 
 _WORKING = {
-    Locale.EN: "I am on it. The answer comes in a moment, to you alone.",
-    Locale.ZH: "正在处理，稍后只回复给你一个人。",
+    Locale.EN: "Working on it. Only you will see the answer.",
+    Locale.ZH: "正在处理，结果只发给你一个人。",
 }
 
 _UNFIT = {
-    Locale.EN: "The policy and the account do not fit together here. Ask the keeper of the policy.",
-    Locale.ZH: "策略与账号的设置不一致。请联系策略管理员。",
+    Locale.EN: "The policy does not match the cloud account. Ask the policy administrator.",
+    Locale.ZH: "策略与云账号的设置不一致，请联系策略管理员。",
 }
-# By reason, else by code.
+# By reason, otherwise by error code.
 _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     "command-name": {
-        Locale.EN: "That is no name for a key pair. Use letters, digits and _, 25 at most.",
-        Locale.ZH: "密钥对名称不正确。请使用字母、数字和下划线，最多 25 个字符。",
+        Locale.EN: "A key name has 1 to 25 letters, digits or underscores.",
+        Locale.ZH: "密钥对名称只能包含字母、数字和下划线，最多 25 个字符。",
     },
     "command-recipient": {
-        Locale.EN: "A public key is missing after `for`. Paste one, or leave `for` out.",
-        Locale.ZH: "`for`（给）之后缺少公钥。请粘贴公钥，或去掉 `for`（给）。",
+        Locale.EN: "The public key after `for` is missing. Paste one, or leave out `for`.",
+        Locale.ZH: "`for`（给）后面缺少公钥。请粘贴公钥，或去掉 `for`（给）。",
     },
     "command-region": {
-        Locale.EN: "That is no region. Write one such as ap-guangzhou after `in`.",
-        Locale.ZH: "地域不正确。请在 `in`（在）之后写地域，例如 ap-guangzhou。",
+        Locale.EN: "That is not a region. After `in`, write one such as ap-guangzhou.",
+        Locale.ZH: "地域不正确。`in`（在）后面请写地域，例如 ap-guangzhou。",
     },
     "command-expiry": {
-        Locale.EN: "That is no duration. Write one such as 90m, 12h or 30d after `expires`.",
-        Locale.ZH: "有效期不正确。请在 `expires`（有效期）之后写时长，例如 90m、12h 或 30d。",
+        Locale.EN: "That is not a duration. After `expires`, write one such as 90m, 12h or 30d.",
+        Locale.ZH: "有效期不正确。`expires`（有效期）后面请写时长，例如 90m、12h 或 30d。",
     },
     "command-twice": {
-        Locale.EN: "A part of the command appears twice. Write each once at most, as here:",
-        Locale.ZH: "命令中有重复的部分。每个部分最多写一次，例如：",
+        Locale.EN: "Part of the command appears twice. Use each part only once, for example:",
+        Locale.ZH: "命令中有重复的部分，每个部分只能写一次，例如：",
     },
     "command-word": {
-        Locale.EN: "I do not know the word after the name. Write it as here:",
-        Locale.ZH: "名称后面有无法识别的内容。请参照这些例子：",
+        Locale.EN: "I do not understand the word after the name. Examples:",
+        Locale.ZH: "无法识别名称后面的内容。示例：",
     },
     "command-other": {
-        Locale.EN: "I did not understand that. This is what I know:",
-        Locale.ZH: "我没有听懂。可用的命令如下：",
+        Locale.EN: "I did not understand that. You can send these commands:",
+        Locale.ZH: "无法识别这条消息。可用的命令：",
     },
     "unregistered": {
-        Locale.EN: "I do not know you yet. Ask the keeper of the policy to register this:",
-        Locale.ZH: "你尚未登记。请把以下内容发给策略管理员登记：",
+        Locale.EN: "You are not registered yet. Send this to the policy administrator:",
+        Locale.ZH: "你还没有登记。请把以下内容发给策略管理员：",
     },
     "not-granted": {
-        Locale.EN: "The policy does not grant you this. Ask for another name or region, or ask its keeper.",
-        Locale.ZH: "策略不允许这一请求。请换一个名称或地域，或联系策略管理员。",
+        Locale.EN: (
+            "The policy does not allow this. Try another name or region, or ask the policy administrator."
+        ),
+        Locale.ZH: "策略不允许这个请求。请换一个名称或地域，或联系策略管理员。",
     },
     "not-granted-own-recipients": {
-        Locale.EN: "You may not bring a public key. Leave out `for`: your registered keys are used.",
-        Locale.ZH: "你不能自带公钥。请去掉 `for`（给），我会使用为你登记的公钥。",
+        Locale.EN: "You cannot bring your own public key. Leave out `for` to use your registered keys.",
+        Locale.ZH: "你不能自带公钥。请去掉 `for`（给），使用为你登记的公钥。",
     },
     "chat-own-recipients": {
-        Locale.EN: "No public key can be taken from here. Leave out `for`: your registered keys are used.",
-        Locale.ZH: "这里不能使用自带的公钥。请去掉 `for`（给），我会使用为你登记的公钥。",
+        Locale.EN: (
+            "You cannot bring a public key on this platform. Leave out `for` to use your registered keys."
+        ),
+        Locale.ZH: "这个平台不支持自带公钥。请去掉 `for`（给），使用为你登记的公钥。",
     },
     "chat-not-private": {
-        Locale.EN: "Others read this chat. Write to me directly.",
-        Locale.ZH: "这个会话里还有其他人。请与我单独对话。",
+        Locale.EN: "Other people can read this chat. Send me a direct message.",
+        Locale.ZH: "这个会话里还有其他人，请与我单聊。",
     },
     "not-granted-expiry": {
-        Locale.EN: "The policy grants you a shorter life only. Write less after `expires`, or leave it out.",
-        Locale.ZH: "策略只允许更短的有效期。请把 `expires`（有效期）之后的时长改短，或去掉它。",
+        Locale.EN: "The policy allows only a shorter lifetime. Reduce it after `expires`, or leave it out.",
+        Locale.ZH: "有效期超过策略允许的上限。请缩短 `expires`（有效期）后面的时长，或去掉它。",
     },
     "name-taken": {
-        Locale.EN: "A key pair of this name exists. Choose another name.",
+        Locale.EN: "A key pair with this name already exists. Choose another name.",
         Locale.ZH: "同名的密钥对已存在，请换一个名称。",
     },
     "recipient-refused": {
-        Locale.EN: "This public key cannot be used. What to do:",
-        Locale.ZH: "无法使用这个公钥，处理方法：",
+        Locale.EN: "I cannot use this public key. What to do:",
+        Locale.ZH: "无法使用这个公钥。处理方法：",
     },
     "keys-not-found": {
-        Locale.EN: "I found no ssh-ed25519 or ssh-rsa key there. Check place and user after `for`.",
-        Locale.ZH: "没有找到 ssh-ed25519 或 ssh-rsa 公钥。请检查 `for`（给）之后的平台和用户名。",
+        Locale.EN: "I found no ssh-ed25519 or ssh-rsa key there. Check the place and user after `for`.",
+        Locale.ZH: "没有找到 ssh-ed25519 或 ssh-rsa 公钥。请检查 `for`（给）后面的平台和用户名。",
     },
     "keys-unavailable": {
-        Locale.EN: "The place of the public keys does not answer. Try again later, or paste a public key.",
-        Locale.ZH: "公钥所在的平台没有应答。请稍后再试，或直接粘贴公钥。",
+        Locale.EN: "I could not fetch the public keys. Try again later, or paste a public key.",
+        Locale.ZH: "无法获取公钥。请稍后再试，或直接粘贴公钥。",
     },
     "rate-limited": {
-        Locale.EN: "You have asked too often. Wait a while, then send the command again.",
-        Locale.ZH: "请求过于频繁。请稍候再发送命令。",
+        Locale.EN: "Too many requests. Wait a while, then send the command again.",
+        Locale.ZH: "请求过于频繁，请稍后再发送命令。",
     },
     "outcome-unknown": {
         Locale.EN: (
-            "I do not know whether the key pair was made. "
-            "Ask with another name; what is left over is removed by itself."
+            "I cannot tell whether the key pair was created. "
+            "Try another name; a leftover key pair is deleted automatically."
         ),
         Locale.ZH: "无法确定密钥对是否已创建。请换一个名称重试，遗留的密钥对会自动删除。",
     },
     "invoke-unknown": {
-        Locale.EN: (
-            "I may not have received that. If nothing comes within a minute, send the command again."
-        ),
-        Locale.ZH: "可能没有收到你的命令。如果一分钟内没有结果，请重新发送。",
+        Locale.EN: ("Your command may have been lost. If no answer comes within a minute, send it again."),
+        Locale.ZH: "命令可能没有送达。如果一分钟内没有结果，请重新发送。",
     },
     "reply-not-delivered": {
-        Locale.EN: "The key pair was made, but I could not give it to you. Ask with another name.",
-        Locale.ZH: "密钥对已创建，但没能交给你。请换一个名称重试。",
+        Locale.EN: "The key pair was created, but I could not deliver it. Try another name.",
+        Locale.ZH: "密钥对已创建，但没能发给你。请换一个名称重试。",
     },
     "quota-reached": {
-        Locale.EN: "The account is full of key pairs. Ask its owner to delete some.",
-        Locale.ZH: "账号的密钥对数量已达上限。请联系账号管理员删除一些。",
+        Locale.EN: "The cloud account has reached its key pair limit. Ask its owner to delete some.",
+        Locale.ZH: "云账号的密钥对数量已达上限，请联系账号管理员删除一些。",
     },
     "project-not-found": _UNFIT,
     "tags-refused": _UNFIT,
@@ -165,46 +167,51 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
 
 _LATER = {
     Locale.EN: "That did not work. Wait a minute, then send the command again.",
-    Locale.ZH: "操作没有成功。请稍等一分钟，再发送命令。",
+    Locale.ZH: "操作失败。请等一分钟，再发送命令。",
 }
 _BROKEN = {
-    Locale.EN: "That did not work. Tell whoever runs this bot.",
-    Locale.ZH: "操作没有成功。请联系机器人管理员。",
+    Locale.EN: "That did not work. Tell the administrator of this bot.",
+    Locale.ZH: "操作失败，请联系机器人管理员。",
 }
 _CHANGE = {
-    Locale.EN: "That cannot be done as it stands. Send `/keypair help` to see what I know.",
-    Locale.ZH: "无法执行这个请求。发送 `/keypair help` 查看可用的命令。",
+    Locale.EN: "I cannot do that. Send `/keypair help` for the commands.",
+    Locale.ZH: "无法执行。发送 `/keypair help` 可以查看命令。",
 }
 
 _ISSUED = {
     Locale.EN: (
         "Here is your key pair: ",
         "Region: ",
-        "Key id: ",
+        "Key ID: ",
         "Fingerprint: ",
-        "Sealed to: ",
+        "Encrypted to: ",
         "Expires: ",
     ),
     Locale.ZH: ("密钥对已创建：", "地域：", "密钥 ID：", "指纹：", "加密所用公钥：", "到期时间："),
 }
 _PUBLIC = {Locale.EN: "Public key:", Locale.ZH: "公钥："}
 _SAVE = {
-    Locale.EN: "Encrypted private key; save it as `{}`:",
+    Locale.EN: "Encrypted private key. Save it as `{}`:",
     Locale.ZH: "加密后的私钥，请保存为 `{}`：",
 }
 _FETCH = {
-    Locale.EN: "The encrypted private key is too long to post. Fetch it within an hour; the link works once:",
-    Locale.ZH: "加密后的私钥太长，请在一小时内用以下命令取回，链接只能使用一次：",
+    Locale.EN: (
+        "The encrypted private key is too long for a message. Download it within an hour; the link works "
+        "once:"
+    ),
+    Locale.ZH: "加密后的私钥太长，无法直接发送。请在一小时内用以下命令下载，链接只能使用一次：",
 }
 _USED = {
-    Locale.EN: "If the link was used already, somebody else has the ciphertext only. Ask with another name.",
-    Locale.ZH: "如果链接已被使用，说明别人取走了密文，但无法解密。请换一个名称重试。",
+    Locale.EN: (
+        "If the link was already used, somebody has the ciphertext but cannot read it. Try another name."
+    ),
+    Locale.ZH: "如果链接已被使用，说明密文被别人下载了，但对方无法解密。请换一个名称重试。",
 }
 _OPEN = {Locale.EN: "Open it with:", Locale.ZH: "用以下命令解密："}
 
 
 def help_text(message: Message) -> Reply:
-    """Say what the bot can do for the one who wrote."""
+    """Return what the bot can do for the author of `message`."""
     text_authenticated, locale = message.text_authenticated, message.locale
     return Reply(
         (_WHAT[locale], Block(_EXAMPLES[text_authenticated][locale]), _SEALED_TO[text_authenticated][locale])
@@ -212,23 +219,23 @@ def help_text(message: Message) -> Reply:
 
 
 def working(locale: Locale) -> Reply:
-    """Say that the work has begun."""
+    """Return the acknowledgement of a command that takes longer."""
     return Reply((_WORKING[locale],))
 
 
 def refused(error: KeyPairFunctionError, message: Message) -> Reply:
-    """Say what to change, when to try again, or whom to tell."""
+    """Return what to change, when to try again, or whom to ask."""
     locale = message.locale
     reason = error.reason
     if reason == "command-recipient" and not message.text_authenticated:
-        # The public key that is missing would be refused.
+        # A public key would be refused too, so do not ask for one.
         reason = "chat-own-recipients"
-    said = _REFUSALS.get(reason) or _REFUSALS.get(error.code)
-    if said is None and error.retry_after is not None:
-        said = _LATER
-    if said is None:
-        said = _CHANGE if isinstance(error, RequestRefused) else _BROKEN
-    parts: list[str | Block] = [said[locale]]
+    text = _REFUSALS.get(reason) or _REFUSALS.get(error.code)
+    if text is None and error.retry_after is not None:
+        text = _LATER
+    if text is None:
+        text = _CHANGE if isinstance(error, RequestRefused) else _BROKEN
+    parts: list[str | Block] = [text[locale]]
     if error.code == "unregistered":
         parts.append(
             Block(f'platform = "{message.platform}"\ntenant = "{message.tenant}"\nuser = "{message.user}"')
@@ -236,12 +243,12 @@ def refused(error: KeyPairFunctionError, message: Message) -> Reply:
     if isinstance(error, NotUnderstood):
         parts.append(Block(_EXAMPLES[message.text_authenticated][locale]))
     if isinstance(error, RecipientRefused):
-        parts.append(advice(error.problem, locale))
+        parts.append(recipient_help(error.problem, locale))
     return Reply(tuple(parts))
 
 
 def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
-    """Give the key pair, envelope and all."""
+    """Return the key pair with its envelope."""
     sealed = issued.sealed_private_key
     return Reply(
         (
@@ -256,7 +263,7 @@ def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
 
 
 def key_pair_with_link(issued: IssuedKeyPair, file_name: str, link: str, locale: Locale) -> Reply:
-    """Give the key pair, and the link to its envelope."""
+    """Return the key pair with a link to its envelope."""
     return Reply(
         (
             *_described(issued, locale),

@@ -1,8 +1,8 @@
-"""SSH keys from where people publish them: `https://github.com/alice.keys`, by the policy's `keys_from`.
+"""Fetches SSH keys that people publish, such as `https://github.com/alice.keys` (`keys_from` in the policy).
 
-SECURITY BOUNDARY: the user's name is the caller's choice; host and path are not. The function sits inside the
-cloud's network, so an answer of the name service that leads there is not followed: the connection goes to an
-address that was looked at, and the certificate has to be the host's all the same.
+SECURITY BOUNDARY: the caller chooses the user name, but neither host nor path. The function runs inside the
+cloud's network, so a DNS answer must not lead there: the connection goes to an address that was checked, and
+the certificate must still be valid for the host.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from handler.order import RECIPIENTS_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TIMEOUT = 4.0
-"""Seconds for the whole."""
-LIMIT = 64 * 1024
-"""Bytes of an answer."""
+FETCH_SECONDS = 4.0
+"""Time limit for the whole fetch."""
+MAX_RESPONSE_BYTES = 64 * 1024
 
 _TYPES = ("ssh-ed25519 ", "ssh-rsa ")
-"""Those that can be sealed to; `ecdsa-…` and `sk-…` cannot."""
-# RFC 4291 section 2.4, and the IANA registry ipv6-address-space: nothing else is given out for unicast.
+"""Key types that can be sealed to; `ecdsa-…` and `sk-…` cannot."""
+# RFC 4291 section 2.4, and the IANA registry ipv6-address-space: all other unicast space is unassigned.
 _UNICAST = ipaddress.ip_network("2000::/3")
-# What some Pythons call global of IANA's iana-ipv4-special-registry and iana-ipv6-special-registry: the older
-# ones lack newer entries, and the newer ones except single services from 2001::/23.
+# Entries of IANA's special-purpose address registries that some Python versions call global: older ones lack
+# newer entries, and newer ones make exceptions for single services in 2001::/23.
 _SPECIAL = [
     ipaddress.ip_network(network)
     for network in (
         "192.0.0.0/24",  # RFC 6890: IETF protocol assignments
-        "192.88.99.0/24",  # RFC 7526: relays of 6to4
-        "2001::/23",  # RFC 2928: IETF protocol assignments, Teredo's tunnels (RFC 4380) among them
+        "192.88.99.0/24",  # RFC 7526: 6to4 relays
+        "2001::/23",  # RFC 2928: IETF protocol assignments, including Teredo (RFC 4380)
         "2002::/16",  # RFC 3056: 6to4, which leads to an IPv4 address
         "3fff::/20",  # RFC 9637: documentation
     )
@@ -50,28 +49,28 @@ Dial: TypeAlias = Callable[[str, int], "tuple[str, int]"]
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the name service for the addresses of `host`."""
+    """Resolve `host` by DNS."""
     return [address for address, _ in resolve_name(host, port)]
 
 
 def straight(address: str, port: int) -> tuple[str, int]:
-    """Connect to `address` itself."""
+    """Return the address unchanged."""
     return address, port
 
 
 @dataclass(frozen=True)
 class PublishedKeys:
-    """The places that the policy names; the other fields are the machine's but for tests."""
+    """Fetches keys from the places in the policy. Tests inject the other fields."""
 
     places: Mapping[str, str]
     resolve: Resolve = resolve
     dial: Dial = straight
     authority: str | None = None
     """A file of certificate authorities to trust instead of the usual ones."""
-    seconds: float = TIMEOUT
+    seconds: float = FETCH_SECONDS
 
     def keys(self, place: str, user: str) -> tuple[str, ...]:
-        """Return the SSH public keys of `user`, as `handler.chat.command.place_of` read it.
+        """Return the SSH public keys of `user`, a name that `handler.chat.command.place_of` accepted.
 
         Raises KeysNotFound or KeysUnavailable.
         """
@@ -84,15 +83,15 @@ class PublishedKeys:
             resolve=self._public_address,
             authority=self.authority,
         )
-        answer = fetch(request, seconds=self.seconds, limit=LIMIT)
+        answer = fetch(request, seconds=self.seconds, limit=MAX_RESPONSE_BYTES)
         if answer is None:
             raise KeysUnavailable("keys-no-answer")
         if answer.status in _NOT_FOUND:
             raise KeysNotFound("keys-user-unknown")
-        # A redirect is not followed: the policy names the address.
+        # Redirects are not followed: the policy determines the address.
         if answer.status != _OK:
             raise KeysUnavailable("keys-status")
-        if len(answer.body) > LIMIT:
+        if len(answer.body) > MAX_RESPONSE_BYTES:
             raise KeysUnavailable("keys-too-long")
         lines = answer.body.decode("utf-8", "replace").splitlines()
         keys = [line.strip() for line in lines if line.lstrip().startswith(_TYPES)]
@@ -109,13 +108,13 @@ class PublishedKeys:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether `address` is one of the public internet, also where IPv6 wraps an IPv4 address."""
+    """Return whether `address` is public, including IPv4 addresses embedded in IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
     if isinstance(parsed, ipaddress.IPv6Address):
-        # A zone (RFC 4007) is for addresses that mean another machine on each link.
+        # Addresses with a zone (RFC 4007) are local to a link.
         if parsed.scope_id is not None:
             return False
         inner = parsed.ipv4_mapped or _nat64(parsed)

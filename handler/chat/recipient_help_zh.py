@@ -1,4 +1,4 @@
-"""The advice of `handler.sealing.recipient_problems` in Chinese."""
+"""The Chinese texts for `handler.sealing.recipient_problems`: what to send instead."""
 
 from __future__ import annotations
 
@@ -96,6 +96,6 @@ _CHINESE: Mapping[RecipientProblem, str] = {
 }
 
 
-def advice(problem: RecipientProblem, locale: Locale) -> str:
-    """Return what to send instead of a recipient that is refused."""
+def recipient_help(problem: RecipientProblem, locale: Locale) -> str:
+    """Return what to send instead of a refused recipient."""
     return _CHINESE[problem] if locale is Locale.ZH else problem.advice

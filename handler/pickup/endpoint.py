@@ -1,4 +1,4 @@
-"""`/pickup/ID`: GET shows a button, POST hands out the envelope, once."""
+"""`/pickup/ID`: GET shows a button, POST returns the envelope once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PickupEndpoint:
-    """Hands out what a one-time link leads to."""
+    """Returns the envelope behind a one-time link."""
 
     links: PickupLinks
 
@@ -29,7 +29,7 @@ class PickupEndpoint:
     audit_name = "pickup"
 
     def handle(self, context: RequestContext) -> Response:
-        """Return the page for a GET; for a POST the envelope, to the first who asks."""
+        """Return the page for GET, and the envelope for the first POST."""
         if context.request.method == "GET":
             return page.page()
         pickup_id = context.request.path.removeprefix(PREFIX)
@@ -44,6 +44,6 @@ class PickupEndpoint:
 
     def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
         """Return a page to a browser, and problem details to a program."""
-        if page.is_for_eyes(context.request):
+        if page.is_from_browser(context.request):
             return page.refused(error)
         return problem_details(error, context.request_id)

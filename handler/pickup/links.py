@@ -1,6 +1,6 @@
-"""Pick-up links: for an envelope that is too long for a chat, `POST /pickup/ID`, good for one reading.
+"""Pick-up links: `POST /pickup/ID` downloads an envelope that is too long for a chat message, once.
 
-What lies there is ciphertext. That it can be read once only tells its owner whether somebody else was there.
+A link leads only to ciphertext. The limit of one download shows the owner whether somebody else was faster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from handler.store.base import Store
 
 LINK_TTL_SECONDS = 3600
-"""Seconds for which a link is good."""
+"""How long a link works."""
 
 PREFIX = "/pickup/"
 PATH = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
@@ -32,7 +32,7 @@ _TAKEN = "taken"
 
 
 class StoredEnvelope(BaseModel):
-    """What lies behind a link, for its audit line and its reader."""
+    """The envelope behind a link, with the facts for its audit line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,7 +49,7 @@ class StoredEnvelope(BaseModel):
     """Seconds since 1970."""
 
     def facts(self) -> dict[str, str | int | tuple[str, ...]]:
-        """Return what the audit line says of it."""
+        """Return the facts for the audit line."""
         return self.model_dump(exclude={"file_name", "ciphertext", "ends_at"})
 
     def response(self) -> Response:
@@ -62,16 +62,16 @@ class StoredEnvelope(BaseModel):
 
 @dataclass(frozen=True)
 class PickupLinks:
-    """Parcels in the store, under the digests of their ids: who reads the store cannot pick up."""
+    """Envelopes in the store, under the digests of their ids. The store does not reveal the links."""
 
     store: Store
     clock: Clock
     base: str
-    """Of links, without a slash at the end."""
+    """Start of every link, without a slash at the end."""
     master_secrets: MasterSecrets
 
     def create(self, caller_id: str, issued: IssuedKeyPair, occasion: str) -> str:
-        """Put down the envelope of `issued`; return its link, the same one for the same `occasion`.
+        """Store the envelope of `issued` and return its link, which is always the same for `occasion`.
 
         Raises StoreUnavailable.
         """
@@ -89,12 +89,12 @@ class PickupLinks:
             ends_at=self.clock.now() + LINK_TTL_SECONDS,
         )
         pickup_id = self.master_secrets.derive(Purpose.PICKUP_LINK, occasion)[0]
-        # Where it lies there already, or was taken from there, the link has been told before.
+        # If the id exists, an earlier reply already contained the link.
         self.store.add(_key(pickup_id), envelope.model_dump_json(), LINK_TTL_SECONDS)
         return f"{self.base}{PREFIX}{pickup_id}"
 
     def take(self, pickup_id: str) -> StoredEnvelope:
-        """Return what lies there, to the first who asks; raise NotFound, PickedUp or StoreUnavailable."""
+        """Return the envelope, to the first request only; raise NotFound, PickedUp or StoreUnavailable."""
         text = self.store.get(_key(pickup_id))
         if text is None:
             raise NotFound("pickup-unknown")
@@ -107,7 +107,7 @@ class PickupLinks:
         try:
             taken = self.store.replace(_key(pickup_id), text, _TAKEN, LINK_TTL_SECONDS)
         except StoreUnavailable:
-            # It may have been done, and only the answer been lost.
+            # The store may have replaced the value and lost only the response.
             with suppress(StoreUnavailable):
                 self.put_back(pickup_id, envelope)
             raise
@@ -116,14 +116,14 @@ class PickupLinks:
         return envelope
 
     def put_back(self, pickup_id: str, envelope: StoredEnvelope) -> None:
-        """Undo `take`, where the envelope did not go out."""
+        """Undo `take` if the envelope was not sent."""
         left = envelope.ends_at - self.clock.now()
         if left > 0:
             self.store.replace(_key(pickup_id), _TAKEN, envelope.model_dump_json(), left)
 
 
 def file_name_of(issued: IssuedKeyPair) -> str:
-    """Return the name of a file for the envelope, as the command that opens it expects it."""
+    """Return the file name that the opening command expects."""
     return f"{issued.key_name}.{EnvelopeFormat(issued.sealed_private_key.format).suffix}"
 
 

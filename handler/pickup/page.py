@@ -1,7 +1,7 @@
-"""What a browser sees behind a pick-up link: a button, so that looking at the link is not its one reading.
+"""The page behind a pick-up link: a button, so that opening the link does not use it up.
 
-Chats make addresses clickable, and they and others fetch them to show or to scan what is there. Only POST
-reads; a program does it at once, such as the `curl` in the chat's answer.
+Chat clients and scanners fetch links to preview or check them. Only POST downloads the envelope. Programs,
+such as the `curl` command in the chat, send POST directly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError
     from handler.http.messages import Request, Response
 
-# Its own, as the style of the page for browsers is there only with a table [web] in the policy.
+# A style of its own: that of the web page is served only with a table [web] in the policy.
 _STYLE = (
     "body{font:1rem/1.6 system-ui,sans-serif;margin:0 auto;max-width:34rem;padding:2rem 1rem}"
     "h1{font-size:1.4rem;line-height:1.3}"
@@ -26,36 +26,36 @@ _STYLE = (
 )
 
 _TITLE = "Encrypted private key · 加密后的私钥"
-# The same for every id, so that it tells nobody which of them are good.
+# The same for every id, so that it does not reveal which ids exist.
 _ASK = (
-    "<p>It can be fetched once. The file is encrypted: open it with the command that stands in the chat.</p>"
-    '<p lang="zh-CN">只能取回一次。取回的文件是密文，请用聊天中给出的命令解密。</p>'
-    '<form method="post"><button>Fetch the file · <span lang="zh-CN">取回文件</span></button></form>'
+    "<p>You can download the file once. It is encrypted: open it with the command from the chat.</p>"
+    '<p lang="zh-CN">文件只能下载一次。文件已加密，请用聊天中给出的命令解密。</p>'
+    '<form method="post"><button>Download the file · <span lang="zh-CN">下载文件</span></button></form>'
 )
 _GONE = (
-    "<p>It was fetched already, or its hour is over. If it was not you who fetched it: whoever did has "
-    "ciphertext only. Ask for a key pair with another name.</p>"
-    '<p lang="zh-CN">已被取回，或已过期。如果不是你本人取回的，对方得到的也只是密文。'
+    "<p>The file was already downloaded, or the link has expired. If you did not download it, somebody else "
+    "has the ciphertext but cannot read it. Ask for a key pair with another name.</p>"
+    '<p lang="zh-CN">文件已被下载，或链接已过期。如果不是你本人下载的，对方也只得到密文，无法解密。'
     "请换一个名称重新申请。</p>"
 )
 _LATER = (
     "<p>That did not work. Go back and try again in a minute.</p>"
-    '<p lang="zh-CN">操作没有成功。请返回，稍等一分钟再试。</p>'
+    '<p lang="zh-CN">操作失败。请返回，等一分钟再试。</p>'
 )
 
 
-def is_for_eyes(request: Request) -> bool:
-    """Tell whether a browser asks, and not a program."""
+def is_from_browser(request: Request) -> bool:
+    """Return whether the request comes from a browser rather than a program."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def page() -> Response:
-    """Return the page with the button; it posts to the link's own address."""
+    """Return the page with the button, which posts to the same address."""
     return _page(200, _ASK)
 
 
 def refused(error: KeyPairFunctionError) -> Response:
-    """Return a page that says why there is no file."""
+    """Return a page that says why the file is not available."""
     return _page(error.status, _GONE if isinstance(error, RequestRefused) else _LATER)
 
 

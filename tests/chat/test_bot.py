@@ -189,30 +189,28 @@ def test_an_order_is_acknowledged_and_answered_later(quietly: Quietly) -> None:
 @pytest.mark.parametrize(
     ("text", "user", "said"),
     [
-        ("help", "free", "I make an SSH key pair"),
+        ("help", "free", "I create SSH key pairs"),
         ("hello", "free", "I did not understand that."),
-        ("/keypair a", "stranger", "I do not know you yet."),
-        ("/keypair a for x", "pinned", "You may not bring a public key."),
+        ("/keypair a", "stranger", "You are not registered yet."),
+        ("/keypair a for x", "pinned", "You cannot bring your own public key."),
     ],
 )
-def test_what_cannot_be_said_in_the_answer_is_said_aside(
+def test_replies_that_the_response_cannot_carry_are_sent_separately(
     quietly: Quietly, text: str, user: str, said: str
 ) -> None:
     assert quietly.tell(text, user).startswith(said)
 
 
 def test_the_language_of_the_platform_is_spoken(quietly: Quietly) -> None:
-    assert (
-        quietly.tell("help", locale="zh") == "我会在腾讯云创建 SSH 密钥对，并把私钥用你的公钥加密后交给你。"
-    )
+    assert quietly.tell("help", locale="zh") == "我会在腾讯云创建 SSH 密钥对，用你的公钥加密私钥后发给你。"
     assert quietly.tell(f"/keypair {fresh_name()}", locale="zh").startswith("密钥对已创建：")
 
 
-def test_what_others_read_gets_no_key_pair(quietly: Quietly) -> None:
+def test_no_key_pair_in_a_chat_that_others_read(quietly: Quietly) -> None:
     before = quietly.creates()
     for text, user in (("/keypair a", "free"), ("/keypair a", "stranger"), ("hello", "stranger")):
         quietly.tell(text, user, is_direct=False)
-    said = ("Others read this chat. Write to me directly.",)
+    said = ("Other people can read this chat. Send me a direct message.",)
     assert [reply.parts for _, reply in quietly.platform.said] == [said] * 3
     assert quietly.chat.decisions() == [
         ("quiet", "refused", "chat-not-private"), *[("quiet", "refused", "unregistered")] * 2
@@ -220,11 +218,11 @@ def test_what_others_read_gets_no_key_pair(quietly: Quietly) -> None:
     assert quietly.creates() == before
 
 
-def test_a_text_that_is_not_vouched_for_brings_no_recipient(quietly: Quietly) -> None:
+def test_unauthenticated_text_brings_no_recipient(quietly: Quietly) -> None:
     before = quietly.creates()
     for recipient in (RECIPIENT.to_public(), "place:alice"):
         assert quietly.tell(f"/keypair a for {recipient}", text_authenticated=False).startswith(
-            "No public key can be taken"
+            "You cannot bring a public key"
         )
     assert quietly.chat.decisions() == [("quiet", "refused", "chat-own-recipients")] * 2
     assert quietly.creates() == before
@@ -233,8 +231,8 @@ def test_a_text_that_is_not_vouched_for_brings_no_recipient(quietly: Quietly) ->
     )
 
 
-def test_what_is_said_aside_and_not_taken_is_left_to_the_platforms_retry(quietly: Quietly) -> None:
-    """It is not made worse news than it is."""
+def test_an_undelivered_notice_is_left_to_the_platforms_retry(quietly: Quietly) -> None:
+    """A later error must not replace the first one."""
     quietly.platform.deaf = 1
     event = quietly.message("help")
     assert quietly.send(event).status == 503
@@ -242,10 +240,10 @@ def test_what_is_said_aside_and_not_taken_is_left_to_the_platforms_retry(quietly
     for _ in range(2):
         assert quietly.send(event).status == 200
     ((_, reply),) = quietly.platform.said
-    assert str(reply.parts[0]).startswith("I make an SSH key pair")
+    assert str(reply.parts[0]).startswith("I create SSH key pairs")
 
 
-def test_a_refusal_that_cannot_be_told_at_once_is_told_later(quietly: Quietly) -> None:
+def test_a_refusal_that_cannot_be_delivered_is_retried(quietly: Quietly) -> None:
     quietly.platform.deaf = 2
     assert quietly.send(quietly.message("hello")).status == 503
     assert quietly.platform.said == []
@@ -255,7 +253,7 @@ def test_a_refusal_that_cannot_be_told_at_once_is_told_later(quietly: Quietly) -
         *[("quiet", "refused", "not-granted-own-recipients")] * 2,
     ]
     ((_, reply),) = quietly.platform.said
-    assert str(reply.parts[0]).startswith("You may not bring a public key.")
+    assert str(reply.parts[0]).startswith("You cannot bring your own public key.")
 
 
 def test_a_refusal_that_is_never_taken_leaves_one_line(quietly: Quietly) -> None:
@@ -265,7 +263,7 @@ def test_a_refusal_that_is_never_taken_leaves_one_line(quietly: Quietly) -> None
     assert quietly.platform.tried == 1
 
 
-def test_where_the_work_cannot_be_handed_on(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_the_job_cannot_be_started(emulator: EmulatorProcess, tmp_path: Path) -> None:
     settings = {"KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9"}
     with running_quietly(emulator, tmp_path, settings=settings) as quietly:
         before = quietly.creates()
@@ -274,8 +272,8 @@ def test_where_the_work_cannot_be_handed_on(emulator: EmulatorProcess, tmp_path:
         assert quietly.creates() == before
 
 
-def test_what_passes_is_tried_again(quietly: Quietly) -> None:
-    """By the function itself: the platform does not repeat a message that was acknowledged."""
+def test_temporary_failures_are_retried(quietly: Quietly) -> None:
+    """The function retries, because platforms do not repeat acknowledged messages."""
     quietly.chat.function.emulator.add_faults({"kind": "throttle", "times": 40})
     name = fresh_name()
     quietly.tell(f"/keypair {name}")
@@ -331,7 +329,7 @@ def test_an_order_that_another_invocation_never_ends(quietly: Quietly) -> None:
 
 
 def test_an_invocation_that_died_over_its_reply(quietly: Quietly) -> None:
-    """Its mark ends after a minute; until then nobody knows whether it has said it."""
+    """Its record expires after a minute. Until then, the reply may have been sent."""
     quietly.chat.function.services.bot.store.add(f"given:{E_1}", "saying", MAX_INVOCATION_SECONDS)
     quietly.send(quietly.message(f"/keypair {fresh_name()}", event_id="e-1"))
     ((_, reply),) = quietly.platform.said
@@ -343,7 +341,7 @@ def test_an_invocation_that_died_over_its_reply(quietly: Quietly) -> None:
 
 
 def test_a_request_that_comes_again_costs_no_invocation(quietly: Quietly) -> None:
-    """Within a minute, whoever sends it; after that the order may be in nobody's hand any more."""
+    """This holds for a minute. After that, the invocation that ran the order may have died."""
     event = quietly.message(f"/keypair {fresh_name()}")
     for _ in range(5):
         assert quietly.send(event).status == 200
@@ -355,17 +353,17 @@ def test_a_request_that_comes_again_costs_no_invocation(quietly: Quietly) -> Non
 
 
 def test_a_defect_while_the_reply_is_made(quietly: Quietly) -> None:
-    """Nobody says that nothing was made."""
+    """The author is not told that no key pair was made."""
     quietly.platform.defect = True
     event = quietly.message(f"/keypair {fresh_name()}")
     quietly.send(event)
     ((_, reply),) = quietly.platform.said
-    assert reply.parts == ("The key pair was made, but I could not give it to you. Ask with another name.",)
+    assert reply.parts == ("The key pair was created, but I could not deliver it. Try another name.",)
     assert quietly.chat.decisions()[-1] == ("quiet", "unknown", "reply-not-delivered")
 
 
 def test_a_reply_that_is_not_taken_is_given_later(quietly: Quietly) -> None:
-    """Nobody has to send the message again."""
+    """The author does not have to repeat the message."""
     quietly.platform.deaf = 3
     times = []
     quietly.platform.meanwhile = lambda: times.append(quietly.chat.function.clock.time)
@@ -382,7 +380,7 @@ def test_a_reply_that_is_not_taken_is_given_later(quietly: Quietly) -> None:
     assert quietly.platform.time_left == [22] * 4
 
 
-def test_a_key_pair_that_is_there_is_not_said_to_be_none(quietly: Quietly) -> None:
+def test_a_refused_later_round_does_not_deny_the_key_pair(quietly: Quietly) -> None:
     """A later round, or a repetition of the message, may be refused: the policy was changed meanwhile."""
     event = quietly.message(f"/keypair {fresh_name()}")
     function = quietly.chat.function
@@ -398,7 +396,7 @@ def test_a_key_pair_that_is_there_is_not_said_to_be_none(quietly: Quietly) -> No
     quietly.platform.meanwhile = deployed
     quietly.send(event)
     ((_, reply),) = quietly.platform.said
-    assert reply.parts == ("The key pair was made, but I could not give it to you. Ask with another name.",)
+    assert reply.parts == ("The key pair was created, but I could not deliver it. Try another name.",)
     decisions = [decision for _, decision, _ in quietly.chat.decisions()]
     assert decisions == ["intent", "issued", "refused", "refused"]
 
@@ -446,7 +444,7 @@ def test_a_reply_that_cannot_be_left_to_a_later_invocation(emulator: EmulatorPro
         quietly.chat.send(json.loads(quietly.chat.function.services.bot.jobs.start(message)))
         assert quietly.chat.decisions()[-1] == ("quiet", "unknown", "reply-not-delivered")
         ((_, reply),) = quietly.platform.said
-        assert str(reply.parts[0]).startswith("The key pair was made, but I could not give it to you.")
+        assert str(reply.parts[0]).startswith("The key pair was created, but I could not deliver it.")
 
 
 def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
@@ -455,7 +453,7 @@ def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
     assert quietly.tell(f"/keypair {name}").startswith("Here is your key pair")
     event = quietly.message(f"/keypair {name}")
     quietly.send(event)
-    assert str(quietly.platform.said[-1][1].parts[0]).startswith("A key pair of this name exists.")
+    assert str(quietly.platform.said[-1][1].parts[0]).startswith("A key pair with this name already exists.")
     quietly.chat.function.delete_key_pairs()
     quietly.later(event)
     assert str(quietly.platform.said[-1][1].parts[0]).startswith("Here is your key pair")
@@ -467,8 +465,8 @@ def test_a_refusal_does_not_hold_back_a_key_pair(quietly: Quietly) -> None:
     assert len(quietly.platform.said) == 3
 
 
-def test_bad_proofs_silence_nobody(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """All customers of a platform write from its addresses."""
+def test_bad_signatures_do_not_block_a_platform(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """All customers of a platform share its addresses."""
     policy = {**chat_policy("quiet", "t", USERS), "failed_rate": "1/minute"}
     with running_quietly(emulator, tmp_path, policy=policy) as quietly:
         bad = {**quietly.message("help"), "headers": {"x-proof": "bad", "x-scf-remote-addr": "203.0.113.7"}}
@@ -497,17 +495,17 @@ def test_a_private_key_goes_into_no_event(private: str, quietly: Quietly) -> Non
     assert quietly.creates() == before
 
 
-def test_who_has_left_the_policy_meanwhile_gets_nothing(quietly: Quietly) -> None:
+def test_a_caller_removed_from_the_policy_gets_nothing(quietly: Quietly) -> None:
     message = Message.model_validate_json(quietly.message("/keypair a", "gone")["body"])
     before = quietly.creates()
     jobs = quietly.chat.function.services.bot.jobs
     answer = quietly.chat.send(json.loads(jobs.start(message)))
     assert answer.status == 403
-    assert str(quietly.platform.said[0][1].parts[0]).startswith("I do not know you yet.")
+    assert str(quietly.platform.said[0][1].parts[0]).startswith("You are not registered yet.")
     assert quietly.creates() == before
 
 
-def test_keys_from_a_place(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_published_keys(emulator: EmulatorProcess, tmp_path: Path) -> None:
     with (
         running_place(tmp_path / "tls") as place,
         running_quietly(
@@ -524,14 +522,12 @@ def test_keys_from_a_place(emulator: EmulatorProcess, tmp_path: Path) -> None:
         digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
         place.publish(line.decode())
         said = quietly.tell(f"/keypair {fresh_name()} for place:alice")
-        assert f"Sealed to: SHA256:{base64.b64encode(digest).decode().rstrip('=')}" in said
+        assert f"Encrypted to: SHA256:{base64.b64encode(digest).decode().rstrip('=')}" in said
         _, envelope, _ = [part.text for part in quietly.platform.said[-1][1].parts if isinstance(part, Block)]
         assert pyrage.decrypt(envelope.encode(), [pyrage.ssh.Identity.from_buffer(private)])
         assert quietly.tell("/keypair a for place:bob").startswith("I found no ssh-ed25519")
         place.addresses = ["127.0.0.1"]
-        assert quietly.tell("/keypair a for place:alice").startswith(
-            "The place of the public keys does not answer."
-        )
+        assert quietly.tell("/keypair a for place:alice").startswith("I could not fetch the public keys.")
         place.addresses = [PUBLIC]
         quietly.platform.deaf = 1
 
@@ -544,7 +540,7 @@ def test_keys_from_a_place(emulator: EmulatorProcess, tmp_path: Path) -> None:
         assert quietly.tell(f"/keypair {fresh_name()} for place:alice").startswith("Here is your key pair")
         assert quietly.creates() == created + 1
         place.asked.clear()
-        assert quietly.tell("/keypair a for place:alice", "pinned").startswith("You may not bring")
+        assert quietly.tell("/keypair a for place:alice", "pinned").startswith("You cannot bring")
         assert place.asked == []
 
 
@@ -557,7 +553,7 @@ def test_a_key_pair_that_does_not_expire(emulator: EmulatorProcess, tmp_path: Pa
         assert "Expires: 2026-11-24T13:00:00Z" in quietly.tell(f"/keypair {fresh_name()} expires 1h")
 
 
-def test_a_rate_counts_what_is_proven(quietly: Quietly) -> None:
+def test_the_rate_counts_authenticated_messages(quietly: Quietly) -> None:
     quietly.tell("help", "slow")
-    assert quietly.tell("help", "slow").startswith("You have asked too often.")
-    assert quietly.tell("help", "free").startswith("I make an SSH key pair")
+    assert quietly.tell("help", "slow").startswith("Too many requests.")
+    assert quietly.tell("help", "free").startswith("I create SSH key pairs")

@@ -51,7 +51,7 @@ DAY = 86400
         ("/keypair help for x:y", KeyPairCommand("help", "x:y")),
     ],
 )  # fmt: skip
-def test_what_is_understood(text: str, wanted: KeyPairCommand) -> None:
+def test_valid_commands(text: str, wanted: KeyPairCommand) -> None:
     assert parse_command(text) == wanted
 
 
@@ -94,7 +94,7 @@ def test_who_asks_for_help_gets_it(text: str) -> None:
         ("/keypair a region ap-guangzhou", CommandProblem.WORD),
     ],
 )
-def test_what_is_not_understood(text: str, mistake: CommandProblem) -> None:
+def test_invalid_commands(text: str, mistake: CommandProblem) -> None:
     assert parse_command(text) is mistake
 
 

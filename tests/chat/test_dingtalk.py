@@ -85,7 +85,7 @@ def test_a_message_makes_a_key_pair(dingtalk: DingTalk, tmp_path: Path) -> None:
 
 
 def test_a_message_that_is_sent_again_makes_no_second_key_pair(dingtalk: DingTalk) -> None:
-    """Neither with its own headers nor with new ones."""
+    """Neither with the same headers nor with new ones."""
     name = fresh_name()
     body, pair = json.dumps(dingtalk.message(f"/keypair {name}")), dingtalk.pair()
     for pause, again in (
@@ -124,12 +124,12 @@ def test_content_types_that_dingtalk_may_write(dingtalk: DingTalk, content_type:
     [
         ("help", FREE, "我会在腾讯云创建 SSH 密钥对", None),
         ("帮助", FREE, "我会在腾讯云创建 SSH 密钥对", None),
-        ("hello", FREE, "我没有听懂。", "command-other"),
-        ("/keypair web-1", FREE, "密钥对名称不正确。", "command-name"),
+        ("hello", FREE, "无法识别这条消息。", "command-other"),
+        ("/keypair web-1", FREE, "密钥对名称只能包含字母、数字和下划线，", "command-name"),
         ("/keypair a in x", FREE, "地域不正确。", "command-region"),
-        ("/keypair a", "nobody", "你尚未登记。", "unregistered"),
-        ("/keypair a in ap-tokyo", PINNED, "策略不允许这一请求。", "not-granted-region"),
-        ("/keypair a expires 31d", PINNED, "策略只允许更短的有效期。", "not-granted-expiry"),
+        ("/keypair a", "nobody", "你还没有登记。", "unregistered"),
+        ("/keypair a in ap-tokyo", PINNED, "策略不允许这个请求。", "not-granted-region"),
+        ("/keypair a expires 31d", PINNED, "有效期超过策略允许的上限。", "not-granted-expiry"),
     ],
 )  # fmt: skip
 def test_what_makes_no_key_pair(
@@ -148,7 +148,7 @@ def test_who_is_not_registered_is_told_what_to_register(dingtalk: DingTalk) -> N
 
 def test_a_caller_who_asks_too_often(dingtalk: DingTalk) -> None:
     dingtalk.said(f"/keypair {fresh_name()}", SLOW)
-    assert dingtalk.said(f"/keypair {fresh_name()}", SLOW).startswith("请求过于频繁。")
+    assert dingtalk.said(f"/keypair {fresh_name()}", SLOW).startswith("请求过于频繁，")
     assert dingtalk.chat.decisions()[-1] == ("dingtalk", "refused", "rate-caller")
 
 
@@ -211,7 +211,7 @@ def test_an_answer_that_dingtalk_does_not_take_at_first(
     ids=repr,
 )
 def test_an_answer_that_dingtalk_does_not_take_at_all(dingtalk: DingTalk, trouble: tuple[int, bytes]) -> None:
-    """Whoever reads the audit log knows of a key pair that nobody received."""
+    """The audit log names the key pair that nobody received."""
     body = json.dumps(dingtalk.message(f"/keypair {fresh_name()}"))
     dingtalk.stand_in.troubles = [trouble] * 2
     dingtalk.chat.send(dingtalk.event(body))
@@ -256,14 +256,14 @@ def test_other_methods(dingtalk: DingTalk, method: str) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-def test_without_its_secret_there_is_no_such_door(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_without_its_secret_the_path_answers_404(emulator: EmulatorProcess, tmp_path: Path) -> None:
     with running_dingtalk(emulator, tmp_path, settings={}) as dingtalk:
         assert dingtalk.chat.send(dingtalk.command("/keypair a")).status == 404
         assert dingtalk.chat.decisions() == []
 
 
 def test_a_transcript(dingtalk: DingTalk, pytestconfig: pytest.Config) -> None:
-    """`docs/chat-dingtalk.txt` is what the bot says today; `pytest --write-transcripts` writes it anew."""
+    """`docs/chat-dingtalk.txt` is up to date; `pytest --write-transcripts` rewrites it."""
     said = []
     for text, user, kind in (
         ("帮助", FREE, "1"),

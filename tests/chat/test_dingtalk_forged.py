@@ -40,7 +40,7 @@ def dingtalk(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[DingTalk]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_what_dingtalk_did_not_send(dingtalk: DingTalk, attack: Attack) -> None:
+def test_forged_requests_are_refused(dingtalk: DingTalk, attack: Attack) -> None:
     before = dingtalk.chat.function.create_calls()
     answer = dingtalk.chat.send(attack.event(dingtalk))
     dingtalk.chat.work()
@@ -88,12 +88,12 @@ def test_a_forger_who_was_faster_brings_no_recipient(dingtalk: DingTalk, recipie
     assert dingtalk.chat.decisions() == [("dingtalk", "refused", "chat-own-recipients")]
     assert dingtalk.chat.function.create_calls() == before
     (told,) = dingtalk.stand_in.posted
-    assert content(told.payload).startswith("这里不能使用自带的公钥。")
+    assert content(told.payload).startswith("这个平台不支持自带公钥。")
 
 
 @pytest.mark.parametrize("victim", [FREE, PINNED])
 def test_a_forger_who_was_faster_gets_ciphertext_of_another(dingtalk: DingTalk, victim: str) -> None:
-    """What such a one can do at most: have a key pair made, and not read it."""
+    """The worst a forger can do: have a key pair made that they cannot read."""
     name, pair = fresh_name(), dingtalk.pair()
     forged = dingtalk.message(f"/keypair {name}", victim, sessionWebhook=WEBHOOK + FORGERS)
     answer = dingtalk.chat.send(dingtalk.event(json.dumps(forged), pair=pair))

@@ -298,7 +298,9 @@ def test_whatever_fails_after_a_reply_was_not_taken(
         assert talk.function.create_calls() == before + 1, told
         if after.names[nth - 1] == "invoke" and how is How.ERROR:
             ((_, reply),) = talk.platform.said
-            assert str(reply.parts[0]).startswith("The key pair was made, but I could not give it"), told
+            assert str(reply.parts[0]).startswith("The key pair was created, but I could not deliver it"), (
+                told
+            )
         else:
             assert all(reply.has_key_pair for _, reply in talk.platform.said), told
             assert envelope_in(talk.given()[-1], talk), told
@@ -380,9 +382,9 @@ def test_whatever_fails_a_refusal_is_told(how: How, emulator: EmulatorProcess, t
         assert talk.function.create_calls() == before, told
         assert talk.given() == [], told
         said = [str(reply.parts[0]) for _, reply in talk.platform.said]
-        refused = ["The policy does not grant you this."]
+        refused = ["The policy does not allow this."]
         if names[nth - 1] in BEFORE:
-            refused += ["That did not work. Wait a minute,", "I do not know whether"]
+            refused += ["That did not work. Wait a minute,", "I cannot tell whether"]
         assert all(text.startswith(tuple(refused)) for text in said), told
         doubtful = nth > 0 and how in DOUBTFUL.get(names[nth - 1].replace("told", "given"), ())
         assert len(said) == (2 if doubtful else 1), told

@@ -72,7 +72,7 @@ def test_a_message_makes_a_key_pair(feishu: Feishu, tmp_path: Path) -> None:
     assert derived.stdout.split()[:2] == public_key.split()[:2]
     (key_pair,) = feishu.chat.function.emulator.key_pairs()
     assert said.splitlines()[:3] == [
-        f'Here is your key pair: "{name}"', "Region: ap-guangzhou", f"Key id: {key_pair['KeyId']}"
+        f'Here is your key pair: "{name}"', "Region: ap-guangzhou", f"Key ID: {key_pair['KeyId']}"
     ]  # fmt: skip
     assert feishu.chat.decisions() == [("feishu", "intent", None), ("feishu", "issued", None)]
     for line in feishu.chat.function.audit_lines():
@@ -122,16 +122,16 @@ def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tm
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("help", "I make an SSH key pair in Tencent Cloud"),
-        ("/keypair", "I make an SSH key pair in Tencent Cloud"),
-        ("@_user_1 help", "I make an SSH key pair in Tencent Cloud"),
-        ("@_all /keypair help @_user_12", "I make an SSH key pair in Tencent Cloud"),
+        ("help", "I create SSH key pairs in Tencent Cloud"),
+        ("/keypair", "I create SSH key pairs in Tencent Cloud"),
+        ("@_user_1 help", "I create SSH key pairs in Tencent Cloud"),
+        ("@_all /keypair help @_user_12", "I create SSH key pairs in Tencent Cloud"),
         ("帮助", "我会在腾讯云创建 SSH 密钥对"),
         ("hello", "I did not understand that."),
         ("", "I did not understand that."),
-        ("/keypair a-b", "That is no name for a key pair."),
-        ("/密钥对 a-b", "密钥对名称不正确。"),
-        ("/keypair a for AGE-SECRET-KEY-1X", "This public key cannot be used."),
+        ("/keypair a-b", "A key name has 1 to 25 letters,"),
+        ("/密钥对 a-b", "密钥对名称只能包含字母、数字和下划线，"),
+        ("/keypair a for AGE-SECRET-KEY-1X", "I cannot use this public key."),
     ],
 )
 def test_what_is_answered_at_once(feishu: Feishu, text: str, said: str) -> None:
@@ -144,12 +144,12 @@ def test_what_is_answered_at_once(feishu: Feishu, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "user", "said", "reason"),
     [
-        ("a for hello", FREE, "This public key cannot be used.", "recipient-unknown"),
-        ("a for github:alice", PINNED, "You may not bring", "not-granted-own-recipients"),
-        ("a in ap-tokyo", PINNED, "The policy does not grant you this.", "not-granted-region"),
+        ("a for hello", FREE, "I cannot use this public key.", "recipient-unknown"),
+        ("a for github:alice", PINNED, "You cannot bring", "not-granted-own-recipients"),
+        ("a in ap-tokyo", PINNED, "The policy does not allow this.", "not-granted-region"),
     ],
 )
-def test_what_is_refused_afterwards(feishu: Feishu, text: str, user: str, said: str, reason: str) -> None:
+def test_refused_by_the_job(feishu: Feishu, text: str, user: str, said: str, reason: str) -> None:
     assert feishu.said(f"/keypair {text}", user).startswith(said)
     assert feishu.chat.decisions() == [("feishu", "refused", reason)]
 
@@ -161,7 +161,7 @@ def test_who_is_not_registered_is_told_what_to_register(feishu: Feishu) -> None:
 
 def test_a_caller_who_asks_too_often(feishu: Feishu) -> None:
     feishu.said(f"/keypair {fresh_name()}", SLOW)
-    assert feishu.said("/keypair a", SLOW).startswith("You have asked too often.")
+    assert feishu.said("/keypair a", SLOW).startswith("Too many requests.")
 
 
 def test_feishu_speaks_chinese(emulator: EmulatorProcess, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_feishu_speaks_chinese(emulator: EmulatorProcess, tmp_path: Path) -> Non
 def test_a_question_in_a_group_is_answered_to_the_user_alone(feishu: Feishu) -> None:
     push = feishu.push("@_user_1 /keypair a")
     push["event"]["message"]["chat_type"] = "group"
-    assert feishu.told(feishu.pushed(push)) == "Others read this chat. Write to me directly."
+    assert feishu.told(feishu.pushed(push)) == "Other people can read this chat. Send me a direct message."
     assert feishu.api.messages[-1]["receive_id"] == FREE
 
 
@@ -197,7 +197,7 @@ def test_repetitions_make_no_second_key_pair(feishu: Feishu) -> None:
 
 
 def test_the_acknowledgement_does_not_wait_for_the_cloud(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """Nor do Feishu's repetitions meanwhile make another key pair. In true time, several at once."""
+    """Feishu's retries make no second key pair. In real time, with concurrent invocations."""
     with running_feishu(emulator, tmp_path, clock=TrueClock(), instances=3) as feishu:
         emulator.add_faults({"kind": "delay", "seconds": 5, "after": "before"})
         before = feishu.chat.function.create_calls()
@@ -236,7 +236,7 @@ def test_a_token_that_ended_early(feishu: Feishu) -> None:
     assert feishu.stand_in.requests == 2 + 3
 
 
-def test_a_lost_answer_doubles_nothing(feishu: Feishu) -> None:
+def test_a_lost_response_causes_no_duplicate(feishu: Feishu) -> None:
     """Feishu had the message and said 503: it comes again with the same uuid."""
     feishu.said("help")
     event = feishu.message("help")
@@ -254,7 +254,7 @@ def test_a_refusal_does_not_hold_back_a_key_pair(feishu: Feishu) -> None:
     name = fresh_name()
     feishu.said(f"/keypair {name}")
     event = feishu.message(f"/keypair {name}")
-    assert feishu.told(event).startswith("A key pair of this name exists.")
+    assert feishu.told(event).startswith("A key pair with this name already exists.")
     feishu.chat.function.delete_key_pairs()
     feishu.chat.function.clock.time += MAX_INVOCATION_SECONDS + 1
     assert feishu.told(event).startswith("Here is your key pair")
@@ -273,7 +273,7 @@ def test_a_refusal_does_not_hold_back_a_key_pair(feishu: Feishu) -> None:
     ],
 )
 def test_an_answer_that_is_not_taken(feishu: Feishu, trouble: tuple[int, bytes]) -> None:
-    """Whoever reads the audit log knows of a key pair that nobody received; the message again brings it."""
+    """The audit log names the key pair that nobody received. Repeating the message delivers it."""
     feishu.said("help")
     event = feishu.message(f"/keypair {fresh_name()}")
     # The answer and then the bad news, each with the old token; the token between is granted.
@@ -326,12 +326,12 @@ def test_an_answer_that_feishu_is_too_busy_for(feishu: Feishu, code: int) -> Non
 @pytest.mark.parametrize("status", [429, 503])
 def test_an_api_that_is_busy_at_first(feishu: Feishu, status: int) -> None:
     feishu.stand_in.troubles = [(status, b""), (status, b"")]
-    assert feishu.said("help").startswith("I make an SSH key pair")
+    assert feishu.said("help").startswith("I create SSH key pairs")
     assert feishu.stand_in.requests == 4
 
 
 def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """`docs/chat-feishu.txt` is what the bot says today; `pytest --write-transcripts` writes it anew."""
+    """`docs/chat-feishu.txt` is up to date; `pytest --write-transcripts` rewrites it."""
     with running_feishu(emulator, tmp_path) as feishu:
         said = []
         for text, user, chat_type in (

@@ -50,7 +50,7 @@ def feishu(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Feishu]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_what_feishu_did_not_send(feishu: Feishu, attack: Attack) -> None:
+def test_forged_requests_are_refused(feishu: Feishu, attack: Attack) -> None:
     before = feishu.chat.function.create_calls()
     answer = feishu.chat.send(attack.event(feishu))
     feishu.chat.work()
@@ -60,8 +60,8 @@ def test_what_feishu_did_not_send(feishu: Feishu, attack: Attack) -> None:
     assert len(feishu.api.messages) == (attack.status == 200)
 
 
-def test_nothing_tells_unsigned_requests_apart(feishu: Feishu) -> None:
-    """Else the answers would decrypt what somebody has listened to, block by block."""
+def test_unsigned_requests_all_get_the_same_refusal(feishu: Feishu) -> None:
+    """Otherwise the responses would decrypt recorded messages block by block."""
     answers = {
         (answer.status, re.sub(r'"requestId":"[^"]*"', "", answer.body), *sorted(answer.headers.items()))
         for attack in ATTACKS
@@ -168,7 +168,7 @@ def test_other_methods(feishu: Feishu, method: str) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-def test_without_its_settings_there_is_no_such_door(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_without_settings_the_path_answers_404(emulator: EmulatorProcess, tmp_path: Path) -> None:
     with running_feishu(emulator, tmp_path, settings={}) as feishu:
         assert feishu.chat.send(feishu.message("help")).status == 404
         assert feishu.chat.decisions() == []

@@ -77,7 +77,7 @@ def test_no_message_makes_a_larger_event_than_scf_takes() -> None:
         assert len(codec().start(message).encode()) < 128 * 1024
 
 
-def test_an_event_that_is_handed_on_gets_no_younger() -> None:
+def test_a_rescheduled_job_keeps_its_start() -> None:
     later = codec(clock=TestClock(NOON + 100))
     handed_on = json.loads(later.encode(codec().decode(event())))
     assert handed_on == event()
@@ -90,7 +90,7 @@ def test_an_event_that_is_handed_on_gets_no_younger() -> None:
     (JOB_TTL_SECONDS - MAX_INVOCATION_SECONDS + 1, 0, False),
     (0, MAX_ROUNDS - 1, True), (0, MAX_ROUNDS, False),
 ])  # fmt: skip
-def test_what_is_too_old_or_was_handed_on_too_often_is_not_handed_on(
+def test_a_job_that_is_too_old_or_rescheduled_too_often_ends(
     seconds: float, count: int, good: bool  # noqa: FBT001  # a parameter of the test
 ) -> None:  # fmt: skip
     later = codec(clock=TestClock(NOON + seconds)).next_round(Job(MESSAGE, NOON, count))
@@ -114,7 +114,7 @@ def test_an_event_from_before_a_rotation_is_still_opened() -> None:
 @pytest.mark.parametrize(
     ("seconds", "good"), [(-61, False), (-60, True), (JOB_TTL_SECONDS, True), (JOB_TTL_SECONDS + 1, False)]
 )
-def test_an_event_does_not_live_for_ever(seconds: float, good: bool) -> None:  # noqa: FBT001  # a parameter of the test
+def test_a_job_expires(seconds: float, good: bool) -> None:  # noqa: FBT001  # a parameter of the test
     made = event()
     later = codec(clock=TestClock(NOON + seconds))
     if good:

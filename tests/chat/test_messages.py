@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from handler.chat import messages
 from handler.chat.command import KeyPairCommand, parse_command
 from handler.chat.platforms.base import Block, Locale, Message
-from handler.chat.recipient_help_zh import advice
+from handler.chat.recipient_help_zh import recipient_help
 from handler.errors import (
     CloudBusy,
     CloudRefused,
@@ -80,16 +80,16 @@ def test_a_recipient_that_is_refused(
     quietly: Quietly, recipient: str, problem: RecipientProblem, chinese: str
 ) -> None:
     command = f"/keypair a for {recipient}"
-    assert said(quietly, command, locale="zh") == ["无法使用这个公钥，处理方法：", chinese]
-    assert said(quietly, command) == ["This public key cannot be used. What to do:", problem.advice]
+    assert said(quietly, command, locale="zh") == ["无法使用这个公钥。处理方法：", chinese]
+    assert said(quietly, command) == ["I cannot use this public key. What to do:", problem.advice]
 
 
 @pytest.mark.parametrize("problem", RecipientProblem, ids=lambda problem: problem.name)
 def test_each_problem_has_its_advice_in_chinese(problem: RecipientProblem) -> None:
     """With the commands that the English one names, no others."""
-    chinese = advice(problem, Locale.ZH)
+    chinese = recipient_help(problem, Locale.ZH)
     assert chinese.endswith("。")
-    assert advice(problem, Locale.EN) == problem.advice
+    assert recipient_help(problem, Locale.EN) == problem.advice
     assert [command in chinese for command in COMMANDS] == [command in problem.advice for command in COMMANDS]
 
 
@@ -101,7 +101,7 @@ def test_the_commands_are_found() -> None:
 @pytest.mark.parametrize(
     ("text", "locale", "last"),
     [
-        ("help", "en", "I take the public keys that are registered for you."),
+        ("help", "en", "I use the public keys that are registered for you."),
         ("help", "zh", "使用为你登记的公钥加密。"),
         ("hello", "en", "/keypair web_1\n/keypair web_1 in ap-guangzhou expires 30d"),
         ("hello", "zh", "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d"),
@@ -110,7 +110,7 @@ def test_the_commands_are_found() -> None:
     ],
     ids=["help", "help-zh", "other", "other-zh", "word", "twice"],
 )
-def test_who_cannot_bring_a_recipient_is_offered_none(
+def test_no_recipient_is_offered_for_unauthenticated_text(
     quietly: Quietly, text: str, locale: str, last: str
 ) -> None:
     told = said(quietly, text, locale=locale, text_authenticated=False)
@@ -119,11 +119,14 @@ def test_who_cannot_bring_a_recipient_is_offered_none(
     assert "/keypair web_1 for age1…" in "\n".join(said(quietly, text, locale=locale))
 
 
-def test_who_cannot_bring_a_recipient_misses_none(quietly: Quietly) -> None:
+def test_no_recipient_is_asked_for_in_unauthenticated_text(quietly: Quietly) -> None:
     first, _ = said(quietly, "/keypair a for", text_authenticated=False)
-    assert first == "No public key can be taken from here. Leave out `for`: your registered keys are used."
+    assert (
+        first
+        == "You cannot bring a public key on this platform. Leave out `for` to use your registered keys."
+    )
     first, _ = said(quietly, "/keypair a for")
-    assert first == "A public key is missing after `for`. Paste one, or leave `for` out."
+    assert first == "The public key after `for` is missing. Paste one, or leave out `for`."
 
 
 def age(_folder: Path, _gpg: Gpg) -> Owner:
@@ -180,16 +183,16 @@ def test_a_public_key_of_each_kind_can_be_pasted(
 
 LATER = (
     "That did not work. Wait a minute, then send the command again.",
-    "操作没有成功。请稍等一分钟，再发送命令。",
+    "操作失败。请等一分钟，再发送命令。",
 )
-BROKEN = ("That did not work. Tell whoever runs this bot.", "操作没有成功。请联系机器人管理员。")
+BROKEN = ("That did not work. Tell the administrator of this bot.", "操作失败，请联系机器人管理员。")
 UNFIT = (
-    "The policy and the account do not fit together here. Ask the keeper of the policy.",
-    "策略与账号的设置不一致。请联系策略管理员。",
+    "The policy does not match the cloud account. Ask the policy administrator.",
+    "策略与云账号的设置不一致，请联系策略管理员。",
 )
 CHANGE = (
-    "That cannot be done as it stands. Send `/keypair help` to see what I know.",
-    "无法执行这个请求。发送 `/keypair help` 查看可用的命令。",
+    "I cannot do that. Send `/keypair help` for the commands.",
+    "无法执行。发送 `/keypair help` 可以查看命令。",
 )
 
 
@@ -208,8 +211,8 @@ CHANGE = (
             OutcomeUnknown(),
             (
                 (
-                    "I do not know whether the key pair was made. "
-                    "Ask with another name; what is left over is removed by itself."
+                    "I cannot tell whether the key pair was created. "
+                    "Try another name; a leftover key pair is deleted automatically."
                 ),
                 "无法确定密钥对是否已创建。请换一个名称重试，遗留的密钥对会自动删除。",
             ),
@@ -217,19 +220,22 @@ CHANGE = (
         (
             OutcomeUnknown("invoke-unknown"),
             (
-                "I may not have received that. If nothing comes within a minute, send the command again.",
-                "可能没有收到你的命令。如果一分钟内没有结果，请重新发送。",
+                "Your command may have been lost. If no answer comes within a minute, send it again.",
+                "命令可能没有送达。如果一分钟内没有结果，请重新发送。",
             ),
         ),
         (
             NotGranted("chat-not-private"),
-            ("Others read this chat. Write to me directly.", "这个会话里还有其他人。请与我单独对话。"),
+            (
+                "Other people can read this chat. Send me a direct message.",
+                "这个会话里还有其他人，请与我单聊。",
+            ),
         ),
     ],
     ids=lambda given: given.reason if isinstance(given, KeyPairFunctionError) else "",
 )
 def test_what_is_said_of_an_error(error: KeyPairFunctionError, english_and_chinese: tuple[str, str]) -> None:
-    """What helps: a change, time, or somebody else."""
+    """Each text says what helps: a change, time, or another person."""
     told = tuple(messages.refused(error, message(locale)).parts for locale in Locale)
     assert told == tuple((text,) for text in english_and_chinese)
 

@@ -31,7 +31,7 @@ TWO = "a chat user is listed twice; keep one entry"
 
 
 def test_chat_needs_a_store_that_all_instances_share(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """What one invocation makes, another gives."""
+    """One invocation makes the key pair and another delivers it."""
     slack = {"KEYPAIR_SLACK_SIGNING_SECRET": "x" * 32}
     with pytest.raises(SettingsInvalid, match="KEYPAIR_STORE: chat needs a store"):
         FunctionUnderTest(emulator, tmp_path / "policy.json", settings=slack)
@@ -55,7 +55,7 @@ def test_a_user_of_a_platform_stands_for_a_caller() -> None:
     }
 
 
-def test_same_ids_elsewhere_are_somebody_else() -> None:
+def test_the_same_ids_elsewhere_belong_to_another_user() -> None:
     proofs = [ALICE, {**ALICE, "tenant": "T2"}, {**ALICE, "user": "U2"}, {**ALICE, "platform": "feishu"}]
     data = {"callers": {f"c{n}": {"grants": [GRANT], "chat": [proof]} for n, proof in enumerate(proofs)}}
     assert len(Policy.parse(data).chat_callers) == 4
@@ -102,8 +102,8 @@ def test_what_is_told_of_a_wrong_policy(data: object, told: str) -> None:
     assert str(refused.value) == told
 
 
-def test_a_platform_that_there_is_not(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """Nobody would ever be that caller, and nobody would know why."""
+def test_an_unknown_platform_in_the_policy(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """The caller could never be recognised, and nothing would say why."""
     policy = chat({**ALICE, "platform": "slak"})
     with pytest.raises(PolicyInvalid) as refused:
         FunctionUnderTest(emulator, tmp_path / "policy.json", policy=policy)

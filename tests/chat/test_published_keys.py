@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from handler.chat.published_keys import LIMIT, PublishedKeys, is_public
+from handler.chat.published_keys import MAX_RESPONSE_BYTES, PublishedKeys, is_public
 from handler.errors import KeyPairFunctionError, KeysNotFound, KeysUnavailable
 from handler.order import RECIPIENTS_LIMIT
 from scripts.cvm_emulator.certificates import tls_context
@@ -167,9 +167,9 @@ def test_no_redirect_is_followed(place: Place, status: int, location: str) -> No
 
 def test_an_answer_at_the_limit(place: Place) -> None:
     line = ED25519.encode() + b"\n"
-    place.answers["/alice.keys"] = (200, {}, line + b"#" * (LIMIT - len(line)))
+    place.answers["/alice.keys"] = (200, {}, line + b"#" * (MAX_RESPONSE_BYTES - len(line)))
     assert place.keys() == (ED25519,)
-    place.answers["/alice.keys"] = (200, {}, line + b"#" * (LIMIT - len(line) + 1))
+    place.answers["/alice.keys"] = (200, {}, line + b"#" * (MAX_RESPONSE_BYTES - len(line) + 1))
     assert reason(place) == "keys-too-long"
 
 

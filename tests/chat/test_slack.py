@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.slack_attacks import Attack
 
-WORKING = "I am on it. The answer comes in a moment, to you alone."
+WORKING = "Working on it. Only you will see the answer."
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_command_makes_a_key_pair(slack: Slack, tmp_path: Path) -> None:
     assert derived.stdout.split()[:2] == public_key.split()[:2]
     (key_pair,) = slack.chat.function.emulator.key_pairs()
     assert text.splitlines()[:3] == [
-        f"Here is your key pair: `{name}`", "Region: ap-guangzhou", f"Key id: {key_pair['KeyId']}"
+        f"Here is your key pair: `{name}`", "Region: ap-guangzhou", f"Key ID: {key_pair['KeyId']}"
     ]  # fmt: skip
     tags = {tag["Key"]: tag["Value"] for tag in key_pair["Tags"]}
     assert tags["keypair-function:caller"] == "caller-U2CERLKJA"
@@ -116,8 +116,8 @@ def test_an_envelope_that_is_too_long_is_picked_up(slack: Slack, tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "I make an SSH key pair in Tencent Cloud"),
-        ("help", "I make an SSH key pair in Tencent Cloud"),
+        ("", "I create SSH key pairs in Tencent Cloud"),
+        ("help", "I create SSH key pairs in Tencent Cloud"),
         ("帮助", "我会在腾讯云创建 SSH 密钥对"),
     ],
 )
@@ -131,18 +131,18 @@ def test_help(slack: Slack, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "user", "said", "reason"),
     [
-        ("web-1", "U2CERLKJA", "That is no name for a key pair.", "command-name"),
-        ("a b", "U2CERLKJA", "I do not know the word after the name.", "command-word"),
-        ("a for", "U2CERLKJA", "A public key is missing after `for`.", "command-recipient"),
-        ("a in x", "U2CERLKJA", "That is no region.", "command-region"),
-        ("a expires x", "U2CERLKJA", "That is no duration.", "command-expiry"),
-        ("a for b for c", "U2CERLKJA", "A part of the command appears twice.", "command-twice"),
-        ("密钥 a", "U2CERLKJA", "密钥对名称不正确。", "command-name"),
-        ("a", "U2NOBODY", "I do not know you yet.", "unregistered"),
-        ("a for AGE-SECRET-KEY-1X", "U2CERLKJA", "This public key cannot be used.", "recipient-private-key"),
+        ("web-1", "U2CERLKJA", "A key name has 1 to 25 letters,", "command-name"),
+        ("a b", "U2CERLKJA", "I do not understand the word after the name.", "command-word"),
+        ("a for", "U2CERLKJA", "The public key after `for` is missing.", "command-recipient"),
+        ("a in x", "U2CERLKJA", "That is not a region.", "command-region"),
+        ("a expires x", "U2CERLKJA", "That is not a duration.", "command-expiry"),
+        ("a for b for c", "U2CERLKJA", "Part of the command appears twice.", "command-twice"),
+        ("密钥 a", "U2CERLKJA", "密钥对名称只能包含字母、数字和下划线，", "command-name"),
+        ("a", "U2NOBODY", "You are not registered yet.", "unregistered"),
+        ("a for AGE-SECRET-KEY-1X", "U2CERLKJA", "I cannot use this public key.", "recipient-private-key"),
     ],
 )
-def test_what_is_refused_at_once(slack: Slack, text: str, user: str, said: str, reason: str) -> None:
+def test_refused_in_the_response(slack: Slack, text: str, user: str, said: str, reason: str) -> None:
     before = slack.chat.function.create_calls()
     answer = slack.chat.send(slack.command(text, user))
     assert answer.status == 200
@@ -156,16 +156,16 @@ def test_what_is_refused_at_once(slack: Slack, text: str, user: str, said: str, 
 @pytest.mark.parametrize(
     ("text", "user", "said", "reason"),
     [
-        ("a for age1x", "U2CERLKJA", "This public key cannot be used.", "recipient-checksum"),
-        ("a for hello", "U2CERLKJA", "This public key cannot be used.", "recipient-unknown"),
-        (f"a for {RECIPIENT.to_public()}", "U2PINNED", "You may not bring", "not-granted-own-recipients"),
-        ("a for github:alice", "U2PINNED", "You may not bring", "not-granted-own-recipients"),
+        ("a for age1x", "U2CERLKJA", "I cannot use this public key.", "recipient-checksum"),
+        ("a for hello", "U2CERLKJA", "I cannot use this public key.", "recipient-unknown"),
+        (f"a for {RECIPIENT.to_public()}", "U2PINNED", "You cannot bring", "not-granted-own-recipients"),
+        ("a for github:alice", "U2PINNED", "You cannot bring", "not-granted-own-recipients"),
         ("a for github:alice", "U2CERLKJA", "I found no ssh-ed25519", "keys-place-unknown"),
-        ("a in ap-tokyo", "U2PINNED", "The policy does not grant you this.", "not-granted-region"),
-        ("a expires 31d", "U2PINNED", "The policy grants you a shorter life", "not-granted-expiry"),
+        ("a in ap-tokyo", "U2PINNED", "The policy does not allow this.", "not-granted-region"),
+        ("a expires 31d", "U2PINNED", "The policy allows only a shorter lifetime", "not-granted-expiry"),
     ],
 )
-def test_what_is_refused_afterwards(slack: Slack, text: str, user: str, said: str, reason: str) -> None:
+def test_refused_by_the_job(slack: Slack, text: str, user: str, said: str, reason: str) -> None:
     before = slack.chat.function.create_calls()
     assert slack.said(text, user).startswith(said)
     assert slack.chat.decisions() == [("slack", "refused", reason)]
@@ -180,18 +180,18 @@ def test_who_is_not_registered_is_told_what_to_register(slack: Slack) -> None:
 def test_a_name_that_is_taken(slack: Slack) -> None:
     name = fresh_name()
     slack.said(name)
-    assert slack.said(name) == "A key pair of this name exists. Choose another name."
+    assert slack.said(name) == "A key pair with this name already exists. Choose another name."
 
 
 def test_a_caller_who_asks_too_often(slack: Slack) -> None:
     slack.said(fresh_name(), "U2SLOW")
-    assert slack.said(fresh_name(), "U2SLOW").startswith("You have asked too often.")
+    assert slack.said(fresh_name(), "U2SLOW").startswith("Too many requests.")
     assert slack.chat.decisions()[-1] == ("slack", "refused", "rate-caller")
-    assert slack.said("help", "U2SLOW").startswith("You have asked too often.")
+    assert slack.said("help", "U2SLOW").startswith("Too many requests.")
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_what_slack_did_not_send(slack: Slack, attack: Attack) -> None:
+def test_forged_requests_are_refused(slack: Slack, attack: Attack) -> None:
     before = slack.chat.function.create_calls()
     answer = slack.chat.send(attack.event(slack))
     slack.chat.work()
@@ -230,7 +230,7 @@ def test_another_command_under_a_trigger_that_was_used(slack: Slack) -> None:
 
 
 def test_the_acknowledgement_does_not_wait_for_the_cloud(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """Nor do Slack's retries meanwhile make another key pair. In true time, several invocations at once."""
+    """Slack's retries make no second key pair. In real time, with concurrent invocations."""
     with running_slack(emulator, tmp_path, clock=TrueClock(), instances=3) as slack:
         emulator.add_faults({"kind": "delay", "seconds": 5, "after": "before"})
         before = slack.chat.function.create_calls()
@@ -257,7 +257,7 @@ def test_an_answer_that_slack_does_not_take_at_first(slack: Slack, troubles: lis
 
 @pytest.mark.parametrize("status", [404, 307, 410])
 def test_an_answer_that_slack_does_not_take_at_all(slack: Slack, status: int) -> None:
-    """Whoever reads the audit log knows of a key pair that nobody received."""
+    """The audit log names the key pair that nobody received."""
     event = slack.command(fresh_name())
     slack.stand_in.troubles = [(status, b"expired_url")] * 2
     slack.chat.send(event)
@@ -287,7 +287,7 @@ def test_the_vector_that_slack_publishes(slack: Slack) -> None:
     slack.chat.function.clock.time = 1531420618
     answer = slack.chat.send(slack.event(body, x_slack_signature=published))
     assert answer.status == 200
-    assert answer.json["text"].startswith("I make an SSH key pair")
+    assert answer.json["text"].startswith("I create SSH key pairs")
     changed = published[:-1] + "4"
     assert slack.chat.send(slack.event(body, x_slack_signature=changed)).status == 401
 
@@ -309,7 +309,7 @@ def test_content_types_that_slack_may_write(slack: Slack, content_type: str) -> 
 def test_what_slack_escapes_is_read_as_it_was_written(slack: Slack) -> None:
     """And what Slack would read as markup is escaped in the answer."""
     text = slack.said("a for &lt;b&gt; &amp;amp;")
-    assert text.startswith("This public key cannot be used.")
+    assert text.startswith("I cannot use this public key.")
     fields = slack.fields("help")
     assert slack.chat.send(slack.event(urlencode(fields))).json["text"].count("<") == 0
 
@@ -320,14 +320,14 @@ def test_other_methods(slack: Slack, method: str) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
-def test_without_its_secret_there_is_no_such_door(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_without_its_secret_the_path_answers_404(emulator: EmulatorProcess, tmp_path: Path) -> None:
     with running_slack(emulator, tmp_path, settings={}) as slack:
         assert slack.chat.send(slack.command("a")).status == 404
         assert slack.chat.decisions() == []
 
 
 def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """`docs/chat-slack.txt` is what the bot says today; `pytest --write-transcripts` writes it anew."""
+    """`docs/chat-slack.txt` is up to date; `pytest --write-transcripts` rewrites it."""
     policy = chat_policy("slack", TEAM, USERS)
     with running_slack(emulator, tmp_path, policy=policy) as slack:
         said = []

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.wecom_attacks import Attack
 
-WORKING = "I am on it. The answer comes in a moment, to you alone."
-WORKING_ZH = "正在处理，稍后只回复给你一个人。"
+WORKING = "Working on it. Only you will see the answer."
+WORKING_ZH = "正在处理，结果只发给你一个人。"
 OK = b'{"errcode":0,"errmsg":"ok"}'
 USED = b'{"errcode":60140,"errmsg":"response_code has been used"}'
 
@@ -57,7 +57,7 @@ def test_a_command_makes_a_key_pair(wecom: WeCom, tmp_path: Path) -> None:
     assert derived.stdout.split()[:2] == public_key.split()[:2]
     (key_pair,) = wecom.chat.function.emulator.key_pairs()
     assert content.splitlines()[:3] == [
-        f"Here is your key pair: `{name}`", "Region: ap-guangzhou", f"Key id: {key_pair['KeyId']}"
+        f"Here is your key pair: `{name}`", "Region: ap-guangzhou", f"Key ID: {key_pair['KeyId']}"
     ]  # fmt: skip
     assert wecom.chat.decisions() == [("wecom", "intent", None), ("wecom", "issued", None)]
     for line in wecom.chat.function.audit_lines():
@@ -71,12 +71,12 @@ def test_without_a_recipient_the_registered_one_is_taken(wecom: WeCom) -> None:
         assert pyrage.decrypt(envelope.encode(), [REGISTERED])
 
 
-def test_chinese_is_spoken_unless_words_of_the_command_are_english(wecom: WeCom) -> None:
+def test_replies_are_chinese_unless_the_command_is_english(wecom: WeCom) -> None:
     assert wecom.at_once(f"/keypair {fresh_name()}") == WORKING_ZH
     assert wecom.at_once(f"/密钥对 {fresh_name()} 有效期 12h") == WORKING_ZH
     assert wecom.at_once(f"/keypair {fresh_name()} IN ap-guangzhou") == WORKING
     assert wecom.at_once("帮助").startswith("我会在腾讯云创建 SSH 密钥对")
-    assert wecom.at_once("help").startswith("I make an SSH key pair in Tencent Cloud")
+    assert wecom.at_once("help").startswith("I create SSH key pairs in Tencent Cloud")
     assert wecom.chat.decisions() == []
 
 
@@ -116,15 +116,15 @@ def test_the_limit_counts_bytes(wecom: WeCom, characters: int, fits: bool) -> No
 @pytest.mark.parametrize(
     ("text", "user", "said", "reason"),
     [
-        ("/keypair web-1", "zhangsan", "密钥对名称不正确。", "command-name"),
-        ("hello", "zhangsan", "我没有听懂。", "command-other"),
-        ("", "zhangsan", "我没有听懂。", "command-other"),
-        ("/keypair a for", "zhangsan", "A public key is missing after `for`.", "command-recipient"),
-        ("/keypair a", "zhaoliu", "你尚未登记。", "unregistered"),
+        ("/keypair web-1", "zhangsan", "密钥对名称只能包含字母、数字和下划线，", "command-name"),
+        ("hello", "zhangsan", "无法识别这条消息。", "command-other"),
+        ("", "zhangsan", "无法识别这条消息。", "command-other"),
+        ("/keypair a for", "zhangsan", "The public key after `for` is missing.", "command-recipient"),
+        ("/keypair a", "zhaoliu", "你还没有登记。", "unregistered"),
         ("/keypair a for AGE-SECRET-KEY-1X", "zhangsan", "This public key cannot", "recipient-private-key"),
     ],
 )
-def test_what_is_refused_at_once(wecom: WeCom, text: str, user: str, said: str, reason: str) -> None:
+def test_refused_in_the_response(wecom: WeCom, text: str, user: str, said: str, reason: str) -> None:
     before = wecom.chat.function.create_calls()
     assert wecom.at_once(text, user).startswith(said)
     wecom.chat.work()
@@ -136,13 +136,13 @@ def test_what_is_refused_at_once(wecom: WeCom, text: str, user: str, said: str, 
 @pytest.mark.parametrize(
     ("text", "user", "said", "reason"),
     [
-        ("/keypair a for age1x", "zhangsan", "This public key cannot be used.", "recipient-checksum"),
-        ("/keypair a for github:alice", "lisi", "You may not bring", "not-granted-own-recipients"),
-        ("/keypair a in ap-tokyo", "lisi", "The policy does not grant you this.", "not-granted-region"),
-        ("/keypair a 有效期 31d", "lisi", "策略只允许更短的有效期。", "not-granted-expiry"),
+        ("/keypair a for age1x", "zhangsan", "I cannot use this public key.", "recipient-checksum"),
+        ("/keypair a for github:alice", "lisi", "You cannot bring", "not-granted-own-recipients"),
+        ("/keypair a in ap-tokyo", "lisi", "The policy does not allow this.", "not-granted-region"),
+        ("/keypair a 有效期 31d", "lisi", "有效期超过策略允许的上限。", "not-granted-expiry"),
     ],
 )
-def test_what_is_refused_afterwards(wecom: WeCom, text: str, user: str, said: str, reason: str) -> None:
+def test_refused_by_the_job(wecom: WeCom, text: str, user: str, said: str, reason: str) -> None:
     before = wecom.chat.function.create_calls()
     assert wecom.said(text, user).startswith(said)
     assert wecom.chat.decisions() == [("wecom", "refused", reason)]
@@ -157,39 +157,39 @@ def test_who_is_not_registered_is_told_what_to_register(wecom: WeCom) -> None:
 
 def test_a_caller_who_asks_too_often(wecom: WeCom) -> None:
     wecom.said(f"/keypair {fresh_name()}", "wangwu")
-    assert wecom.said(f"/keypair {fresh_name()}", "wangwu").startswith("请求过于频繁。")
+    assert wecom.said(f"/keypair {fresh_name()}", "wangwu").startswith("请求过于频繁，")
     assert wecom.chat.decisions()[-1] == ("wecom", "refused", "rate-caller")
 
 
 def test_a_group_gets_no_key_pair(wecom: WeCom) -> None:
-    """What is answered there is read by all of it."""
+    """Everybody in the group reads the answer."""
     text = f"@RobotA /keypair {fresh_name()}"
-    assert wecom.said(text, chattype="group", chatid="wr1") == "这个会话里还有其他人。请与我单独对话。"
+    assert wecom.said(text, chattype="group", chatid="wr1") == "这个会话里还有其他人，请与我单聊。"
     assert wecom.chat.decisions() == [("wecom", "refused", "chat-not-private")]
 
 
 @pytest.mark.parametrize("msgtype", ["image", "mixed", "voice", "file", "video"])
-def test_what_is_no_text_is_not_understood(wecom: WeCom, msgtype: str) -> None:
+def test_messages_without_text_are_not_understood(wecom: WeCom, msgtype: str) -> None:
     message = wecom.message("", msgtype=msgtype) | {msgtype: {"url": "https://example.com/x"}}
     del message["text"]
     event = wecom.event(sealed(json.dumps(message)))
-    assert wecom.heard(event, wecom.chat.send(event)).startswith("我没有听懂。")
+    assert wecom.heard(event, wecom.chat.send(event)).startswith("无法识别这条消息。")
 
 
 def test_a_quotation_is_no_part_of_the_command(wecom: WeCom) -> None:
     quote = {"msgtype": "text", "text": {"content": f"/keypair a for {RECIPIENT.to_public()}"}}
-    assert wecom.said("hello", quote=quote).startswith("我没有听懂。")
+    assert wecom.said("hello", quote=quote).startswith("无法识别这条消息。")
 
 
 @pytest.mark.parametrize("message", [{"msgtype": "event"}, {"msgtype": "stream", "stream": {"id": "x"}}])
-def test_events_are_let_pass(wecom: WeCom, message: dict[str, Any]) -> None:
+def test_events_are_ignored(wecom: WeCom, message: dict[str, Any]) -> None:
     answer = wecom.chat.send(wecom.event(sealed(json.dumps(message))))
     assert (answer.status, answer.body) == (200, "")
     assert wecom.chat.decisions() == []
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_what_wecom_did_not_send(wecom: WeCom, attack: Attack) -> None:
+def test_forged_requests_are_refused(wecom: WeCom, attack: Attack) -> None:
     before = wecom.chat.function.create_calls()
     answer = wecom.chat.send(attack.event(wecom))
     wecom.chat.work()
@@ -232,7 +232,7 @@ def test_another_command_under_a_message_id_that_was_used(wecom: WeCom) -> None:
 
 
 def test_the_acknowledgement_does_not_wait_for_the_cloud(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """Nor do WeCom's retries meanwhile make another key pair. In true time, several invocations at once."""
+    """WeCom's retries make no second key pair. In real time, with concurrent invocations."""
     with running_wecom(emulator, tmp_path, clock=TrueClock(), instances=3) as wecom:
         emulator.add_faults({"kind": "delay", "seconds": 5, "after": "before"})
         before = wecom.chat.function.create_calls()
@@ -260,7 +260,7 @@ def test_an_answer_that_wecom_does_not_take_at_first(wecom: WeCom, troubles: lis
 
 @pytest.mark.parametrize("trouble", [(404, OK), (307, OK), (200, USED), (200, b"ok"), (200, b"{}")])
 def test_an_answer_that_wecom_does_not_take_at_all(wecom: WeCom, trouble: tuple[int, bytes]) -> None:
-    """Whoever reads the audit log knows of a key pair that nobody received."""
+    """The audit log names the key pair that nobody received."""
     event = wecom.command(f"/keypair {fresh_name()}")
     wecom.stand_in.troubles = [trouble] * 2
     wecom.chat.send(event)
@@ -291,7 +291,7 @@ def test_an_answer_that_wecom_is_too_busy_for(wecom: WeCom, errcode: int) -> Non
 
 
 def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """`docs/chat-wecom.txt` is what the bot says today; `pytest --write-transcripts` writes it anew."""
+    """`docs/chat-wecom.txt` is up to date; `pytest --write-transcripts` rewrites it."""
     with running_wecom(emulator, tmp_path) as wecom:
         said = []
         for text, user in (

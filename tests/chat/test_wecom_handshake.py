@@ -44,8 +44,8 @@ def test_a_handshake_is_answered_with_the_bare_text(wecom: WeCom, echo: str) -> 
     assert wecom.chat.decisions() == []
 
 
-def test_a_message_is_no_handshake(wecom: WeCom) -> None:
-    """Whoever saw a message go by would otherwise be told what stands in it."""
+def test_a_message_sent_as_a_handshake_is_refused(wecom: WeCom) -> None:
+    """Otherwise anybody who saw a message could have it decrypted."""
     event = wecom.command("help")
     encrypted = json.loads(event["body"])["encrypt"]
     wecom.chat.send(event)
@@ -56,7 +56,7 @@ def test_a_message_is_no_handshake(wecom: WeCom) -> None:
 
 
 @pytest.mark.parametrize("said", ['{"msgtype":"text"}', "<xml></xml>", "\n {}"])
-def test_a_message_that_never_arrived_is_no_handshake_either(wecom: WeCom, said: str) -> None:
+def test_an_undelivered_message_sent_as_a_handshake_is_refused(wecom: WeCom, said: str) -> None:
     """Its nonce is not used: the store was down, or the request was held back."""
     answer = wecom.chat.send(wecom.handshake(sealed(said)))
     assert (answer.status, answer.code) == (401, "unauthenticated")
@@ -105,7 +105,7 @@ def test_other_methods(wecom: WeCom, method: str) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
 
 
-def test_without_its_settings_there_is_no_such_door(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_without_settings_the_path_answers_404(emulator: EmulatorProcess, tmp_path: Path) -> None:
     with running_wecom(emulator, tmp_path, settings={}) as wecom:
         assert wecom.chat.send(wecom.command("/keypair a")).status == 404
         assert wecom.chat.decisions() == []
@@ -119,6 +119,6 @@ def test_half_of_the_settings(emulator: EmulatorProcess, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("key", ["", AES_KEY[:-1], AES_KEY + "=", "ß" * 43, "-" * 43])
-def test_a_key_that_is_none(key: str) -> None:
+def test_a_malformed_aes_key(key: str) -> None:
     with pytest.raises(SettingsInvalid, match="KEYPAIR_WECOM_AES_KEY is malformed"):
         require_settings(WeComSettings, {"KEYPAIR_WECOM_TOKEN": TOKEN, "KEYPAIR_WECOM_AES_KEY": key})

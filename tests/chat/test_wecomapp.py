@@ -63,7 +63,7 @@ def test_a_message_makes_a_key_pair(app: WeComApp, tmp_path: Path, caplog: pytes
         told = app.said(f"/keypair {name} for {RECIPIENT.to_public()} expires 30d")
     (key_pair,) = app.chat.function.emulator.key_pairs()
     assert told.splitlines()[:3] == [
-        f'Here is your key pair: "{name}"', "Region: ap-guangzhou", f"Key id: {key_pair['KeyId']}"
+        f'Here is your key pair: "{name}"', "Region: ap-guangzhou", f"Key ID: {key_pair['KeyId']}"
     ]  # fmt: skip
     file_name, envelope = picked_up(app, told)
     assert file_name == f"{name}.age"
@@ -91,12 +91,12 @@ def test_without_a_recipient_the_registered_one_is_taken(app: WeComApp) -> None:
         assert pyrage.decrypt(envelope.encode(), [REGISTERED])
 
 
-def test_chinese_is_spoken_unless_words_of_the_command_are_english(app: WeComApp) -> None:
+def test_replies_are_chinese_unless_the_command_is_english(app: WeComApp) -> None:
     assert app.said(f"/keypair {fresh_name()}").startswith("密钥对已创建：")
     assert app.said(f"/密钥对 {fresh_name()} 有效期 12h").startswith("密钥对已创建：")
     assert app.said(f"/keypair {fresh_name()} IN ap-guangzhou").startswith("Here is your key pair")
     assert app.said("帮助").startswith("我会在腾讯云创建 SSH 密钥对")
-    assert app.said("help").startswith("I make an SSH key pair in Tencent Cloud")
+    assert app.said("help").startswith("I create SSH key pairs in Tencent Cloud")
 
 
 def test_who_asks_for_help_twice_gets_it_twice(app: WeComApp) -> None:
@@ -104,23 +104,23 @@ def test_who_asks_for_help_twice_gets_it_twice(app: WeComApp) -> None:
     assert app.said("help") == app.said("help")
 
 
-def test_what_somebody_wrote_ends_no_section(app: WeComApp) -> None:
-    assert app.said("]]></Content><MsgId>1</MsgId>&lt;").startswith("我没有听懂。")
+def test_user_text_cannot_end_a_cdata_section(app: WeComApp) -> None:
+    assert app.said("]]></Content><MsgId>1</MsgId>&lt;").startswith("无法识别这条消息。")
 
 
 @pytest.mark.parametrize(
     ("text", "user", "begins", "reason"),
     [
-        ("/keypair web-1", "zhangsan", "密钥对名称不正确。", "command-name"),
-        ("hello", "zhangsan", "我没有听懂。", "command-other"),
-        ("", "zhangsan", "我没有听懂。", "command-other"),
-        ("/keypair a for", "zhangsan", 'A public key is missing after "for".', "command-recipient"),
-        ("/keypair a", STRANGER, "你尚未登记。", "unregistered"),
+        ("/keypair web-1", "zhangsan", "密钥对名称只能包含字母、数字和下划线，", "command-name"),
+        ("hello", "zhangsan", "无法识别这条消息。", "command-other"),
+        ("", "zhangsan", "无法识别这条消息。", "command-other"),
+        ("/keypair a for", "zhangsan", 'The public key after "for" is missing.', "command-recipient"),
+        ("/keypair a", STRANGER, "你还没有登记。", "unregistered"),
         ("/keypair a for AGE-SECRET-KEY-1X", "zhangsan", "This public key cannot", "recipient-private-key"),
-        ("/keypair a for age1x", "zhangsan", "This public key cannot be used.", "recipient-checksum"),
-        ("/keypair a for github:alice", "lisi", "You may not bring", "not-granted-own-recipients"),
-        ("/keypair a in ap-tokyo", "lisi", "The policy does not grant you this.", "not-granted-region"),
-        ("/keypair a 有效期 31d", "lisi", "策略只允许更短的有效期。", "not-granted-expiry"),
+        ("/keypair a for age1x", "zhangsan", "I cannot use this public key.", "recipient-checksum"),
+        ("/keypair a for github:alice", "lisi", "You cannot bring", "not-granted-own-recipients"),
+        ("/keypair a in ap-tokyo", "lisi", "The policy does not allow this.", "not-granted-region"),
+        ("/keypair a 有效期 31d", "lisi", "有效期超过策略允许的上限。", "not-granted-expiry"),
     ],
 )
 def test_what_is_refused(app: WeComApp, text: str, user: str, begins: str, reason: str) -> None:
@@ -139,7 +139,7 @@ def test_who_is_not_registered_is_told_what_to_register(app: WeComApp) -> None:
 
 def test_a_caller_who_asks_too_often(app: WeComApp) -> None:
     app.said(f"/keypair {fresh_name()}", "wangwu")
-    assert app.said("/keypair a", "wangwu").startswith("请求过于频繁。")
+    assert app.said("/keypair a", "wangwu").startswith("请求过于频繁，")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_caller_who_asks_too_often(app: WeComApp) -> None:
         {"Event": "subscribe"},
     ],
 )
-def test_what_is_no_text_is_let_pass(app: WeComApp, fields: dict[str, str]) -> None:
+def test_messages_without_text_are_ignored(app: WeComApp, fields: dict[str, str]) -> None:
     message = {"ToUserName": CORP_ID, "FromUserName": "sys", "CreateTime": 1, **fields}
     assert app.told(app.event(closed(xml(message)))) == []
     assert app.chat.decisions() == []
@@ -177,7 +177,7 @@ def test_retries_make_no_second_key_pair(app: WeComApp) -> None:
 
 
 def test_the_acknowledgement_does_not_wait_for_the_cloud(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """Nor do WeCom's retries meanwhile make another key pair. In true time, several invocations at once."""
+    """WeCom's retries make no second key pair. In real time, with concurrent invocations."""
     with running_app(emulator, tmp_path, clock=TrueClock(), instances=3) as app:
         emulator.add_faults({"kind": "delay", "seconds": 5, "after": "before"})
         before = app.chat.function.create_calls()
@@ -221,7 +221,7 @@ def test_a_token_that_ended_early(app: WeComApp, code: int) -> None:
     assert app.stand_in.requests == 2 + 3
 
 
-def test_a_lost_answer_doubles_nothing(app: WeComApp) -> None:
+def test_a_lost_response_causes_no_duplicate(app: WeComApp) -> None:
     """The API had the message and said 503: it comes again, as it was."""
     respond = app.api.respond
 
@@ -250,7 +250,7 @@ def test_a_lost_answer_doubles_nothing(app: WeComApp) -> None:
     ],
 )
 def test_an_answer_that_is_not_taken(app: WeComApp, trouble: tuple[int, bytes], reason: str) -> None:
-    """Whoever reads the audit log knows of a key pair that nobody received; the message again brings it."""
+    """The audit log names the key pair that nobody received. Repeating the message delivers it."""
     real = app.api.respond
     app.stand_in.respond = lambda request: real(request) if request.payload is None else trouble
     assert app.chat.send(app.command("help")).status == 502
@@ -298,7 +298,7 @@ def test_an_api_that_is_busy_at_first(app: WeComApp, trouble: tuple[int, bytes])
 
 
 def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    """`docs/chat-wecomapp.txt` is what the app says today; `pytest --write-transcripts` writes it anew."""
+    """`docs/chat-wecomapp.txt` is up to date; `pytest --write-transcripts` rewrites it."""
     with running_app(emulator, tmp_path) as app:
         conversation = []
         for text, user in (

@@ -39,7 +39,7 @@ def app(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[WeComApp]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_what_wecom_did_not_send(app: WeComApp, attack: Attack, caplog: pytest.LogCaptureFixture) -> None:
+def test_forged_requests_are_refused(app: WeComApp, attack: Attack, caplog: pytest.LogCaptureFixture) -> None:
     before = app.chat.function.create_calls()
     with caplog.at_level(logging.DEBUG):
         answer = app.chat.send(attack.event(app))
@@ -115,7 +115,7 @@ def test_other_methods(app: WeComApp, method: str) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
 
 
-def test_without_its_settings_there_is_no_such_door(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_without_settings_the_path_answers_404(emulator: EmulatorProcess, tmp_path: Path) -> None:
     with running_app(emulator, tmp_path, settings=wecom_stand_in.SETTINGS) as app:
         assert app.chat.send(app.command("/keypair a")).status == 404
         assert app.chat.decisions() == []
@@ -137,7 +137,7 @@ def test_all_of_the_settings_but_one(emulator: EmulatorProcess, tmp_path: Path, 
         ({**SETTINGS, **wecom_stand_in.SETTINGS}, {"wecom", "wecomapp"}),
     ],
 )
-def test_an_app_is_no_bot(given: dict[str, str], names: set[str]) -> None:
+def test_apps_and_bots_have_separate_settings(given: dict[str, str], names: set[str]) -> None:
     """The settings of the one begin with the name of the other."""
     context = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
     assert set(configured({**LEAST, **given}, context, PLATFORMS)) == names

@@ -66,7 +66,7 @@ def test_the_second_of_several_messages_is_not_taken(emulator: EmulatorProcess, 
         app.stand_in.respond = lambda request: said(81013) if app.stand_in.requests == 3 else real(request)
         first, bad_news = app.told(event)
         assert first.startswith("密钥对已创建：")
-        assert bad_news.startswith("密钥对已创建，但没能交给你。")
+        assert bad_news.startswith("密钥对已创建，但没能发给你。")
         app.chat.function.clock.time += MAX_INVOCATION_SECONDS + 1
         before = app.stand_in.requests
         (second,) = app.told(event)

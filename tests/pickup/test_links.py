@@ -61,7 +61,7 @@ def path_of(link: str) -> str:
     return link.removeprefix(base)
 
 
-def test_a_envelope_is_given_to_the_first_who_asks(function: FunctionUnderTest, links: PickupLinks) -> None:
+def test_only_the_first_request_gets_the_envelope(function: FunctionUnderTest, links: PickupLinks) -> None:
     path = path_of(links.create("alice", ISSUED, "message 1"))
     assert PATH.fullmatch(path)
     answer = get(function, path)
@@ -87,7 +87,7 @@ def test_a_envelope_is_given_to_the_first_who_asks(function: FunctionUnderTest, 
     assert (second_line["decision"], second_line["reason"]) == ("refused", "picked-up")
 
 
-def test_a_envelope_is_there_for_an_hour(function: FunctionUnderTest, links: PickupLinks) -> None:
+def test_an_envelope_is_kept_for_an_hour(function: FunctionUnderTest, links: PickupLinks) -> None:
     first, second = (path_of(links.create("alice", ISSUED, f"message {n}")) for n in range(2))
     assert first != second
     function.clock.time += LINK_TTL_SECONDS - 1
@@ -114,14 +114,14 @@ def test_what_is_no_link(function: FunctionUnderTest, path: str) -> None:
     assert function.audit_lines() == []
 
 
-def test_an_id_that_nobody_was_given(function: FunctionUnderTest) -> None:
+def test_an_unknown_id(function: FunctionUnderTest) -> None:
     assert get(function, f"/pickup/{ID}").status == 404
     (line,) = function.audit_lines()
     assert (line["door"], line["decision"], line["reason"]) == ("pickup", "refused", "pickup-unknown")
 
 
-def test_a_browser_is_asked_first(function: FunctionUnderTest, links: PickupLinks) -> None:
-    """A chat makes the link clickable, and fetches it to show what is there: neither is the one reading."""
+def test_a_browser_gets_a_page_with_a_button(function: FunctionUnderTest, links: PickupLinks) -> None:
+    """Chat clients fetch links for previews. Neither that nor opening the link uses it up."""
     path = path_of(links.create("alice", ISSUED, "message 1"))
     for where, accept in ((path, BROWSER), (f"/pickup/{ID}", BROWSER), (path, {}), (path, {"accept": "*/*"})):
         shown = function.call({"httpMethod": "GET", "path": where, "headers": accept}, CONTEXT)
@@ -136,10 +136,10 @@ def test_a_browser_is_asked_first(function: FunctionUnderTest, links: PickupLink
     assert get(function, path).json["code"] == "picked-up"
     again = function.call(post, CONTEXT)
     assert (again.status, again.headers["Content-Type"]) == (410, "text/html; charset=utf-8")
-    assert "It was fetched already" in again.body
+    assert "The file was already downloaded" in again.body
 
 
-def test_a_browser_is_told_that_it_may_work_later(function: FunctionUnderTest, links: PickupLinks) -> None:
+def test_a_browser_is_told_to_try_again(function: FunctionUnderTest, links: PickupLinks) -> None:
     path = path_of(links.create("alice", ISSUED, "message 1"))
     function.audit.close()
     answer = function.call({"httpMethod": "POST", "path": path, "headers": BROWSER, "body": ""}, CONTEXT)
@@ -148,7 +148,7 @@ def test_a_browser_is_told_that_it_may_work_later(function: FunctionUnderTest, l
 
 
 def test_a_link_is_the_same_for_the_same_message(function: FunctionUnderTest, links: PickupLinks) -> None:
-    """Its answer is given again and again until the chat takes it: all of these are one reading."""
+    """A reply may be delivered several times. All copies contain the same link."""
     first, again, other = (links.create("alice", ISSUED, f"message {n}") for n in (1, 1, 2))
     assert first == again != other
     assert get(function, path_of(first)).status == 200
@@ -168,7 +168,7 @@ def test_other_methods_take_nothing(function: FunctionUnderTest, links: PickupLi
     assert get(function, path).status == 200
 
 
-def test_one_of_many_who_ask_at_once_gets_it() -> None:
+def test_one_of_many_concurrent_requests_gets_the_envelope() -> None:
     clock = Clock()
     links = PickupLinks(MemoryStore(clock), clock, "", MasterSecrets([MASTER]))
     for n in range(20):
@@ -197,7 +197,7 @@ class Interrupted(MemoryStore):
         return super().replace(key, expected, value, ttl)
 
 
-def test_somebody_who_was_faster_by_a_moment() -> None:
+def test_a_concurrent_download_wins() -> None:
     clock = TestClock().clock()
     store = Interrupted(clock)
     links = PickupLinks(store, clock, "", MasterSecrets([MASTER]))
@@ -213,7 +213,7 @@ def test_somebody_who_was_faster_by_a_moment() -> None:
 
 
 class Forgetful(MemoryStore):
-    """Does what it is told, and then its answer is lost, once."""
+    """A store that performs the first replacement but loses its response."""
 
     loses = True
 
@@ -225,7 +225,7 @@ class Forgetful(MemoryStore):
         return done
 
 
-def test_a_lost_answer_of_the_store_takes_nothing() -> None:
+def test_a_lost_response_of_the_store_does_not_use_up_the_link() -> None:
     clock = TestClock().clock()
     links = PickupLinks(Forgetful(clock), clock, "", MasterSecrets([MASTER]))
     pickup_id = left(links)
@@ -234,8 +234,8 @@ def test_a_lost_answer_of_the_store_takes_nothing() -> None:
     assert links.take(pickup_id).ciphertext == ISSUED.sealed_private_key.ciphertext
 
 
-def test_what_could_not_be_written_down_is_not_given(function: FunctionUnderTest, links: PickupLinks) -> None:
-    """And it is there for a later try, for as long as it would have been."""
+def test_an_unaudited_download_is_put_back(function: FunctionUnderTest, links: PickupLinks) -> None:
+    """It stays available for the rest of its hour."""
     path = path_of(links.create("alice", ISSUED, "message 1"))
 
     class Full(io.StringIO):
@@ -252,7 +252,7 @@ def test_what_could_not_be_written_down_is_not_given(function: FunctionUnderTest
     assert get(function, path).status == 200
 
 
-def test_what_is_put_back_too_late_is_gone() -> None:
+def test_an_expired_envelope_is_not_put_back() -> None:
     clock = TestClock()
     links = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MasterSecrets([MASTER]))
     pickup_id = left(links)
@@ -263,7 +263,7 @@ def test_what_is_put_back_too_late_is_gone() -> None:
         links.take(pickup_id)
 
 
-def test_a_store_that_gives_nonsense() -> None:
+def test_an_unreadable_value_in_the_store() -> None:
     clock = TestClock().clock()
     store = MemoryStore(clock)
     links = PickupLinks(store, clock, "", MasterSecrets([MASTER]))

@@ -48,7 +48,7 @@ def links(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
 
 
 @pytest.mark.parametrize("java_script", [True, False])
-def test_looking_at_a_link_is_not_its_one_reading(
+def test_opening_a_link_does_not_use_it_up(
     browser: Browser, links: PickupLinks, *, java_script: bool
 ) -> None:
     link = links.create("alice", ISSUED, "message 1")
@@ -57,12 +57,12 @@ def test_looking_at_a_link_is_not_its_one_reading(
         for _ in range(2):
             page.goto(link)
         with page.expect_download() as download:
-            page.get_by_role("button", name="Fetch the file").press("Enter")
+            page.get_by_role("button", name="Download the file").press("Enter")
         assert download.value.suggested_filename == "web_1.age"
         assert Path(download.value.path()).read_text(encoding="utf-8") == "-----BEGIN…\n"
         page.goto(link)
-        page.get_by_role("button", name="取回文件").click()
-        page.get_by_text("It was fetched already, or its hour is over.").wait_for()
+        page.get_by_role("button", name="下载文件").click()
+        page.get_by_text("The file was already downloaded, or the link has expired.").wait_for()
         assert watch.faults == []
 
 
@@ -76,7 +76,7 @@ def test_the_page_behind_a_link(browser: Browser, links: PickupLinks, width: int
         with page.expect_download():
             page.get_by_role("button").click()
         page.get_by_role("button").click()
-        page.get_by_text("It was fetched already").wait_for()
+        page.get_by_text("The file was already downloaded").wait_for()
         assert overflow(page) == []
         audit(page, f"{name}-gone")
         watch.assert_clean(page)

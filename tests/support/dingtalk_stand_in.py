@@ -24,7 +24,7 @@ CORP = "ding7112a6c325a0edecee0f45d8e4f7c288"
 USERS = {"030008551219215": "free", "manager4220": "pinned", "slow-one": "slow"}
 FREE, PINNED, SLOW = USERS
 WEBHOOK = "https://oapi.dingtalk.com/robot/sendBySession?session="
-WORKING = "正在处理，稍后只回复给你一个人。"
+WORKING = "正在处理，结果只发给你一个人。"
 _ids = itertools.count(1)
 
 

@@ -142,5 +142,5 @@ def test_a_command_over_http(served: FunctionProcess) -> None:
     url = served.url + "/chat/slack"
     answer = requests.post(url, data=body, headers=headers, timeout=20)
     assert answer.status_code == 200
-    assert answer.json()["text"].startswith("I make an SSH key pair")
+    assert answer.json()["text"].startswith("I create SSH key pairs")
     assert requests.post(url, data=body + "&x=1", headers=headers, timeout=20).status_code == 401

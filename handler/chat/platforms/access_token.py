@@ -1,4 +1,4 @@
-"""The token that a chat platform's API gives out for a while, in exchange for the app's secret."""
+"""Caches the access token that a chat platform issues in exchange for the app's secret."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ if TYPE_CHECKING:
 
     from handler.scf.invocation import Clock
 
-MARGIN = 300
-"""Seconds before its end from which a token is not used any more."""
+REFRESH_MARGIN_SECONDS = 300
+"""A token is replaced this long before it expires."""
 
 
 @dataclass
 class AccessToken:
-    """Of this container only: another one fetches its own."""
+    """The token of one container; each container fetches its own."""
 
     clock: Clock
     text: str = field(default="", repr=False)
-    good_until: float = 0.0
+    refresh_at: float = 0.0
+    """Seconds since 1970."""
 
     def get(self, fetch: Callable[[], tuple[str, int]]) -> str:
-        """Return the token; where none is good, `fetch` gives another, and the seconds that it lives."""
-        if self.clock.now() >= self.good_until:
-            self.text, life = fetch()
-            self.good_until = self.clock.now() + life - MARGIN
+        """Return the token. `fetch` returns a new one and its lifetime in seconds."""
+        if self.clock.now() >= self.refresh_at:
+            self.text, lifetime = fetch()
+            self.refresh_at = self.clock.now() + lifetime - REFRESH_MARGIN_SECONDS
         return self.text
 
     def drop(self) -> None:
-        """Fetch another next time: a token may end early."""
-        self.good_until = 0.0
+        """Fetch a new token next time. A platform may revoke a token early."""
+        self.refresh_at = 0.0

@@ -1,4 +1,4 @@
-"""What every chat platform has to be able to do, and what passes between it and the rest."""
+"""The protocol that every chat platform implements, and the values that it exchanges with the bot."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Locale(str, Enum):
-    """The languages that the bot speaks."""
+    """The languages of the bot."""
 
     EN = "en"
     ZH = "zh"
 
 
 class Message(BaseModel):
-    """What somebody wrote to the bot, as the platform vouches for it.
+    """A message to the bot.
 
-    `tenant` and `user` are the platform's ids. `event_id` is one that no other message of this user has, and
-    that the platform's own retries share. `text` begins with `/keypair` if it is a command. `reply_to` is for
-    the platform's own module: where the answer goes, in whatever words.
+    `tenant` and `user` are the platform's ids. `event_id` is unique among the user's messages, and the same
+    in the platform's retries. `text` begins with `/keypair` if it is a command. `reply_to` says where the
+    reply goes, in a form that only the platform's module reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,37 +40,37 @@ class Message(BaseModel):
     locale: Locale
     reply_to: str
     is_direct: bool = True
-    """Whether nobody but the one who wrote reads what `answer` and `deliver` say."""
+    """Whether only the author reads what `respond` and `deliver` send."""
     text_authenticated: bool = True
-    """Whether the platform's proof covers `text`; if not, no recipient is taken from there."""
+    """Whether the platform's signature covers `text`. If not, no recipient is taken from it."""
 
 
 @dataclass(frozen=True)
 class ImmediateResponse:
-    """A request by which the platform only tries whether somebody is here, and its answer."""
+    """The response to a request that carries no message, such as a check of the address."""
 
     response: Response
 
 
 @dataclass(frozen=True)
 class Block:
-    """Text that is shown as it stands, in letters of one width."""
+    """Text that is shown unchanged, in a monospaced font."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the bot says: sentences, and blocks between them."""
+    """A reply of the bot: sentences, with blocks between them."""
 
     parts: tuple[str | Block, ...]
     has_key_pair: bool = False
-    """Whether it gives a key pair: then nothing that was said of the same message before may hold it back."""
+    """Whether the reply carries a key pair. An earlier reply to the same message does not hold it back."""
 
 
 @dataclass(frozen=True)
 class PlatformContext:
-    """What a platform's module may need besides its settings."""
+    """What a platform uses besides its settings."""
 
     http: HttpClient
     nonces: Nonces
@@ -78,36 +78,36 @@ class PlatformContext:
 
 
 class Platform(Protocol):
-    """One chat platform. Its module is all that knows how it signs, writes and is written to."""
+    """One chat platform. Only its module knows the platform's signatures and message formats."""
 
     @property
     def name(self) -> str:
-        """As it stands in the path `/chat/NAME`, in the policy and in the audit line."""
+        """The name in the path `/chat/NAME`, in the policy and in the audit log."""
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The HTTP methods of its requests."""
+        """The HTTP methods that the platform uses."""
 
     def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
-        """Return what a request says, after proof over the raw body that the platform sent it.
+        """Return the message in a request, after verifying the signature over the raw body.
 
-        Raises Unauthenticated, or MalformedRequest where it is proven but not of the platform's form.
+        Raises Unauthenticated, or MalformedRequest if the signature is valid but the content is not.
         """
 
     def acknowledge(self, message: Message) -> Response:
-        """Return the answer to a request whose work goes on elsewhere."""
+        """Return the response to a message that a job processes."""
 
     def respond(self, message: Message, reply: Reply) -> Response | None:
-        """Return an answer to the request itself that says `reply`, to the one who wrote only.
+        """Return an HTTP response that shows `reply` to the author only.
 
-        Returns None where an answer of this platform cannot do that; then `deliver` says it.
+        Returns None if responses of this platform cannot do that; then `deliver` sends the reply.
         """
 
     def fits(self, reply: Reply) -> bool:
-        """Tell whether `reply` can be delivered whole."""
+        """Return whether `reply` can be delivered completely."""
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Say `reply` to the one who wrote `message`, and to nobody else, now; it fits.
+        """Send `reply`, which fits, to the author of `message` and to nobody else.
 
-        Raises PlatformUnavailable.
+        Raises PlatformUnavailable or PlatformRefused.
         """

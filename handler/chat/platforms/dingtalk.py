@@ -1,16 +1,16 @@
-"""DingTalk: a robot of the company's own, which receives messages over HTTP.
+"""DingTalk: an internal robot that receives messages over HTTP.
 
 https://open.dingtalk.com/document/orgapp/receive-message and
 https://open.dingtalk.com/document/orgapp/robot-reply-and-send-messages
 
-SECURITY BOUNDARY: DingTalk signs the time, and nothing else: neither the body nor who wrote it. Whoever gets
-hold of the two headers of one request could say anything in anybody's name. What is left of that here:
+SECURITY BOUNDARY: DingTalk signs only the time: neither the body nor the author. Anybody who obtains the two
+headers of one request can say anything in anybody's name. These rules limit the damage:
 
-- one pair of headers is good for one body, for five minutes (DingTalk says an hour);
+- one pair of headers is valid for one body, for five minutes (DingTalk allows an hour);
 - no recipient is taken from the text (`text_authenticated=False`): a key pair is sealed to the keys that the
   policy registers for its caller, so a forger gets at most ciphertext that somebody else can open;
-- answers go to DingTalk and nowhere else;
-- without KEYPAIR_DINGTALK_APP_SECRET there is no such door.
+- replies go only to DingTalk;
+- without KEYPAIR_DINGTALK_APP_SECRET there is no endpoint.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock, Deadline
 
 ORIGIN = "https://oapi.dingtalk.com"
-"""The one place that a `sessionWebhook` may lead to."""
+"""The only origin that a `sessionWebhook` may have."""
 MESSAGE_LIMIT = 20_000
-"""Bytes of a message as it is sent, all of its JSON."""
-ANSWER_TIME = 60
-"""Seconds for which a `sessionWebhook` has to be good still: an answer may take as long."""
+"""Bytes of a message, including its JSON."""
+MIN_SESSION_SECONDS = 60
+"""How long a `sessionWebhook` must still be valid, because a reply may take that long."""
 
-# Refusals that pass: the system is busy, and more than 20 messages in a minute.
+# Temporary errors: system busy, and more than 20 messages in a minute.
 _BUSY = {-1, 130101}
 _TIMESTAMP = re.compile(r"[0-9]{1,14}")
 
-# A userid is chosen by the company's administrator: https://open.dingtalk.com/document/orgapp/user-information-creation
+# The company's administrator chooses userids: https://open.dingtalk.com/document/orgapp/user-information-creation
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
 
 
@@ -66,7 +66,7 @@ class _Text(BaseModel):
 
 
 class _Fields(BaseModel):
-    """The members of a message that count; DingTalk sends more."""
+    """The members of a message that are used. DingTalk sends more."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", strict=True, hide_input_in_errors=True, alias_generator=to_camel
@@ -75,9 +75,9 @@ class _Fields(BaseModel):
     sender_corp_id: _Id
     sender_staff_id: _Id
     conversation_type: Literal["1", "2"]
-    """1: with one person, 2: in a group."""
+    """1: direct chat, 2: group."""
     msg_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/=_-]{1,128}$")]
-    # SECURITY BOUNDARY: nothing signs this, and what is posted goes wherever it leads.
+    # SECURITY BOUNDARY: replies go to this address, and no signature covers it.
     session_webhook: Annotated[
         str,
         StringConstraints(
@@ -87,11 +87,11 @@ class _Fields(BaseModel):
     session_webhook_expired_time: Annotated[int, Field(ge=0, lt=10**14)]
     """Milliseconds since 1970."""
     text: _Text | None = None
-    """Pictures, files and the like have none."""
+    """None for pictures, files and the like."""
 
 
 class _Answer(BaseModel):
-    """The answer to a message; 0 if it was taken, and the status is 200 for the others, too."""
+    """The response to a post. 0 means accepted; refusals have HTTP status 200 too."""
 
     errcode: int
 
@@ -125,11 +125,11 @@ class DingTalk:
     methods = ("POST",)
 
     def parse_webhook(self, request: Request) -> Message:
-        """Return what the message says, of which nothing but the time is proven."""
+        """Return the message. Only its time is authenticated."""
         self._verify(request)
         require_json(request)
         fields = _fields(request.unverified_body)
-        if self._milliseconds() > fields.session_webhook_expired_time - ANSWER_TIME * 1000:
+        if self._milliseconds() > fields.session_webhook_expired_time - MIN_SESSION_SECONDS * 1000:
             raise MalformedRequest("dingtalk-session-ended")
         path = fields.session_webhook.removeprefix(ORIGIN)
         return Message(
@@ -138,7 +138,7 @@ class DingTalk:
             user=fields.sender_staff_id,
             event_id=fields.msg_id,
             text=fields.text.content if fields.text else "",
-            # DingTalk does not tell the user's language; those who use it read Chinese.
+            # DingTalk does not send the user's language. Its users read Chinese.
             locale=Locale.ZH,
             reply_to=f"{fields.session_webhook_expired_time} {path}",
             is_direct=fields.conversation_type == "1",
@@ -156,7 +156,7 @@ class DingTalk:
         given = request.headers.get("sign", "")
         if not hmac.compare_digest(given.encode(), own):
             raise Unauthenticated("dingtalk-sign")
-        # SECURITY BOUNDARY: the headers fit any body; here they are tied to the first that comes with them.
+        # SECURITY BOUNDARY: the headers fit any body. Here they are bound to the first body that uses them.
         body = hashlib.sha256(request.unverified_body).hexdigest()
         self.nonces.burn(self.name, timestamp, given, use=body, ttl=SIGNATURE_WINDOW.nonce_ttl)
 
@@ -164,20 +164,20 @@ class DingTalk:
         return self.clock.now() * 1000
 
     def acknowledge(self, message: Message) -> Response:
-        """Say that the work has begun."""
+        """Say that the command is being processed."""
         return self.respond(message, messages.working(message.locale))
 
     def respond(self, message: Message, reply: Reply) -> Response:
-        """Say `reply`."""
+        """Return `reply` as a message."""
         del message
         return json_response(200, _payload(reply))
 
     def fits(self, reply: Reply) -> bool:
-        """Tell whether DingTalk takes `reply`."""
+        """Return whether DingTalk accepts `reply`."""
         return len(json.dumps(_payload(reply))) <= MESSAGE_LIMIT
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Post `reply` to the message's `sessionWebhook`, while that is good."""
+        """Post `reply` to the message's `sessionWebhook` while it is valid."""
         ends, path = message.reply_to.split(" ")
         if self._milliseconds() >= int(ends):
             raise PlatformRefused("dingtalk-session-ended")
@@ -200,6 +200,6 @@ def _fields(body: bytes) -> _Fields:
 
 
 def _payload(reply: Reply) -> Mapping[str, object]:
-    # Not `markdown`: DingTalk's knows no code blocks, and would run the lines of an envelope together.
+    # Not `markdown`: DingTalk's has no code blocks and would join the lines of an envelope.
     texts = (part.replace("`", '"') if isinstance(part, str) else part.text for part in reply.parts)
     return {"msgtype": "text", "text": {"content": "\n\n".join(texts)}}

@@ -1,4 +1,4 @@
-"""Feishu, and Lark, as it is called elsewhere: messages to the bot of a custom app.
+"""Feishu, called Lark outside China: messages to the bot of a custom app.
 
 https://open.feishu.cn/document/event-subscription-guide/event-subscriptions/event-subscription-configure-/
 (signature, encryption, challenge), .../im-v1/message/events/receive and .../im-v1/message/create
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Deadline
 
 FEISHU = "https://open.feishu.cn"
-"""The one place that answers go to; where `KEYPAIR_FEISHU_ORIGIN` says so, Lark's instead."""
+"""Where replies go unless `KEYPAIR_FEISHU_ORIGIN` selects Lark."""
 CONTENT_LIMIT = 29 * 1024
-"""Bytes of `content` in a request that sends a message of the type `post`; all of it may have 30 KB."""
+"""Bytes of `content` in a message of type `post`. The whole request may have 30 KB."""
 
 _TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105  # a path
 _SEND_PATH = "/open-apis/im/v1/messages?receive_id_type=open_id"
 _UUID_LENGTH = 50
-# https://open.feishu.cn/document/server-docs/api-call-guide/frequency-control says 400 or 429 with the first;
-# the second is that of messages to one user or chat (.../im-v1/message/create).
+# https://open.feishu.cn/document/server-docs/api-call-guide/frequency-control documents 400 or 429 with the
+# first code; the second limits messages to one user or chat (.../im-v1/message/create).
 _BUSY = {99991400, 230020}
 
-# Of one length: the signature has nothing between timestamp and nonce, so one could pass for the other.
+# A fixed length: nothing separates timestamp and nonce under the signature, so digits could move across.
 _TIMESTAMP = re.compile(r"[1-9][0-9]{9}")
 _NONCE = re.compile(r"[\x21-\x7e]{1,128}")
 _MENTION = re.compile(r"@_(?:user_[0-9]+|all)")
@@ -56,7 +56,7 @@ _TenantKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class _Part(BaseModel):
-    """The fields that count; Feishu sends more, and adds some now and then."""
+    """The fields that are used. Feishu sends more, and adds new ones."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
@@ -74,7 +74,7 @@ class _Header(_Part):
 
 
 class _SenderId(_Part):
-    # Needs no permission, unlike `user_id`, and no administrator can give it to somebody else.
+    # Unlike `user_id`, it needs no permission and no administrator can reassign it.
     open_id: Annotated[str, StringConstraints(pattern=r"^ou_[A-Za-z0-9_-]{1,61}$")]
 
 
@@ -85,7 +85,7 @@ class _Sender(_Part):
 
 
 class _Written(_Part):
-    # What Feishu names to tell repetitions by, in the description of this event; `event_id` may differ.
+    # Feishu's documentation says to recognise repeated events by this id; `event_id` may differ.
     message_id: Annotated[str, StringConstraints(pattern=r"^om_[A-Za-z0-9_-]{1,125}$")]
     chat_type: str
     message_type: str
@@ -160,7 +160,7 @@ class Feishu:
     methods = ("POST",)
 
     def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
-        """Return what somebody wrote to the bot, or the answer to a challenge."""
+        """Return the message, or the response to a challenge."""
         if "x-lark-signature" not in request.headers:
             return self._challenged(request.unverified_body)
         self._verify(request)
@@ -177,11 +177,11 @@ class Feishu:
         return self._message(push.event)
 
     def _challenged(self, unverified_body: bytes) -> ImmediateResponse:
-        """Answer the one request that Feishu does not sign: it tries the address that it was just given.
+        """Answer the only request that Feishu does not sign, by which it checks a new address.
 
-        SECURITY BOUNDARY: anybody can send this. It leads to nothing but its own text coming back, and all
-        that may be wrong with it looks the same from outside: told apart, padding and the rest would decrypt
-        messages for whoever asks often enough (CWE-649).
+        SECURITY BOUNDARY: anybody can send this. The response only repeats the request's own text, and every
+        error looks the same from outside. If a caller could distinguish bad padding from other errors, they
+        could decrypt messages by asking often enough (CWE-649).
         """
         try:
             challenge = _Challenge.model_validate(self._opened(unverified_body))
@@ -204,8 +204,8 @@ class Feishu:
         own = hashlib.sha256(signed).hexdigest()
         if not _same(request.headers["x-lark-signature"], own):
             raise Unauthenticated("feishu-signature")
-        # SHA-256 with a secret that is not at the end lets others append to the body (length extension). What
-        # they append begins with the byte 0x80, which after a brace is no JSON; and the nonce is used.
+        # The secret comes before the body under SHA-256, so others can append to the body (length extension).
+        # What they append begins with the byte 0x80, which is not JSON after a brace; and the nonce is used.
         self.context.nonces.burn(self.name, nonce, use=own, ttl=SIGNATURE_WINDOW.nonce_ttl)
 
     def _opened(self, body: bytes) -> Mapping[str, Json]:
@@ -222,43 +222,43 @@ class Feishu:
         text = _text(written.content) if written.message_type == "text" else ""
         return Message(
             platform=self.name,
-            # That of the sender: groups may hold people of other companies.
+            # The sender's tenant: groups may contain people of other companies.
             tenant=event.sender.tenant_key,
             user=event.sender.sender_id.open_id,
             event_id=written.message_id,
             text=text,
-            # No event tells the user's language, but Lark is Feishu for everybody outside China.
+            # Events do not contain the user's language, but Lark serves users outside China.
             locale=Locale.ZH if self.settings.origin == FEISHU or _CHINESE.search(text) else Locale.EN,
             reply_to=event.sender.sender_id.open_id,
             is_direct=written.chat_type == "p2p",
         )
 
     def acknowledge(self, message: Message) -> Response:
-        """Say nothing: Feishu shows nobody what it is answered."""
+        """Return an empty response: Feishu does not show responses to users."""
         del message
         return json_response(200, {})
 
     def respond(self, message: Message, reply: Reply) -> None:
-        """Return None: it takes a message of its own."""
+        """Return None: replies are separate messages."""
 
     def fits(self, reply: Reply) -> bool:
-        """Tell whether Feishu takes `reply` as one message."""
-        # ASCII, as it is sent: six bytes for each Chinese character.
+        """Return whether Feishu accepts `reply` as one message."""
+        # The request is ASCII JSON, with six bytes for each Chinese character.
         return len(json.dumps(_content(reply, Locale.ZH))) <= CONTENT_LIMIT
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Write to the user alone, even where the question came from a group."""
+        """Send `reply` to the author directly, even if the message came from a group."""
         payload = {
             "receive_id": message.reply_to,
             "msg_type": "post",
             "content": _content(reply, message.locale),
-            # Of the requests with the same one, Feishu takes one in an hour: a lost answer doubles nothing.
+            # Feishu accepts each uuid once in an hour, so a lost response causes no duplicate.
             "uuid": hashlib.sha256(f"{message.event_id} {reply.has_key_pair}".encode()).hexdigest()[
                 :_UUID_LENGTH
             ],
         }
         if not self._sent(payload, deadline):
-            # A token may end early, when the secret is exchanged; another tells that from any other refusal.
+            # The token may have been revoked, for example by a new secret. Try again with a fresh one.
             self.access_token.drop()
             if not self._sent(payload, deadline):
                 raise PlatformRefused("feishu-refused")
@@ -282,7 +282,7 @@ class Feishu:
 
 
 def decrypt(encrypt_key: str, encrypted: str) -> bytes:
-    """Return what is in the member `encrypt`: base64 of an initialisation vector and AES-256-CBC.
+    """Decrypt the member `encrypt`: Base64 of an initialisation vector and AES-256-CBC.
 
     Raises MalformedRequest.
     """
@@ -299,12 +299,12 @@ def decrypt(encrypt_key: str, encrypted: str) -> bytes:
         unpadder = PKCS7(AES256.block_size).unpadder()
         padded = decryptor.update(raw[block:]) + decryptor.finalize()
         return unpadder.update(padded) + unpadder.finalize()
-    except ValueError:  # no base64, no whole blocks, no right padding
+    except ValueError:  # invalid Base64, incomplete blocks or wrong padding
         raise MalformedRequest("feishu-encrypt") from None
 
 
 def _text(content: str) -> str:
-    # JSON within JSON; one half of a surrogate pair is refused as it would be outside.
+    # JSON within JSON. A lone surrogate is refused here as well.
     text = parse_json_object(content.encode("utf-8", "surrogatepass")).get("text")
     if not isinstance(text, str):
         raise MalformedRequest("feishu-content")
@@ -312,7 +312,7 @@ def _text(content: str) -> str:
 
 
 def _content(reply: Reply, locale: Locale) -> str:
-    """Return `reply` as a rich text: nothing in it is read as markup, and blocks are shown as they stand."""
+    """Return `reply` as rich text. Feishu reads no markup in it and shows blocks unchanged."""
     paragraphs: list[list[Mapping[str, str]]] = []
     for part in reply.parts:
         if isinstance(part, Block):
@@ -324,9 +324,9 @@ def _content(reply: Reply, locale: Locale) -> str:
 
 
 def _accepted(answer: HttpResponse, form: type[_Said]) -> _Said | None:
-    """Return what Feishu says where it accepts, else None: it refuses by `code`, with 200 as well.
+    """Return Feishu's response if it accepted the request, else None. Refusals may have status 200 too.
 
-    Raises PlatformUnavailable where it refuses too many requests.
+    Raises PlatformUnavailable if there were too many requests.
     """
     try:
         if _Answered.model_validate_json(answer.body).code in _BUSY:

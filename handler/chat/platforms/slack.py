@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock, Deadline
 
 ORIGIN = "https://hooks.slack.com"
-"""The one place that a `response_url` may lead to."""
+"""The only origin that a `response_url` may have."""
 TEXT_LIMIT = 4000
-"""Characters; Slack takes 40,000, but makes several messages of what is longer than this."""
+"""Characters. Slack accepts 40,000, but splits anything longer than this into several messages."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 _FORM = re.compile(r"application/x-www-form-urlencoded(?:\s*;\s*charset=utf-8)?", re.ASCII | re.IGNORECASE)
@@ -45,14 +45,14 @@ _Id = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,31}$")]
 
 
 class _Fields(BaseModel):
-    """The fields of a slash command that count; Slack sends more, and adds some now and then."""
+    """The fields of a slash command that are used. Slack sends more, and adds new ones."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     team_id: _Id
     user_id: _Id
     trigger_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]{1,128}$")]
-    # SECURITY BOUNDARY: only Slack signs, but what is posted here goes wherever this leads.
+    # SECURITY BOUNDARY: replies go to this address. It is signed, but it must still lead to Slack.
     response_url: Annotated[
         str, StringConstraints(pattern=r"^https://hooks\.slack\.com/[A-Za-z0-9_-][A-Za-z0-9_/-]{0,511}$")
     ]
@@ -87,7 +87,7 @@ class Slack:
     methods = ("POST",)
 
     def parse_webhook(self, request: Request) -> Message:
-        """Return what the slash command says."""
+        """Return the message in a slash command."""
         self._verify(request)
         if not _FORM.fullmatch(request.headers.get("content-type", "").strip()):
             raise MalformedRequest("slack-content-type")
@@ -97,9 +97,9 @@ class Slack:
             tenant=fields.team_id,
             user=fields.user_id,
             event_id=fields.trigger_id,
-            # The command may have been given another name in Slack.
+            # In Slack the command may have another name.
             text=f"/keypair {_unescaped(fields.text)}",
-            # Slash commands do not tell the user's language.
+            # Slash commands do not contain the user's language.
             locale=Locale.ZH if _CHINESE.search(fields.text) else Locale.EN,
             reply_to=fields.response_url.removeprefix(ORIGIN),
         )
@@ -117,20 +117,20 @@ class Slack:
             raise Unauthenticated("slack-signature")
 
     def acknowledge(self, message: Message) -> Response:
-        """Say that the work has begun."""
+        """Say that the command is being processed."""
         return self.respond(message, messages.working(message.locale))
 
     def respond(self, message: Message, reply: Reply) -> Response:
-        """Say `reply`."""
+        """Return `reply` as an ephemeral message."""
         del message
         return json_response(200, _payload(reply))
 
     def fits(self, reply: Reply) -> bool:
-        """Tell whether `reply` stays one message."""
+        """Return whether Slack shows `reply` as one message."""
         return len(_rendered(reply)) <= TEXT_LIMIT
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Post `reply` to the command's `response_url`, which takes five of them within 30 minutes."""
+        """Post `reply` to the command's `response_url`, which accepts five posts within 30 minutes."""
         answer = self.http.post_json(ORIGIN, message.reply_to, _payload(reply), deadline)
         if answer.status != 200:  # noqa: PLR2004  # HTTP
             raise PlatformRefused("slack-refused")
@@ -148,7 +148,7 @@ def _fields(body: bytes) -> _Fields:
     except ValueError:
         raise MalformedRequest("slack-form") from None
     fields = dict(pairs)
-    # Of two fields of one name, another reader may see the other one.
+    # With duplicate fields, two parsers may read different values.
     if len(fields) != len(pairs):
         raise MalformedRequest("slack-field-twice")
     try:
@@ -158,7 +158,7 @@ def _fields(body: bytes) -> _Fields:
 
 
 def _payload(reply: Reply) -> Mapping[str, str]:
-    # `ephemeral`: nobody else in the channel sees it, and it is not kept.
+    # `ephemeral`: only the author sees it, and Slack does not store it.
     return {"response_type": "ephemeral", "text": _rendered(reply)}
 
 
@@ -170,7 +170,7 @@ def _rendered(reply: Reply) -> str:
 
 
 def _escaped(text: str) -> str:
-    # https://docs.slack.dev/messaging/formatting-message-text: these three, in code blocks as well.
+    # https://docs.slack.dev/messaging/formatting-message-text: escape these three, in code blocks as well.
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

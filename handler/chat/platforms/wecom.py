@@ -1,4 +1,4 @@
-"""WeCom: AI bots in API mode that are called back at an address of ours.
+"""WeCom: AI bots in API mode with a callback address.
 
 https://developer.work.weixin.qq.com/document/path/100719 (messages), 101031 and 101138 (answers)
 """
@@ -43,7 +43,7 @@ _NOT_WRITTEN = {"event", "stream"}
 
 
 class _Part(BaseModel):
-    """What counts in a message; WeCom sends more, and adds some now and then."""
+    """The fields that are used. WeCom sends more, and adds new ones."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -61,7 +61,7 @@ class _Fields(_Part):
     aibotid: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
     chattype: Literal["single", "group"]
     sender: _From = Field(alias="from")
-    # SECURITY BOUNDARY: only WeCom signs, but what is posted here goes wherever this leads.
+    # SECURITY BOUNDARY: replies go to this address. It is signed, but it must still lead to WeCom.
     response_url: Annotated[
         str,
         StringConstraints(
@@ -69,7 +69,7 @@ class _Fields(_Part):
         ),
     ]
     text: _Text | None = None
-    """None in pictures, files and the like."""
+    """None for pictures, files and the like."""
 
 
 class WeComSettings(BaseModel):
@@ -102,7 +102,7 @@ class WeCom:
     methods = ("GET", "POST")
 
     def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
-        """Return what the message says."""
+        """Return the message, or the response to a check of the address."""
         if request.method == "GET":
             return self.callbacks.echo(request.query)
         encrypted = _encrypted(request.unverified_body)
@@ -121,17 +121,17 @@ class WeCom:
             event_id=fields.msgid,
             text=text,
             locale=locale_of(text),
-            # 101033: an answer to the request repeats the nonce of the request.
+            # 101033: the response repeats the nonce of the request.
             reply_to=f"{request.query['nonce']} {fields.response_url.removeprefix(ORIGIN)}",
             is_direct=fields.chattype == "single",
         )
 
     def acknowledge(self, message: Message) -> Response:
-        """Say that the work has begun."""
+        """Say that the command is being processed."""
         return self.respond(message, messages.working(message.locale))
 
     def respond(self, message: Message, reply: Reply) -> Response:
-        """Say `reply`, as a stream (101031) that ends at once: no other kind of answer takes text."""
+        """Return `reply` as a finished stream (101031), the only kind of response that carries text."""
         stream = {"id": message.event_id, "finish": True, "content": _rendered(reply)}
         said = json_response(200, {"msgtype": "stream", "stream": stream})
         envelopes = self.callbacks.envelopes
@@ -143,11 +143,11 @@ class WeCom:
         )
 
     def fits(self, reply: Reply) -> bool:
-        """Tell whether `reply` is one message."""
+        """Return whether `reply` fits into one message."""
         return len(_rendered(reply).encode()) <= CONTENT_LIMIT
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Post `reply` to the message's `response_url`, which takes one within an hour (101138)."""
+        """Post `reply` to the message's `response_url`, which accepts one post within an hour (101138)."""
         path = message.reply_to.partition(" ")[2]
         payload = {"msgtype": "markdown", "markdown": {"content": _rendered(reply)}}
         answer = self.http.post_json(ORIGIN, path, payload, deadline)
@@ -159,7 +159,7 @@ class WeCom:
 
 
 def _encrypted(body: bytes) -> str:
-    # Nothing is proven yet: the signature covers what stands in this object, and not the object.
+    # Not authenticated yet: the signature covers the member `encrypt`, not the object around it.
     try:
         encrypted = parse_json_object(body).get("encrypt")
     except MalformedRequest:
@@ -170,7 +170,7 @@ def _encrypted(body: bytes) -> str:
 
 
 def _errcode(body: bytes) -> object:
-    # WeCom refuses with status 200.
+    # Refusals have status 200.
     try:
         return parse_json_object(body).get("errcode")
     except MalformedRequest:

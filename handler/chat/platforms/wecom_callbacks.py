@@ -1,4 +1,4 @@
-"""WeCom: what its AI bots and its self-built apps have in common, the proof of a callback above all.
+"""WeCom: what AI bots and self-built apps share, above all the verification of callbacks.
 
 https://developer.work.weixin.qq.com/document/path/101033 and 90968 (signatures and encryption), 90930
 (handshake)
@@ -33,51 +33,51 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
 
 ORIGIN = "https://qyapi.weixin.qq.com"
-"""The one place that answers go to."""
+"""The only origin that replies go to."""
 BUSY = (-1, 45009, 45033)
-"""Codes of refusals that pass (90313): the system is busy, too many calls, too many at once."""
+"""Codes of temporary errors (90313): system busy, too many calls, too many concurrent calls."""
 
-# https://developer.work.weixin.qq.com/document/path/90195: all that a userid consists of.
+# https://developer.work.weixin.qq.com/document/path/90195: the form of a userid.
 UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_@.-]{0,63}$")]
 
 # The key in Base64, without its last character, "=".
 EncodingAesKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")]
 
 _TIMESTAMP = re.compile(r"[0-9]{10}")
-# SECURITY BOUNDARY: what is signed is joined without separators, so letters may wander from the ciphertext
-# into the nonce under one signature. 64 of them would be whole blocks, and the rest would still decrypt.
+# SECURITY BOUNDARY: the signed parts are joined without separators, so characters could move from the
+# ciphertext into the nonce. 64 of them are whole blocks, and the rest would still decrypt.
 _NONCE = re.compile(r"[A-Za-z0-9]{1,32}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _RANDOM = 16
 _LENGTH = 4
-_PADDED_TO = 32  # bytes, where AES itself would have 16
+_PADDED_TO = 32  # bytes; the AES block itself has 16
 _ENGLISH = re.compile(r"\b(?:help|for|in|expires)\b", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Envelopes:
-    """WeCom's encryption. It proves nothing: CBC can be changed underway, and only `signature` tells.
+    """WeCom's encryption. It authenticates nothing: CBC can be modified, and only `signature` detects it.
 
-    `receive_id` ends each plaintext, so that what is for one receiver is not taken by another.
+    Each plaintext ends with `receive_id`, so a message for one receiver is not accepted by another.
     """
 
     token: bytes = field(repr=False)
     key: bytes = field(repr=False)
-    """Of AES-256; its first half is the initialisation vector, always."""
+    """AES-256 key. Its first half is always the initialisation vector."""
     receive_id: bytes
 
     @classmethod
     def of(cls, token: str, aes_key: str, receive_id: str) -> Envelopes:
-        """Return those of a receiver whose Token and EncodingAESKey (43 characters) these are."""
+        """Return the envelopes for a Token and an EncodingAESKey of 43 characters."""
         return cls(token.encode(), base64.b64decode(aes_key + "="), receive_id.encode())
 
     def signature(self, timestamp: str, nonce: str, encrypted: str) -> str:
-        """Return SHA-1 in hexadecimal; all arguments are ASCII."""
+        """Return the SHA-1 signature in hexadecimal; all arguments are ASCII."""
         parts = sorted((self.token, timestamp.encode(), nonce.encode(), encrypted.encode()))
-        return hashlib.sha1(b"".join(parts)).hexdigest()  # noqa: S324  # WeCom's own choice
+        return hashlib.sha1(b"".join(parts)).hexdigest()  # noqa: S324  # WeCom prescribes it
 
     def seal(self, message: bytes) -> str:
-        """Return `message` encrypted, in Base64."""
+        """Encrypt `message` and return it in Base64."""
         length = len(message).to_bytes(_LENGTH, "big")
         padder = PKCS7(_PADDED_TO * 8).padder()
         plain = secrets.token_bytes(_RANDOM) + length + message + self.receive_id
@@ -87,7 +87,7 @@ class Envelopes:
         ).decode()
 
     def open(self, encrypted: str) -> bytes | None:
-        """Return the message; None, and never more than that, where anything is wrong with the envelope."""
+        """Return the message, or None for every kind of invalid envelope."""
         decryptor = self._cipher().decryptor()
         unpadder = PKCS7(_PADDED_TO * 8).unpadder()
         try:
@@ -97,7 +97,7 @@ class Envelopes:
             return None
         start = _RANDOM + _LENGTH
         end = start + int.from_bytes(plain[_RANDOM:start], "big")
-        # A plaintext without room for a length, and a message that is cut short, fail here as well.
+        # Plaintexts without a length and truncated messages fail here as well.
         if len(plain) != end + len(self.receive_id) or plain[end:] != self.receive_id:
             return None
         return plain[start:end]
@@ -108,7 +108,7 @@ class Envelopes:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Proves that WeCom sent a request. `platform` begins the reasons of refusals."""
+    """Verifies that WeCom sent a request. Reasons of refusals begin with `platform`."""
 
     platform: str
     envelopes: Envelopes
@@ -116,17 +116,17 @@ class Callbacks:
     clock: Clock
 
     def echo(self, query: Mapping[str, str]) -> ImmediateResponse:
-        """Return the answer to the request by which WeCom tries an address; raise Unauthenticated."""
-        # Base64 has no '%'. That the platform decodes queries is documented nowhere.
+        """Return the response to WeCom's check of the address; raise Unauthenticated."""
+        # Base64 has no '%'. SCF does not document whether it decodes queries.
         echo = self.opened("GET", query, unquote(query.get("echostr", "")))
-        # SECURITY BOUNDARY: a message whose nonce the store could not be told passes until here, if somebody
-        # who saw it sends it as a handshake. What an answer gives away is no object and no document.
+        # SECURITY BOUNDARY: if the store failed to record a message's nonce, somebody who saw the message
+        # could send it as a handshake and get this far. So the response never reveals JSON or XML.
         if echo.lstrip().startswith((b"{", b"<")):
             raise self._refused("echo")
         return ImmediateResponse(plain_text(echo.decode("utf-8", "replace")))
 
     def opened(self, method: str, query: Mapping[str, str], encrypted: str) -> bytes:
-        """Return the message in `encrypted`, which comes with this method and query.
+        """Verify and decrypt `encrypted`, which came with this method and query.
 
         Raises Unauthenticated or StoreUnavailable.
         """
@@ -143,8 +143,8 @@ class Callbacks:
         given = query.get("msg_signature", "")
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), own.encode()):
             raise self._refused("signature")
-        # SECURITY BOUNDARY: the method is not signed. Without it here, whoever saw a message go by could send
-        # it as a handshake, which is answered with what it decrypts to.
+        # SECURITY BOUNDARY: the method is not signed. Without it here, anybody who saw a message could send
+        # it as a handshake, whose response is the decrypted text.
         use = hashlib.sha256(f"{method} {timestamp} {encrypted}".encode()).hexdigest()
         self.nonces.burn(self.platform, nonce, use=use, ttl=SIGNATURE_WINDOW.nonce_ttl)
         message = self.envelopes.open(encrypted)
@@ -157,10 +157,10 @@ class Callbacks:
 
 
 def locale_of(text: str) -> Locale:
-    """Return the language of a command: WeCom does not tell the user's."""
+    """Return the language of a command, because WeCom does not send the user's."""
     return Locale.EN if _ENGLISH.search(text) else Locale.ZH
 
 
 def plain_text(body: str) -> Response:
-    """Return an answer that WeCom takes; it shows nobody an empty one."""
+    """Return a response that WeCom accepts. WeCom does not show an empty one to the user."""
     return Response(200, body, "text/plain; charset=utf-8")

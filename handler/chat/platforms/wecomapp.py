@@ -1,7 +1,7 @@
-"""WeCom: messages to a self-built app (自建应用) of the company's own.
+"""WeCom: messages to a self-built app (自建应用).
 
 https://developer.work.weixin.qq.com/document/path/90238 and 90239 (messages), 91039 (access token) and 90236
-(answers); 96466 and 96467 say of 90238 and 90239 the same for apps that somebody else has built.
+(replies). 96466 and 96467 are the counterparts of 90238 and 90239 for third-party apps.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Deadline
 
 CONTENT_LIMIT = 2048
-"""Bytes of text in one message; WeCom cuts what is longer (90236)."""
+"""Bytes of text in one message. WeCom truncates longer texts (90236)."""
 
 _TOKEN_PATH = "/cgi-bin/gettoken?"  # noqa: S105  # a path
 _SEND_PATH = "/cgi-bin/message/send?"
-# 90313: of a wrong, an invalid and an expired token, which WeCom may end early (91039).
-_TOKEN_ENDED = {40001, 40014, 42001}
-_OTHER_ADDRESS = 60020
-"""The function's address is not among those that WeCom is told to trust (90313)."""
+# 90313: a wrong, an invalid and an expired token. WeCom may revoke tokens early (91039).
+_TOKEN_REJECTED = {40001, 40014, 42001}
+_UNTRUSTED_ADDRESS = 60020
+"""The function's address is not on the list of trusted addresses (90313)."""
 _DUPLICATE_INTERVAL = 1800
-"""Seconds for which WeCom takes an equal request once; also how long an answer is tried to be given."""
+"""Seconds in which WeCom accepts an equal request once. Delivery is tried for the same time."""
 _LINE = 500
-"""Characters; as many as four bytes each fit into a message."""
+"""Characters. Even with four bytes each, they fit into a message."""
 
-# SECURITY BOUNDARY: anybody can send a body, so no parser reads it. The letters that are taken out of it are
-# signed. What stands around them (90930: receiver and app) is not, and is in the ciphertext as well.
+# SECURITY BOUNDARY: anybody can send a body, so no XML parser reads it. The extracted text is signed. The
+# receiver and app around it (90930) are not, but the ciphertext contains them as well.
 _ENCRYPT = re.compile(rb"<Encrypt><!\[CDATA\[([A-Za-z0-9+/=]*)\]\]></Encrypt>")
 
 
 class _Part(BaseModel):
-    """What counts; WeCom sends more, and adds some now and then."""
+    """The fields that are used. WeCom sends more, and adds new ones."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, hide_input_in_errors=True)
 
@@ -67,14 +67,14 @@ class _Part(BaseModel):
 class _Fields(_Part):
     corp_id: str = Field(alias="ToUserName")
     agent_id: str = Field(alias="AgentID")
-    # SECURITY BOUNDARY: it is written to whom this names; `@all` or `a|b` (90236) would be others as well.
+    # SECURITY BOUNDARY: replies go to this user; `@all` or `a|b` (90236) would reach others as well.
     user_id: UserId = Field(alias="FromUserName")
     message_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")] = Field(alias="MsgId")
     content: str = Field(alias="Content")
 
 
 class _Said(_Part):
-    """An answer of the API: `errcode` is 0 where it has done what it was asked for."""
+    """A response of the API. `errcode` is 0 on success."""
 
     errcode: int
     access_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,512}$")] | None = Field(
@@ -128,7 +128,7 @@ class WeComApp:
     methods = ("GET", "POST")
 
     def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
-        """Return what somebody wrote to the app; events, pictures and the like are let pass."""
+        """Return the message. Events, pictures and the like are acknowledged and ignored."""
         if request.method == "GET":
             return self.callbacks.echo(request.query)
         encrypted = _ENCRYPT.findall(request.unverified_body)
@@ -141,7 +141,7 @@ class WeComApp:
             fields = _Fields.model_validate(elements)
         except ValidationError:
             raise MalformedRequest("wecomapp-fields") from None
-        # Another app of the company may have been given the same Token and EncodingAESKey.
+        # Another app of the company may use the same Token and EncodingAESKey.
         if (fields.corp_id, fields.agent_id) != (self.settings.corp_id, self.settings.agent_id):
             raise Unauthenticated("wecomapp-app")
         return Message(
@@ -155,23 +155,23 @@ class WeComApp:
         )
 
     def acknowledge(self, message: Message) -> Response:
-        """Say nothing, and so keep WeCom from sending the message again, three times, every five seconds."""
+        """Return an empty response. Without it WeCom repeats the message three times, every five seconds."""
         del message
         return plain_text("")
 
     def respond(self, message: Message, reply: Reply) -> None:
-        """Return None: it takes a message of its own."""
+        """Return None: replies are separate messages."""
 
     def fits(self, reply: Reply) -> bool:
-        """Tell whether `reply` can be told in messages of which none is cut."""
+        """Return whether `reply` can be sent in messages that WeCom does not truncate."""
         return all(_fits(text) for text in _texts(reply))
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
-        """Write to the user, in as many messages as it takes.
+        """Send `reply` to the author, in as many messages as needed.
 
-        Of a key pair's messages WeCom shows equal ones once in half an hour, by `enable_duplicate_check`
-        (90236): neither a lost answer nor one that fails in the middle doubles any. What gives no key pair
-        is said again: whoever asks for help twice wants it twice.
+        For a key pair, `enable_duplicate_check` (90236) makes WeCom show equal messages once in half an hour,
+        so a lost response or a failure halfway causes no duplicates. Other replies may repeat: a user who
+        asks for help twice gets it twice.
         """
         for text in _texts(reply):
             payload = {
@@ -184,16 +184,16 @@ class WeComApp:
                 "duplicate_check_interval": _DUPLICATE_INTERVAL,
             }
             said = self._sent(payload, deadline)
-            if said.errcode in _TOKEN_ENDED:
+            if said.errcode in _TOKEN_REJECTED:
                 self.access_token.drop()
                 said = self._sent(payload, deadline)
-            if said.errcode == _OTHER_ADDRESS:
+            if said.errcode == _UNTRUSTED_ADDRESS:
                 raise PlatformRefused("wecomapp-address")
             if said.errcode != 0 or said.invaliduser or said.unlicenseduser:
                 raise PlatformRefused("wecomapp-refused")
 
     def _sent(self, payload: Mapping[str, object], deadline: Deadline) -> _Said:
-        # The API knows no other place for the token. No part of this module says where it has posted.
+        # The API accepts the token only in the query, so no log or error of this module contains the path.
         token = self.access_token.get(lambda: self._granted(deadline))
         path = _SEND_PATH + urlencode({"access_token": token})
         return _said(self.context.http.post_json(ORIGIN, path, payload, deadline))
@@ -207,15 +207,15 @@ class WeComApp:
 
 
 def _elements(xml: bytes) -> Mapping[str, str]:
-    """Return name -> text of what is in `xml`; raise MalformedRequest.
+    """Return the elements of `xml`, name to text; raise MalformedRequest.
 
-    WeCom is proven to have sent it, but what somebody wrote is a part of it: a name that stands there twice
-    could be theirs. It has to begin with its root, before which a document type would be to declare entities.
+    WeCom is known to have sent it, but it contains user text, so a repeated element could come from the user.
+    It must begin with the root element: a document type, which could declare entities, would come before.
     """
     if not xml.startswith(b"<xml>"):
         raise MalformedRequest("wecomapp-xml")
     try:
-        root = ET.fromstring(xml.decode())  # noqa: S314  # proven, and without a document type
+        root = ET.fromstring(xml.decode())  # noqa: S314  # authenticated, and without a document type
     except (UnicodeDecodeError, ET.ParseError):
         raise MalformedRequest("wecomapp-xml") from None
     elements = {child.tag: child.text or "" for child in root}
@@ -225,9 +225,9 @@ def _elements(xml: bytes) -> Mapping[str, str]:
 
 
 def _said(answer: HttpResponse) -> _Said:
-    """Return what the API says.
+    """Return the API's response.
 
-    Raises PlatformUnavailable where it is busy, and PlatformRefused for what is no answer of the API.
+    Raises PlatformUnavailable if the API is busy, and PlatformRefused for an unexpected response.
     """
     try:
         said = _Said.model_validate_json(answer.body)
@@ -245,9 +245,9 @@ def _fits(text: str) -> bool:
 
 
 def _texts(reply: Reply) -> list[str]:
-    """Return `reply` as few messages, in plain text: the app's Markdown knows no blocks of several lines.
+    """Return `reply` in as few messages as possible, as plain text: the app's Markdown has no code blocks.
 
-    No block is broken, so that one that does not fit stands in a message that does not.
+    Blocks are never split, so a block that does not fit makes a message that does not fit.
     """
     texts: list[str] = []
     for piece in _pieces(reply):
@@ -263,7 +263,7 @@ def _pieces(reply: Reply) -> Iterator[str]:
         if isinstance(part, Block):
             yield part.text
         else:
-            # Fingerprints of many recipients make a line that is longer than a message.
+            # The fingerprints of many recipients can be longer than a message.
             yield from (
                 piece
                 for line in part.replace("`", '"').split("\n")

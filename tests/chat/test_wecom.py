@@ -121,7 +121,12 @@ def test_the_limit_counts_bytes(wecom: WeCom, characters: int, fits: bool) -> No
         ("", "zhangsan", "无法识别这条消息。", "command-other"),
         ("/keypair a for", "zhangsan", "The public key after `for` is missing.", "command-recipient"),
         ("/keypair a", "zhaoliu", "你还没有登记。", "unregistered"),
-        ("/keypair a for AGE-SECRET-KEY-1X", "zhangsan", "This public key cannot", "recipient-private-key"),
+        (
+            "/keypair a for AGE-SECRET-KEY-1X",
+            "zhangsan",
+            "I cannot use this public key",
+            "recipient-private-key",
+        ),
     ],
 )
 def test_refused_in_the_response(wecom: WeCom, text: str, user: str, said: str, reason: str) -> None:

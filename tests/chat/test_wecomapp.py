@@ -116,7 +116,12 @@ def test_user_text_cannot_end_a_cdata_section(app: WeComApp) -> None:
         ("", "zhangsan", "无法识别这条消息。", "command-other"),
         ("/keypair a for", "zhangsan", 'The public key after "for" is missing.', "command-recipient"),
         ("/keypair a", STRANGER, "你还没有登记。", "unregistered"),
-        ("/keypair a for AGE-SECRET-KEY-1X", "zhangsan", "This public key cannot", "recipient-private-key"),
+        (
+            "/keypair a for AGE-SECRET-KEY-1X",
+            "zhangsan",
+            "I cannot use this public key",
+            "recipient-private-key",
+        ),
         ("/keypair a for age1x", "zhangsan", "I cannot use this public key.", "recipient-checksum"),
         ("/keypair a for github:alice", "lisi", "You cannot bring", "not-granted-own-recipients"),
         ("/keypair a in ap-tokyo", "lisi", "The policy does not allow this.", "not-granted-region"),

@@ -106,14 +106,14 @@ def _explain(options: argparse.Namespace) -> int:
             break
     try:
         granted = granted_order(policy, options.caller, order)
-        envelope = sealing.address(granted.recipients, now=time.time(), escrow=policy.escrow)
+        sealer = sealing.prepare_sealer(granted.recipients, now=time.time(), escrow=policy.escrow)
     except NotGranted:
         print("refused")
         return 1
     except RecipientRefused as error:
         print(f"refused: {error.problem.advice}")
         return 1
-    print(f"sealed as {envelope.format.value} to: {', '.join(envelope.fingerprints)}")
+    print(f"sealed as {sealer.format.value} to: {', '.join(sealer.fingerprints)}")
     print(f"tags: {', '.join(f'{key}={value}' for key, value in granted.tags.items()) or 'none'}")
     print(f"removed after: {'never' if granted.expires_in is None else f'{granted.expires_in} seconds'}")
     print(f"rate: {caller.rate or 'unlimited'}")

@@ -90,7 +90,7 @@ def _check_recipients(source: Path, policy: Policy) -> None:
     ]
     for path, recipients, escrow in groups:
         try:
-            sealing.address(recipients, now=now, escrow=escrow)
+            sealing.prepare_sealer(recipients, now=now, escrow=escrow)
         except RecipientRefused as refusal:
             where = path if path.startswith("escrow.") else f"{path}.{refusal.position}"
             text = refusal.problem.advice

@@ -1,4 +1,4 @@
-"""`POST /v1/grants`: what the policy lets this caller ask for, so that a form can offer just that."""
+"""`POST /v1/grants`: the caller's grants, so that a form can offer exactly what they allow."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PATH = "/v1/grants"
 
 
 class GrantsRequest(WireModel):
-    """The body of a request: an empty object, so that a signature has something to cover."""
+    """The body of a request: an empty object, so that a signature covers a body."""
 
 
 @dataclass(frozen=True)
 class GrantsEndpoint(ProblemDetailsEndpoint):
-    """Tells callers what they may have."""
+    """Returns the grants of a caller."""
 
     verify: Callable[[Request], AuthenticatedCaller]
     admission: Admission
@@ -51,12 +51,12 @@ class GrantsEndpoint(ProblemDetailsEndpoint):
                 "caller": caller_id,
                 "defaultRegion": self.default_region,
                 "registeredRecipients": len(caller.recipients),
-                "grants": [_written(grant, caller_id) for grant in caller.grants],
+                "grants": [_render(grant, caller_id) for grant in caller.grants],
             },
         )
 
 
-def _written(grant: Grant, caller_id: str) -> dict[str, object]:
+def _render(grant: Grant, caller_id: str) -> dict[str, object]:
     return {
         "names": list(grant.names_for(caller_id)),
         "projects": list(grant.projects),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IssueRequest:
-    """What a caller asks for, and the key under which the same request gets the same answer."""
+    """What a caller asks for, and the key under which a retry gets the same answer."""
 
     order: KeyPairOrder
     idempotency_key: str
@@ -33,7 +33,7 @@ class IssueEndpoint(ABC):
     """An `Endpoint` that issues key pairs. A subclass adds one wire format."""
 
     verify: Callable[[Request], AuthenticatedCaller]
-    """Returns who sent a request, looking at the raw body only; raises Unauthenticated."""
+    """Returns who sent a request, from the raw body and headers; raises Unauthenticated."""
     admission: Admission
     issuer: Issuer
     default_region: str
@@ -58,7 +58,7 @@ class IssueEndpoint(ABC):
         try:
             return self.render(issued)
         except Exception as defect:
-            # The key pair exists and its answer is stored: the caller must not be told that nothing is left.
+            # The key pair exists and the answer is stored. An error that denies this would be wrong.
             raise OutcomeUnknown("answer-not-dressed") from defect
 
     def authenticate(self, request: Request) -> AuthenticatedCaller:

@@ -1,4 +1,4 @@
-"""What anybody may GET: `/healthz`, `/openapi.json`, and, where there is one, the web page."""
+"""Public pages: `/healthz`, `/openapi.json`, and the web page if it is configured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPENAPI = Path(__file__).with_name("openapi.json")
 
 @dataclass(frozen=True)
 class PageEndpoint(ProblemDetailsEndpoint):
-    """A page that is the same for everybody."""
+    """A page that needs no authentication."""
 
     path: str
     render: Callable[[], Response]
@@ -35,7 +35,7 @@ class PageEndpoint(ProblemDetailsEndpoint):
 
 
 def health() -> Response:
-    """Say that the function answers."""
+    """Report that the function runs."""
     return json_response(200, {"status": "ok"})
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FieldAtFault(WireAnswer):
-    """A field of the request, the rule that it breaks, and what to send instead."""
+    """A field of the request, the rule that it violates, and what to send instead."""
 
     field: str = Field(description="Its path, with dots.")
     rule: str
@@ -36,7 +36,7 @@ class Problem(WireAnswer):
 
 
 def problem_details(error: KeyPairFunctionError, request_id: str) -> Response:
-    """Return `error` as problem details (RFC 9457): constant texts and the request's id."""
+    """Return `error` as problem details (RFC 9457): constant texts and the id of the request."""
     headers: dict[str, str] = {}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)  # RFC 9110 section 10.2.1

@@ -1,4 +1,4 @@
-"""From pydantic's errors to the fields and rules that a caller is told."""
+"""Parses request bodies, and reports the fields at fault."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _NAME_LIMIT = 32
 class OrderModel(WireModel):
     """The body of a request for a key pair.
 
-    A door declares the fields itself, for their order can be seen from outside: OpenAPI has it, and of
-    several problems the first decides what error code API v3 gives.
+    Each endpoint declares the fields itself, because clients can see their order: OpenAPI lists them in it,
+    and the first of several problems determines the error code of API v3.
     """
 
     if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class OrderModel(WireModel):
         expires_in: str | None
 
     def order(self, default_region: str, tags: Mapping[str, str]) -> KeyPairOrder:
-        """Return the order that this is."""
+        """Return the order in this request."""
         return KeyPairOrder(
             name=self.key_name,
             region=self.region or default_region,
@@ -79,13 +79,13 @@ _Wire = TypeVar("_Wire", bound=WireModel)
 
 
 def json_body(request: Request) -> dict[str, Json]:
-    """Return the JSON object in a proven request.
+    """Return the JSON object in the body of an authenticated request.
 
-    Raises UnsupportedMediaType, MalformedRequest, or RecipientRefused where a private key stands in it.
+    Raises UnsupportedMediaType, MalformedRequest, or RecipientRefused if it contains a private key.
     """
     require_json(request)
     body = parse_json_object(request.unverified_body)
-    # Written anew, so that a key which is spelled with JSON's escapes is found as well.
+    # Serialized again, so that a private key written with JSON escapes is found as well.
     refuse_private_keys(json.dumps(body, ensure_ascii=False))
     return body
 
@@ -103,7 +103,7 @@ def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:
 
 
 def message(error: KeyPairFunctionError) -> str:
-    """Return one line for people: the title, and each field at fault."""
+    """Return one line of text: the title and each field at fault."""
     return error.title + "".join(
         f" {problem.field}: {problem.rule}{problem.advice and '; '}{problem.advice}."
         for problem in error.problems
@@ -111,6 +111,6 @@ def message(error: KeyPairFunctionError) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """Write a location with dots; of the caller's own words, only what could be the name of a field."""
+    """Return a location with dots. Text of the caller appears only if it could be a field's name."""
     known = [str(part) if isinstance(part, int) or part.isidentifier() else "*" for part in location]
     return ".".join(part if len(part) <= _NAME_LIMIT else "*" for part in known[:_DEPTH_LIMIT])

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PATH = "/v1/key-pairs"
 
 # draft-ietf-httpapi-idempotency-key-header-07 section 2.1: an sf-string (RFC 8941 section 3.3.3). Many
-# clients send the text without its quotes; it is the same key.
+# clients omit the quotes; it is the same key.
 IDEMPOTENCY_KEY = re.compile(
     r'"(?P<quoted>[\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|(?P<bare>[A-Za-z0-9_.:-]{1,255})'
 )
@@ -45,40 +45,43 @@ IDEMPOTENCY_KEY = re.compile(
 class KeyPairRequest(OrderModel, alias_generator=to_camel):
     """The body of a request, its fields in camelCase."""
 
-    key_name: KeyName = Field(description="The name of the key pair; it is unique in the account.")
+    key_name: KeyName = Field(description="Name of the key pair, unique in the account.")
     recipients: Recipients | None = Field(
         default=None,
-        description="Public keys that the private key is sealed to, all of one kind: age recipients and SSH "
+        description="Public keys to which the private key is sealed, all of one kind: age recipients and SSH "
         "public key lines, or JWKs, or certificates and public keys in PEM, or PGP public key blocks. Each "
-        f"text is one key of {RECIPIENT_LIMIT} characters at most. Null: those registered for the caller.",
+        f"string is one key of at most {RECIPIENT_LIMIT} characters. Null: the caller's registered ones.",
     )
-    project_id: ProjectId = Field(default=0, description="The project that the key pair belongs to.")
-    region: Region | None = Field(default=None, description="Null: the region that the function serves.")
+    project_id: ProjectId = Field(default=0, description="Project of the key pair.")
+    region: Region | None = Field(default=None, description="Null: the function's default region.")
     tags: Tags = Field(
         default_factory=dict,
-        description="Tags of the key pair. A key does not begin with qcs:, project: or keypair-function:, in "
-        "any case.",
+        description="Tags of the key pair. Keys must not begin with qcs:, project: or keypair-function:, in "
+        "upper or lower case.",
     )
     private_key_format: PrivateKeyFormat = Field(
         default=PrivateKeyFormat.PKCS1,
-        description="RSA PRIVATE KEY as the cloud wrote it, PRIVATE KEY (RFC 5958), or OPENSSH PRIVATE KEY.",
+        description="pkcs1: RSA PRIVATE KEY, as the cloud returns it; pkcs8: PRIVATE KEY (RFC 5958); "
+        "openssh: OPENSSH PRIVATE KEY.",
     )
     envelope_format: EnvelopeFormat | None = Field(
-        default=None, description="What the recipients have to be for. Null: they decide it."
+        default=None,
+        description="Required format of the envelope. Null: the kind of the recipients determines it.",
     )
     expires_in: Duration | None = Field(
         default=None,
-        description="How long the key pair stays: 90m, 12h, 30d. Null: as long as the policy has it.",
+        description="When to remove the key pair, counted from now: 90m, 12h, 30d. Null: after the longest "
+        "time that the policy allows.",
     )
 
 
 class SealedPrivateKey(WireAnswer):
-    """The private key as its recipients can open it, and nobody else."""
+    """The private key, sealed so that only its recipients can open it."""
 
     format: EnvelopeFormat
-    recipients: tuple[str, ...] = Field(description="Fingerprints of the public keys that it is sealed to.")
-    ciphertext: str = Field(description="The envelope: text in ASCII.")
-    open_with: str = Field(description="A command that opens it.")
+    recipients: tuple[str, ...] = Field(description="Fingerprints of the public keys to which it is sealed.")
+    ciphertext: str = Field(description="The envelope, as ASCII text.")
+    open_with: str = Field(description="Shell command that opens it.")
 
 
 class KeyPairAnswer(WireAnswer):
@@ -88,12 +91,14 @@ class KeyPairAnswer(WireAnswer):
     key_name: str
     project_id: int
     region: str
-    public_key: str = Field(description="In the format of OpenSSH.")
+    public_key: str = Field(description="In OpenSSH format.")
     fingerprint: str = Field(description="SHA256:..., as ssh-keygen -l prints it.")
     created_at: str = Field(description="RFC 3339, in UTC.")
-    expires_at: str | None = Field(description="When the key pair is removed: RFC 3339, in UTC. Null: never.")
+    expires_at: str | None = Field(
+        description="When the key pair will be removed: RFC 3339, in UTC. Null: never."
+    )
     sealed_private_key: SealedPrivateKey
-    request_id: str = Field(description="Of the request that made the key pair.")
+    request_id: str = Field(description="Id of the request that created the key pair.")
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,8 @@ def _idempotency_key(request: Request, caller: AuthenticatedCaller) -> str | Non
     parsed = IDEMPOTENCY_KEY.fullmatch(header.strip())
     if parsed is None:
         raise MalformedRequest("idempotency-key")
-    # SECURITY BOUNDARY: a header that the signature does not cover could be exchanged, and a captured
-    # request, sent again under a new key, would be a new request.
+    # SECURITY BOUNDARY: a header that the signature does not cover could be replaced. A captured request with
+    # a new key would be a new request.
     if "idempotency-key" not in caller.signed_headers:
         raise Unauthenticated("idempotency-key-not-signed")
     return parsed["quoted"] or parsed["bare"]

@@ -1,9 +1,8 @@
-"""`/v2/index.php`: CreateKeyPair as CVM's legacy API v2 has it, so that its clients can stay as they are.
+"""`/v2/index.php`: CreateKeyPair of CVM's legacy API v2, so that its clients work unchanged.
 
-The answer is exactly that of the legacy documentation, with the sealed key in `secretkey`. Tags are not
-offered, for that API had none. With GET, which the clients use unless told otherwise, everything a request
-says stands in its URL, and so perhaps in the logs of whoever relays it: no secret is part of that, for the
-signature is good for this one request only.
+The response is that of the legacy documentation, with the sealed key in `secretkey`. There are no tags,
+because that API has none. Its clients use GET by default, so the whole request is in the URL and may be
+logged on the way. That reveals no secret: the signature is good for this request only.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
 PATH = "/v2/index.php"
 ACTION = "CreateKeyPair"
 
-# What the signature needs, and what a client says of itself.
-_AROUND = {"Action", "Nonce", "RequestClient", "SecretId", "Signature", "SignatureMethod", "Timestamp"}
+# Parameters of the signature, and the name of the client.
+_COMMON = {"Action", "Nonce", "RequestClient", "SecretId", "Signature", "SignatureMethod", "Timestamp"}
 
 # https://cloud.tencent.com/document/product/214/11594
 _REGIONS = {
@@ -64,11 +63,11 @@ _REGIONS = {
     "use": "na-ashburn",
     "usw": "na-siliconvalley",
 }
-"""The short names of regions, which only this version of the API knows."""
+"""The short names of regions, which only this version of the API uses."""
 
 # The numbers are the common codes (https://cloud.tencent.com/document/api/309/7025), the words are CVM's.
-# 4104 (no such SecretId) and 4500 (replay, clock) have no place here: every failure to authenticate is 4100,
-# so that nobody learns from an answer which ids exist, or how close a forged request came.
+# 4104 (no such SecretId) and 4500 (replay, clock) are not used: every failure to authenticate is 4100, so
+# that a response does not reveal which ids exist or how close a forged request came.
 _CODES: dict[type[errors.KeyPairFunctionError], tuple[int, str]] = {
     errors.MalformedRequest: (4000, "InvalidParameter"),
     errors.UnknownAction: (4000, "InvalidAction.NotFound"),
@@ -86,7 +85,7 @@ _CODES: dict[type[errors.KeyPairFunctionError], tuple[int, str]] = {
     errors.UnknownVersion: (6100, "NoSuchVersion"),
 }
 _REFUSED = (4000, "InvalidRequest")
-"""What only other doors refuse."""
+"""For errors that only other endpoints raise."""
 _INTERNAL = 6000
 
 
@@ -99,7 +98,7 @@ def _full_name(region: str) -> str:
 
 
 class CreateKeyPairParameters(OrderModel, alias_generator=to_camel):
-    """The parameters of a request beside the common ones; those of the cloud are keyName and projectId."""
+    """The parameters except the common ones. keyName and projectId are those of the cloud's API."""
 
     key_name: KeyName
     project_id: Annotated[ProjectId, BeforeValidator(_number)] = 0
@@ -125,7 +124,7 @@ class TencentV2Endpoint(IssueEndpoint):
         refuse_private_keys("\n".join(parameters.values()))
         if parameters.get("Action") != ACTION:
             raise errors.UnknownAction
-        # With it the legacy host answers as API v3 does; whoever wants that has the door of API v3.
+        # With this parameter, the cloud's legacy host answers as API v3. Here API v3 has its own endpoint.
         if "Version" in parameters:
             raise errors.UnknownVersion
         wanted = read(CreateKeyPairParameters, _fields(parameters))
@@ -133,7 +132,7 @@ class TencentV2Endpoint(IssueEndpoint):
         return IssueRequest(order, caller.idempotency_key(wanted.client_token))
 
     def render(self, issued: IssuedKeyPair) -> Response:
-        """Return the legacy answer, with the sealed key in the place of the plain one."""
+        """Return the legacy response, with the sealed key in place of the plain one."""
         return json_response(
             200,
             {
@@ -147,12 +146,12 @@ class TencentV2Endpoint(IssueEndpoint):
                     "secretkey": issued.sealed_private_key.ciphertext,
                 },
             },
-            # In a header: the documented body has no place for it.
+            # In a header, because the documented body has no field for it.
             headers={"X-Request-Id": issued.request_id},
         )
 
     def render_error(self, error: errors.KeyPairFunctionError, context: RequestContext) -> Response:
-        """Return the legacy form of an error; the status is 200, as the clients expect it."""
+        """Return the legacy form of an error, with status 200 as the clients expect."""
         code, description = _code(error)
         headers = {"X-Request-Id": context.request_id}
         if error.retry_after is not None:
@@ -162,17 +161,18 @@ class TencentV2Endpoint(IssueEndpoint):
 
 
 def _fields(parameters: Mapping[str, str]) -> dict[str, str | list[str]]:
-    """Return what is asked for, the list of recipients put together."""
+    """Return the parameters except the common ones, with the recipients collected into a list."""
     fields: dict[str, str | list[str]] = {
-        name: value for name, value in parameters.items() if name not in _AROUND
+        name: value for name, value in parameters.items() if name not in _COMMON
     }
-    # recipients.0, recipients.1 and so on; one behind a gap stays where it is, and is an unknown field.
+    # recipients.0, recipients.1 and so on. One after a gap remains, and is refused as an unknown field.
     recipients: list[str] = []
     while (name := f"recipients.{len(recipients)}") in fields:
         del fields[name]
         recipients.append(parameters[name])
     if recipients:
-        fields.setdefault("recipients", recipients)  # where there is a bare one, that stays, and is no list
+        # A bare `recipients` remains, and is refused because it is not a list.
+        fields.setdefault("recipients", recipients)
     return fields
 
 

@@ -1,7 +1,7 @@
-"""`POST /`: CreateKeyPair as CVM's API v3 has it, so that the official SDKs and tccli are clients.
+"""`POST /`: CreateKeyPair of CVM's API v3, so that the official SDKs and tccli can be clients.
 
-https://cloud.tencent.com/document/api/213/15702. The SDKs show `KeyPair.PrivateKey` and drop what they do
-not know, so that is where the sealed key stands.
+https://cloud.tencent.com/document/api/213/15702. The SDKs return `KeyPair.PrivateKey` and drop fields that
+they do not know, so the sealed key is in that field.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _CODES: dict[type[errors.KeyPairFunctionError], str] = {
     errors.CloudBusy: "RequestLimitExceeded",
     errors.RateLimited: "RequestLimitExceeded",
 }
-"""CVM's own codes where there is one for it, the common codes otherwise (api/213/30435)."""
+"""CVM's own codes where it has one, otherwise the common codes (api/213/30435)."""
 
 _KEY_NAME_CODES = {
     "too-long": "InvalidKeyPairNameTooLong",
@@ -82,8 +82,8 @@ class _TagSpecification(WireModel, alias_generator=to_pascal):
 class CreateKeyPairRequest(OrderModel, alias_generator=to_pascal):
     """The body of a request, its fields in PascalCase.
 
-    CVM's parameters, and six of this function: Recipients, PrivateKeyFormat, EnvelopeFormat, Region,
-    ExpiresIn and ClientToken.
+    CVM's parameters, and six additions of this function: Recipients, PrivateKeyFormat, EnvelopeFormat,
+    Region, ExpiresIn and ClientToken.
     """
 
     key_name: KeyName
@@ -107,7 +107,7 @@ class TencentV3Endpoint(IssueEndpoint):
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the headers and the body."""
-        # The SDKs sign neither of the two: one signature is good for any action, so there is only one.
+        # The SDKs do not sign these two headers, so a signature is good for any action. There is only one.
         if request.headers.get("x-tc-action") != ACTION:
             raise errors.UnknownAction
         if request.headers.get("x-tc-version") != VERSION:
@@ -115,7 +115,7 @@ class TencentV3Endpoint(IssueEndpoint):
         body = read(CreateKeyPairRequest, json_body(request))
         tags = [tag for specification in body.tag_specification for tag in specification.tags]
         order = body.order(self.default_region, {tag.key: tag.value for tag in tags})
-        # Nor X-TC-Region: nothing is decided by it, but a caller who sends another one is told.
+        # Nor do they sign X-TC-Region. It decides nothing, but a contradiction is reported.
         if request.headers.get("x-tc-region", order.region) not in ("", order.region):
             raise errors.RegionMismatch
         if len(order.tags) != len(tags):
@@ -123,7 +123,7 @@ class TencentV3Endpoint(IssueEndpoint):
         return IssueRequest(order, caller.idempotency_key(body.client_token))
 
     def render(self, issued: IssuedKeyPair) -> Response:
-        """Return CVM's answer, with the sealed key in the place of the plain one."""
+        """Return CVM's response, with the sealed key in place of the plain one."""
         sealed = issued.sealed_private_key
         return _envelope(
             {
@@ -151,8 +151,8 @@ class TencentV3Endpoint(IssueEndpoint):
 
 
 def _envelope(response: dict[str, object], headers: dict[str, str] | None = None) -> Response:
-    # Always 200, and Content-Type exactly `application/json`: with anything else the SDKs see a transport
-    # error, or take an error for a success.
+    # Always 200, and Content-Type exactly `application/json`: otherwise the SDKs report a transport error, or
+    # mistake an error for a success.
     return json_response(200, {"Response": response}, headers=headers)
 
 

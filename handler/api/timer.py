@@ -1,4 +1,4 @@
-"""SCF's timer trigger: one sweep for each of its events."""
+"""SCF's timer trigger: each event starts one sweep."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepEndpoint(ProblemDetailsEndpoint):
-    """Removes what has expired or was left over."""
+    """Removes expired and orphaned key pairs."""
 
     sweeper: Sweeper
 
     path = TIMER
     methods = (INTERNAL,)
-    audit_name = None  # the sweeper writes its own lines
+    audit_name = None  # the sweeper writes its own audit lines
 
     def handle(self, context: RequestContext) -> Response:
         """Sweep once; return the counts."""

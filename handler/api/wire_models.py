@@ -1,4 +1,4 @@
-"""Base classes of the models on the wire."""
+"""Base classes for request and response bodies."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pydantic.alias_generators import to_camel
 
 
 class WireModel(BaseModel):
-    """A request body, or a part of one; fields that are not in the model are refused."""
+    """A request body or a part of one. Unknown fields are refused."""
 
     # Deferred: a cold start builds only the models of the endpoint that it serves.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class WireAnswer(BaseModel):
-    """A body that goes out, or a part of one, its fields in camelCase."""
+    """A response body or a part of one, with fields in camelCase."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -1,1 +1,1 @@
-"""Proving who calls."""
+"""Authentication: request signatures, bearer tokens, nonces and rate limits."""

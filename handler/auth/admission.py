@@ -1,4 +1,4 @@
-"""How often somebody may ask: the rates of the policy, applied to callers and to failed proofs."""
+"""The rate limits of the policy, applied to callers and to failed attempts to authenticate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Admission:
-    """Limits how often a source may fail to authenticate, and how often a caller may ask."""
+    """Limits how often an address may fail to authenticate, and how many requests a caller may send."""
 
     policy: Policy
     limiter: Limiter
@@ -40,7 +40,7 @@ class Admission:
         """Count a request of an authenticated caller; raise RateLimited if there were too many.
 
         Every request counts, refused ones too, so that nobody can quickly probe what the policy grants.
-        The response headers tell what is left.
+        The response headers state what is left.
         """
         rate = self.policy.callers[caller_id].rate
         if rate is None:

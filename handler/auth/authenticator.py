@@ -1,4 +1,4 @@
-"""Who calls: each door's proof, made good against the policy."""
+"""Authenticates requests, and checks that the policy knows the caller."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Authenticator:
-    """Each way to prove it.
+    """All ways to authenticate.
 
-    All raise Unauthenticated; StoreUnavailable where a nonce cannot be remembered; IssuerUnavailable where
-    the key of a token cannot be had.
+    Each raises Unauthenticated, StoreUnavailable if a nonce cannot be stored, and IssuerUnavailable if the
+    key that verifies a token cannot be fetched.
     """
 
     policy: Policy
@@ -38,7 +38,7 @@ class Authenticator:
 
     @classmethod
     def under(cls, settings: Settings, policy: Policy, store: Store, clock: Clock) -> Authenticator:
-        """Return the authentication of one deployment."""
+        """Return the authenticator of one deployment."""
         nonces = Nonces(store)
         master_secrets = MasterSecrets(settings.master_secrets)
         return cls(
@@ -50,7 +50,7 @@ class Authenticator:
         )
 
     def token_or_tc3(self, request: Request) -> AuthenticatedCaller:
-        """Return who sent `request`, by what its Authorization header says it is."""
+        """Return who sent `request`; its Authorization header selects the scheme."""
         if request.headers.get("authorization", "").lower().startswith("bearer "):
             return self.bearer.authenticate(request)
         return self.tc3(request)
@@ -61,7 +61,7 @@ class Authenticator:
         caller = self.policy.callers.get(verified.caller_id)
         if caller is None or not caller.tc3:
             raise Unauthenticated("tc3-caller")
-        # Burned, so to speak, by the claim that this key leads to: the same signature gets the same answer.
+        # No nonce to burn: the signature is the idempotency key, so the same signature gets the same answer.
         return AuthenticatedCaller(verified.caller_id, verified.signature, verified.signed_headers)
 
     def v2(self, request: Request) -> AuthenticatedCaller:

@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750) that are signed JWTs (RFC 7519), from the issuers that the policy names."""
+"""Bearer tokens (RFC 6750): signed JWTs (RFC 7519) from the issuers that the policy names."""
 
 from __future__ import annotations
 
@@ -28,43 +28,43 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
 
 LEEWAY = 30
-"""Seconds by which an issuer's clock may be off, either way."""
-LONGEST_LIFE = ANSWER_TTL - 4 * LEEWAY
-"""Seconds from iat to exp, at most: what lives longer is a password (ASVS 5.0, 13.2.1).
+"""Seconds that an issuer's clock may be ahead or behind."""
+MAX_TOKEN_SECONDS = ANSWER_TTL - 4 * LEEWAY
+"""Longest time from iat to exp: a token that lives longer is a password (ASVS 5.0, 13.2.1).
 
-Shorter than an answer is kept, the leeway at both ends included: as long as a token is taken, the request
-that it was burned for gets its answer and no second key pair.
+It is shorter than the time for which an answer is kept, leeway at both ends included. So while a one-time
+token is accepted, repeating its request returns the stored answer and makes no second key pair.
 """
 
 _TOKEN_LIMIT = 8 * 1024
-# Three parts: what is encrypted (RFC 7516) has five, and what is unsigned (RFC 7519 section 6) ends in a dot.
+# Three parts: an encrypted token (RFC 7516) has five, an unsigned one (RFC 7519 section 6) ends in a dot.
 _AUTHORIZATION = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
 _JTI = re.compile(r"[\x20-\x7e]{1,255}")
 
-# RFC 8725 section 3.11: a logout token or a DPoP proof of the same issuer is no token for access.
+# RFC 8725 section 3.11: a logout token or a DPoP proof of the same issuer is not an access token.
 _TYPES = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}
-# RFC 8725 section 3.10: keys come from the policy. RFC 7515 section 4.1.11: nothing critical is understood,
-# and RFC 7797: a payload that is not base64url is no JWT.
+# RFC 8725 section 3.10: keys come from the policy. RFC 7515 section 4.1.11: no critical extension is
+# supported. RFC 7797: a JWT's payload is always base64url.
 _REFUSED_PARAMETERS = {"jku", "jwk", "x5u", "x5c", "crit", "b64"}
 
 _Claims: TypeAlias = "Mapping[str, Json]"
 _Value: TypeAlias = "tuple[type, str | int | float | None]"
-"""A scalar with its type, for Python takes true, 1 and 1.0 for equal."""
+"""A scalar with its type, because True, 1 and 1.0 are equal in Python."""
 
 
 @dataclass(frozen=True)
 class BearerVerifier:
-    """Verifies tokens, and finds the caller that the claims of a token stand for."""
+    """Verifies tokens and finds the caller whose claims match."""
 
     policy: Policy
     nonces: Nonces
     clock: Clock
 
     def authenticate(self, request: Request) -> AuthenticatedCaller:
-        """Return who holds the token of `request`.
+        """Return the caller whose token came with `request`.
 
-        Raises Unauthenticated, IssuerUnavailable where a key cannot be had, and StoreUnavailable where the
-        issuer's tokens are good for one request and that cannot be known.
+        Raises Unauthenticated, IssuerUnavailable if the key cannot be fetched, and StoreUnavailable if a
+        one-time token cannot be recorded.
         """
         authorization = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
         if authorization is None or len(authorization["token"]) > _TOKEN_LIMIT:
@@ -73,8 +73,8 @@ class BearerVerifier:
         signed, _, _ = token.rpartition(".")
         header, unverified_claims = (_json(part) for part in signed.split("."))
 
-        # SECURITY BOUNDARY: up to the signature, what the token says of itself only chooses among what the
-        # policy allows anyway.
+        # SECURITY BOUNDARY: until the signature is verified, the token's contents only select among issuers,
+        # algorithms and keys that the policy allows anyway.
         name = self._issuer(unverified_claims)
         issuer = self.policy.issuers[name]
         algorithm, kid = _algorithm(header, issuer), header.get("kid")
@@ -88,14 +88,14 @@ class BearerVerifier:
             jti = claims.get("jti")
             if not isinstance(jti, str) or not _JTI.fullmatch(jti):
                 raise Unauthenticated("bearer-jti")
-            # LEEWAY twice: once for what is accepted, and once more for the store's own clock.
+            # LEEWAY twice: once for accepting the token, and once for the clock of the store.
             ttl = expires_at - self.clock.now() + 2 * LEEWAY
             self.nonces.burn("jwt", name, jti, use=_digest_of(request), ttl=ttl)
-        # Of the token only what is signed: whoever has an ECDSA signature can make a second one of it, and
-        # the same request with that is not another request.
+        # The signature itself is left out: anybody can turn one ECDSA signature into another valid one, and
+        # that must not make it a different request.
         request_key = hashlib.sha256(signed.encode() + b"\n" + request.unverified_body).hexdigest()
-        # A token covers nothing but itself, and its holder may send whatever they like: the header is as good
-        # as the body. That nobody else touches either of them is TLS's part.
+        # A token signs neither body nor headers, and its holder may send any. So the header can be trusted as
+        # much as the body: TLS protects both.
         return AuthenticatedCaller(caller_id, request_key, frozenset({"idempotency-key"}))
 
     @cached_property
@@ -108,7 +108,7 @@ class BearerVerifier:
 
     @cached_property
     def _callers(self) -> dict[str, dict[tuple[str, ...], dict[tuple[_Value, ...], set[str]]]]:
-        """Issuer -> the names of the claims that a caller is known by -> their values -> callers."""
+        """Issuer -> names of the claims that identify a caller -> their values -> callers."""
         index: dict[str, dict[tuple[str, ...], dict[tuple[_Value, ...], set[str]]]] = {}
         for caller_id, caller in self.policy.callers.items():
             for proof in caller.jwt:
@@ -119,12 +119,12 @@ class BearerVerifier:
         return index
 
     def _issuer(self, unverified_claims: _Claims) -> str:
-        """Return the policy's name for the issuer of a token that is for this function."""
+        """Return the policy's name for the issuer; raise Unauthenticated unless the audience is right."""
         issuer, audience = unverified_claims.get("iss"), unverified_claims.get("aud")
         if not isinstance(issuer, str) or all(issuer != known for known, _ in self._names):
             raise Unauthenticated("bearer-issuer")
-        # A list of one is the same as its member (RFC 7519 section 4.1.3). A token that is for somebody else
-        # as well is not taken: they hold it, too.
+        # A list of one is the same as its member (RFC 7519 section 4.1.3). A token for several audiences is
+        # refused: each of them could use it here.
         if isinstance(audience, list) and len(audience) == 1:
             audience = audience[0]
         name = self._names.get((issuer, audience)) if isinstance(audience, str) else None
@@ -133,19 +133,19 @@ class BearerVerifier:
         return name
 
     def _lifetime(self, claims: _Claims) -> float:
-        """Return when a token that is valid now expires (RFC 7519 section 4.1.4 to 4.1.6)."""
+        """Return the expiry of a token that is valid now (RFC 7519 sections 4.1.4 to 4.1.6)."""
         now = self.clock.now()
         expires_at, issued_at = _time(claims, "exp"), _time(claims, "iat")
         if now >= expires_at + LEEWAY:
             raise Unauthenticated("bearer-expired")
         if now < issued_at - LEEWAY or ("nbf" in claims and now < _time(claims, "nbf") - LEEWAY):
             raise Unauthenticated("bearer-not-yet-valid")
-        if expires_at - issued_at > LONGEST_LIFE:
+        if expires_at - issued_at > MAX_TOKEN_SECONDS:
             raise Unauthenticated("bearer-lives-too-long")
         return expires_at
 
     def _caller(self, issuer: str, claims: _Claims) -> str:
-        """Return the one caller that these claims stand for."""
+        """Return the only caller that these claims match."""
         scalars: dict[str, _Value] = {
             name: (type(value), value)
             for name, value in claims.items()
@@ -163,21 +163,21 @@ class BearerVerifier:
 
 
 def _json(part: str) -> dict[str, Json]:
-    """Return the JSON object in a part of a token, read strictly."""
-    with suppress(ValueError, MalformedRequest):  # ValueError: not a length that base64 has
+    """Return the JSON object in a part of a token, parsed strictly."""
+    with suppress(ValueError, MalformedRequest):  # ValueError: not a valid length in base64
         return parse_json_object(base64.urlsafe_b64decode(part + "=="))
     raise Unauthenticated("bearer-malformed")
 
 
 def _algorithm(header: Mapping[str, Json], issuer: TokenIssuer) -> str:
-    """Return the algorithm of a token, if this issuer uses it."""
+    """Return the algorithm of a token; raise Unauthenticated unless this issuer uses it."""
     if not _REFUSED_PARAMETERS.isdisjoint(header):
         raise Unauthenticated("bearer-header")
     kind = header.get("typ", "JWT")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise Unauthenticated("bearer-type")
     algorithm = header.get("alg")
-    # RFC 8725 section 3.1; the policy knows no HS* and no "none".
+    # RFC 8725 section 3.1. A policy cannot allow HS* or "none".
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
         raise Unauthenticated("bearer-algorithm")
     return algorithm
@@ -204,7 +204,7 @@ def _verified(token: str, jwk: Mapping[str, object], algorithm: str, issuer: Tok
             audience=issuer.audience,
             options={
                 "require": ["iss", "sub", "aud", "exp", "iat"],
-                # PyJWT reads the machine's clock, and takes "12" and 12.9 for numbers of seconds.
+                # PyJWT uses the machine's clock, and accepts "12" and 12.9 as seconds.
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,
@@ -225,9 +225,9 @@ def _verified(token: str, jwk: Mapping[str, object], algorithm: str, issuer: Tok
 
 
 def _time(claims: _Claims, name: str) -> float:
-    """Return a NumericDate (RFC 7519 section 2), of which PyJWT has seen no more than that it is there."""
+    """Return a NumericDate (RFC 7519 section 2). PyJWT has only checked that it exists."""
     value = claims.get(name)
-    # 2**53: 1e999 is read as infinity, and an integer may have any length.
+    # 2**53: 1e999 is parsed as infinity, and an integer may have any length.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
         raise Unauthenticated("bearer-time")
     return float(value)

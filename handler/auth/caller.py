@@ -1,4 +1,4 @@
-"""Who calls, once it is proven."""
+"""The caller of an authenticated request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AuthenticatedCaller:
-    """A caller of the policy who has proven to have sent this request.
+    """A caller of the policy who has proved to be the sender of this request.
 
-    `request_key` is a text that no other request of this caller has. `signed_headers` names the headers
-    (lower case) that the proof covers besides path and body.
+    `request_key` is unique among the requests of this caller. `signed_headers` names the headers (in lower
+    case) that the signature covers in addition to path and body.
     """
 
     caller_id: str
@@ -18,6 +18,6 @@ class AuthenticatedCaller:
     signed_headers: frozenset[str]
 
     def idempotency_key(self, stated: str | None = None) -> str:
-        """Return the caller's `stated` idempotency key, in lower case, or else one for this request alone."""
-        # TC3 signs header values in lower case. So 'a' and 'A' must be one key.
+        """Return the `stated` idempotency key in lower case; without one, a key for this request alone."""
+        # TC3 signs header values in lower case, so 'a' and 'A' must be the same key.
         return f"request:{self.request_key}" if stated is None else f"key:{stated.lower()}"

@@ -1,8 +1,8 @@
-"""The public keys of those who issue tokens: JWK Sets (RFC 7517), from the policy or from their address.
+"""The public keys of token issuers: JWK Sets (RFC 7517), from the policy or fetched from a URL.
 
-PyJWT's own client is not used for the latter. It forgets good keys when the issuer is out for longer than
-its cache lives, asks again for every token while the issuer is out, and bounds neither the size of an
-answer nor the time for the whole of it.
+PyJWT's own client is not used for fetching. It forgets good keys if the issuer is down for longer than its
+cache lives, asks again for every token while the issuer is down, and bounds neither the size of a response
+nor the total time.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 TIMEOUT = 3.0
-"""Seconds for one look at an issuer's keys: name resolution, connection, and all of the answer."""
+"""Seconds to fetch an issuer's keys: name resolution, connection, and the whole response."""
 FRESH = 300.0
-"""Seconds for which fetched keys are used without another look; so long lives a key that was withdrawn."""
+"""Seconds for which fetched keys are used without fetching again. A withdrawn key stays valid for as long."""
 LONGEST_USE = 24 * 3600.0
-"""Seconds for which fetched keys are used at all, while the issuer cannot be reached."""
+"""Seconds for which fetched keys are used while the issuer cannot be reached."""
 COOL_DOWN = 30.0
-"""Seconds after a look before an unknown key leads to another one."""
+"""Seconds after a fetch before an unknown key causes another one."""
 PAUSE = 5.0
-"""Seconds after a look that failed before the next one; the same as IssuerUnavailable's Retry-After."""
+"""Seconds after a failed fetch before the next one; the same as the Retry-After of IssuerUnavailable."""
 
 _RESPONSE_LIMIT = 256 * 1024
 
-# RFC 7518 section 3.1 and RFC 8037 section 3.1: what a key has to be for an algorithm. PyJWT itself would
-# take an ES256 token with a key on another curve.
+# RFC 7518 section 3.1 and RFC 8037 section 3.1: the type of key for each algorithm. PyJWT itself would
+# verify an ES256 token with a key on another curve.
 _KEY_TYPES: Mapping[str, tuple[str, str | None]] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
     "ES256": ("EC", "P-256"),
@@ -53,14 +53,14 @@ class KeySource(Protocol):
     """Where the keys of one issuer come from."""
 
     def key(self, kid: str | None, algorithm: str) -> Mapping[str, object]:
-        """Return the JWK that verifies `algorithm`: the one named `kid`, or the only one there is.
+        """Return the JWK that verifies `algorithm`: the one named `kid`, or the only one.
 
-        Raises Unauthenticated, or IssuerUnavailable where the issuer would have to be asked first.
+        Raises Unauthenticated, or IssuerUnavailable if the keys cannot be fetched.
         """
 
 
 def fits(jwk: Mapping[str, object], algorithm: str) -> bool:
-    """Tell whether `jwk` is a public key that is meant to verify `algorithm` (RFC 7517 section 4)."""
+    """Return whether `jwk` is a public key for verifying `algorithm` (RFC 7517 section 4)."""
     operations = jwk.get("key_ops", ["verify"])
     return (
         (jwk.get("kty"), jwk.get("crv")) == _KEY_TYPES[algorithm]
@@ -68,15 +68,15 @@ def fits(jwk: Mapping[str, object], algorithm: str) -> bool:
         and jwk.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations
-        # A private key that stands in public proves nothing.
+        # A published private key proves nothing.
         and "d" not in jwk
     )
 
 
 def public_keys(jwks: object) -> tuple[Mapping[str, object], ...] | None:
-    """Return the keys of a JWK Set, as they are; None if it is none.
+    """Return the keys of a JWK Set; None if `jwks` is not one.
 
-    RFC 7517 section 5: what is not understood is passed over, and does not cost the other keys.
+    RFC 7517 section 5: entries that are not understood are ignored; the other keys remain usable.
     """
     keys = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(keys, list):
@@ -87,7 +87,7 @@ def public_keys(jwks: object) -> tuple[Mapping[str, object], ...] | None:
 def choose(
     keys: Iterable[Mapping[str, object]], kid: str | None, algorithm: str
 ) -> Mapping[str, object] | None:
-    """Return the key for a token; None where there is none. Raises Unauthenticated if there are several."""
+    """Return the key for a token, or None. Raises Unauthenticated if several match."""
     fitting = [key for key in keys if fits(key, algorithm) and (kid is None or key.get("kid") == kid)]
     if len(fitting) > 1:
         raise Unauthenticated("bearer-key-ambiguous")
@@ -96,7 +96,7 @@ def choose(
 
 @dataclass(frozen=True)
 class FixedKeys:
-    """`KeySource` for keys that stand in the policy."""
+    """`KeySource` for keys that are part of the policy."""
 
     keys: tuple[Mapping[str, object], ...]
 
@@ -110,10 +110,10 @@ class FixedKeys:
 
 @dataclass(eq=False)
 class FetchedKeys:
-    """`KeySource` for keys at an address.
+    """`KeySource` for keys at a URL.
 
-    Keys that are known go on for a day while the issuer is out. A key that is not known is looked for once,
-    and then no more for a while, so that made-up tokens cost the issuer nothing.
+    While the issuer is down, known keys remain valid for a day. An unknown key causes one fetch, then none
+    for a while, so that made-up tokens cause no traffic at the issuer.
     """
 
     name: str
@@ -122,36 +122,36 @@ class FetchedKeys:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _keys: tuple[Mapping[str, object], ...] = field(default=(), init=False)
     _fetched_at: float = field(default=-math.inf, init=False)
-    _rests_until: float = field(default=-math.inf, init=False)
-    _trouble: str | None = field(default=None, init=False)
-    """Why the latest look failed; None if it did not."""
+    _next_fetch_at: float = field(default=-math.inf, init=False)
+    _failure: str | None = field(default=None, init=False)
+    """Why the latest fetch failed; None if it succeeded."""
 
     def key(self, kid: str | None, algorithm: str) -> Mapping[str, object]:
-        """Return the JWK for a token, after another look at the issuer's keys if one is due."""
+        """Return the JWK for a token; fetch the issuer's keys first if that is due."""
         with self._lock:
             now = self.clock.monotonic()
             if now >= self._fetched_at + FRESH or choose(self._keys, kid, algorithm) is None:
-                self._look(now)
-            # SECURITY BOUNDARY: whoever can keep the issuer away keeps a withdrawn key alive; not for ever.
+                self._refresh(now)
+            # SECURITY BOUNDARY: whoever can block the issuer keeps a withdrawn key alive, but not for ever.
             if now >= self._fetched_at + LONGEST_USE:
                 self._keys = ()
             found = choose(self._keys, kid, algorithm)
             if found is not None:
                 return found
-            if self._trouble is not None:
-                raise IssuerUnavailable(self._trouble)
+            if self._failure is not None:
+                raise IssuerUnavailable(self._failure)
             raise Unauthenticated("bearer-key")
 
-    def _look(self, now: float) -> None:
-        if now < self._rests_until:
+    def _refresh(self, now: float) -> None:
+        if now < self._next_fetch_at:
             return
         try:
             self._keys = fetch_keys(self.url)
         except IssuerUnavailable as failure:
-            self._trouble, self._rests_until = failure.reason, now + PAUSE
+            self._failure, self._next_fetch_at = failure.reason, now + PAUSE
             _log.warning("issuers.%s: %s", self.name, failure.reason)
         else:
-            self._trouble, self._rests_until = None, now + COOL_DOWN
+            self._failure, self._next_fetch_at = None, now + COOL_DOWN
             self._fetched_at = now
 
 

@@ -1,4 +1,4 @@
-"""What may be used once: nonces of signatures, ids of tokens."""
+"""Values that may be used once: nonces of signatures, ids of tokens."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Nonces:
-    """Remembers what was used, and for what; the store decides how far that is known."""
+    """Remembers which nonce was used for which request, for all instances that share the store."""
 
     store: Store
 
     def burn(self, *parts: str, use: str, ttl: float) -> None:
-        """Take the nonce that `parts` name for `use`, a digest of the request, and keep it for `ttl` seconds.
+        """Reserve the nonce named by `parts` for `use`, a digest of the request, for `ttl` seconds.
 
-        The same request again passes: it gets the same answer. Raises Unauthenticated for any other, and
-        StoreUnavailable.
+        The same request may use it again, because it gets the same answer. Raises Unauthenticated for any
+        other request, and StoreUnavailable.
         """
         key = "nonce:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
         if not self.store.add(key, use, ttl) and self.store.get(key) != use:

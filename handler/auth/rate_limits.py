@@ -1,7 +1,6 @@
-"""How often somebody may ask: each request moves a time on, and only so far ahead of the clock.
+"""Rate limiting by GCRA (ITU-T I.371), a leaky bucket that stores a single number.
 
-GCRA (ITU-T I.371), the leaky bucket that needs one number: `20/hour` is a burst of 20, then one more every
-three minutes.
+`20/hour` allows a burst of 20, then one more request every three minutes.
 """
 
 from __future__ import annotations
@@ -21,39 +20,39 @@ if TYPE_CHECKING:
     from handler.store.base import Store
 
 Kind: TypeAlias = Literal["caller", "source"]
-"""Of whom an allowance is: a caller, or whoever sends from an address."""
+"""Whom an allowance belongs to: a caller, or the address that requests come from."""
 
 _PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
 _COUNTED_FOR = SIGNATURE_WINDOW.nonce_ttl
 """Seconds for which a request is recognised: as long as its signature could be accepted."""
 _ROUNDING = 1e-3
-"""Seconds that a row of additions to a time since 1970 may be off: 0.2 millionths each."""
+"""Seconds. Each addition to a time since 1970 is off by up to 0.2 microseconds, and they add up."""
 _ATTEMPTS = 20
-"""Of others that may be faster, before the store counts as overrun."""
+"""How often another request may win the race to update a counter before this one gives up."""
 
 # 203.0.113.7, 203.0.113.7:443, [2001:db8::1]:443
 _ADDRESS = re.compile(r"(?P<v4>[0-9.]+)(?::[0-9]+)?|\[?(?P<v6>[0-9a-fA-F:.]+)\]?(?:(?<=\]):[0-9]+)?")
 _V6_NETWORK = 64
-"""Bits; what one customer of a provider has at least (RFC 6177)."""
+"""Bits. A provider assigns at least this much to each customer (RFC 6177)."""
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """How many requests in how many seconds."""
+    """So many requests in a period of so many seconds."""
 
     requests: int
     period: int
 
     @classmethod
     def of(cls, rate: str) -> Allowance:
-        """Return what a rate such as `20/hour` means."""
+        """Return the allowance for a rate such as `20/hour`."""
         requests, _, period = rate.partition("/")
         return cls(int(requests), _PERIODS[period])
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is left of an allowance, and the seconds until all of it is there again."""
+    """How many requests are left, and the seconds until the whole allowance is available again."""
 
     allowance: Allowance
     left: int
@@ -70,20 +69,20 @@ class Standing:
 
 @dataclass(frozen=True)
 class Limiter:
-    """Counts in the store, so as far as that one is shared."""
+    """Counts in the store, for all instances that share it."""
 
     store: Store
     clock: Clock
 
     def check(self, kind: Kind, who: str, allowance: Allowance) -> None:
-        """Raise RateLimited if `who` has nothing left; take nothing."""
+        """Raise RateLimited if `who` has no requests left. Count nothing."""
         _advance(kind, self._read(f"rate:{kind}:{who}")[0], self.clock.now(), allowance)
 
     def take(self, kind: Kind, who: str, allowance: Allowance) -> Standing:
-        """Take one request of the allowance of `who`.
+        """Count one request against the allowance of `who`.
 
-        Raises RateLimited if there is none left, and StoreUnavailable: what cannot be counted is not let
-        through.
+        Raises RateLimited if there are none left, and StoreUnavailable: a request that cannot be counted is
+        not let through.
         """
         key = f"rate:{kind}:{who}"
         for _ in range(_ATTEMPTS):
@@ -101,10 +100,10 @@ class Limiter:
         raise StoreUnavailable("rate-contended")
 
     def take_once(self, kind: Kind, who: str, allowance: Allowance, request_key: str) -> Standing | None:
-        """Do as `take`, but not again for a request that was counted within the last minutes: None then.
+        """Count a request like `take`; return None if it was counted in the last ten minutes already.
 
-        SECURITY BOUNDARY: whoever sees a signed request go by can send it again. It must not cost its sender
-        anything but the answer that is stored.
+        SECURITY BOUNDARY: whoever captures a signed request can send it again. A replay must not use up its
+        sender's allowance.
         """
         counted = "counted:" + hashlib.sha256(f"{kind}\n{who}\n{request_key}".encode()).hexdigest()
         if self.store.get(counted) is not None:
@@ -122,7 +121,7 @@ class Limiter:
 
 
 def _advance(kind: Kind, used_until: float, now: float, allowance: Allowance) -> float:
-    """Return how far ahead of `now` one more request leads; raise RateLimited if too far."""
+    """Return how far one more request moves the time ahead of `now`; raise RateLimited if too far."""
     ahead = max(used_until - now, 0) + allowance.period / allowance.requests
     if ahead > allowance.period + _ROUNDING:
         raise RateLimited(f"rate-{kind}", math.ceil(ahead - allowance.period))
@@ -130,10 +129,10 @@ def _advance(kind: Kind, used_until: float, now: float, allowance: Allowance) ->
 
 
 def source_of(remote_address: str) -> str | None:
-    """Return the class of sources that an address belongs to; None for what is no address.
+    """Return the source that an address counts as: itself, or its IPv6 network; None if it is malformed.
 
-    SECURITY BOUNDARY: a client may be able to forge its address (583/96099 does not say). By it, attempts
-    are slowed down, and nothing is ever granted.
+    SECURITY BOUNDARY: a client may be able to forge its address (583/96099 does not say). It only slows
+    attempts down; nothing is ever granted because of it.
     """
     parsed = _ADDRESS.fullmatch(remote_address)
     try:

@@ -1,10 +1,10 @@
-"""The signature of the legacy API v2, HmacSHA256 or HmacSHA1, from the side that verifies.
+"""Verifies the signature of the legacy API v2, HmacSHA256 or HmacSHA1.
 
-https://cloud.tencent.com/document/product/215/1693 describes how a request is signed. What is signed is
-METHOD, host, path and all parameters as `a=1&b=2`, without any escapes. So that each signed text stands for
-one set of parameters, those that could be read in two ways are refused: `&` in a value, anything but letters,
-digits, `_` and `.` in a name, and two names that are signed as one. What no verifier can mend: a client that
-signs `&` in a value has signed the parameters behind it as well. API v3 has nothing of this.
+https://cloud.tencent.com/document/product/215/1693 describes how a request is signed. The signed text is
+METHOD, host, path and all parameters as `a=1&b=2`, without escapes, so one text can stand for several sets
+of parameters. Ambiguous requests are refused: `&` in a value, anything but letters, digits, `_` and `.` in a
+name, and two names that are signed as the same one. One weakness remains that no verifier can repair: a
+client that signs `&` in a value has also signed the parameters after it. API v3 does not have this problem.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ _NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _AMBIGUOUS = re.compile(r"[&\ud800-\udfff]")  # a lone surrogate has no UTF-8
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{27}(?:[A-Za-z0-9+/]{16})?=")  # 20 or 32 bytes
 _SECRET_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_NONCE = re.compile(r"[1-9][0-9]{0,19}")  # up to 64 bits; no leading zero, by which one would be many
+_NONCE = re.compile(
+    r"[1-9][0-9]{0,19}"
+)  # up to 64 bits; a leading zero would make two spellings of one number
 
 
 @dataclass(frozen=True)
 class V2Signature:
-    """A verified signature. It cannot be made again without the secret, so it names this one request.
+    """A verified signature. Nobody can make it without the secret, so it identifies this request.
 
-    `method` is HmacSHA256 or HmacSHA1; whether the caller may use it is not known here, nor whether the
-    nonce was used before.
+    `method` is HmacSHA256 or HmacSHA1. Whether the caller may use it, and whether the nonce was used before,
+    remains to be checked.
     """
 
     caller_id: str
@@ -57,10 +59,10 @@ class V2Signature:
 
 
 def parameters_of(request: Request) -> dict[str, str]:
-    """Return the parameters of a request by the names under which they are signed; raise Unauthenticated.
+    """Return the parameters of a request, under the names that are signed; raise Unauthenticated.
 
-    Those of a GET are what the platform made of the query. Which of two equal names it keeps is not
-    documented, and does not matter: what it keeps is what is verified here and read afterwards.
+    For a GET, SCF parses the query. Which of two equal names it keeps is not documented, but does not
+    matter: the one it keeps is the one that is verified here and read afterwards.
     """
     if request.method == "GET":
         if request.unverified_body:
@@ -76,8 +78,8 @@ def parameters_of(request: Request) -> dict[str, str]:
         raise Unauthenticated("v2-size")
     parameters: dict[str, str] = {}
     for name, value in pairs:
-        # SECURITY BOUNDARY: `a=1&b=2` is signed for the value `1&b=2` of a and for two parameters alike, and
-        # `a_b` as `a.b`. Whoever relays a request could change the one into the other.
+        # SECURITY BOUNDARY: a parameter a with the value `1&b=2` and two parameters a=1 and b=2 have the same
+        # signed text. So have the names `a_b` and `a.b`. Whoever relays a request could exchange them.
         if not _NAME.fullmatch(name) or _AMBIGUOUS.search(value):
             raise Unauthenticated("v2-ambiguous")
         signed_name = name.replace("_", ".")
@@ -100,14 +102,14 @@ def _form(request: Request) -> list[tuple[str, str]]:
             errors="strict",
             max_num_fields=PARAMETERS_LIMIT,
         )
-    except ValueError:  # too many, one without `=`, or escapes that are no UTF-8
+    except ValueError:  # too many, one without `=`, or escapes that are not UTF-8
         raise Unauthenticated("v2-form") from None
 
 
 def sign(
     secret: str, parameters: Mapping[str, str], *, signature_method: str, method: str, host: str, path: str
 ) -> str:
-    """Return the signature of these parameters (all but Signature), in base64 with padding."""
+    """Return the signature of `parameters` (all except Signature) in padded base64."""
     joined = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()))
     text = f"{method}{host}{path}?{joined}"
     digest = hmac.new(secret.encode(), text.encode(), _DIGESTS[signature_method]).digest()
@@ -129,8 +131,8 @@ class SignatureV2Verifier(SignatureVerifier):
         caller_id = parameters.get("SecretId", "")
         if not _SECRET_ID.fullmatch(caller_id):
             raise Unauthenticated("v2-secret-id")
-        # The cloud takes any other text for HmacSHA1 (213/4772). A caller who misspells the stronger one
-        # would not be told.
+        # The cloud treats any other text as HmacSHA1 (213/4772). A caller who misspells the stronger method
+        # would never find out.
         signature_method = parameters.get("SignatureMethod", _DEFAULT_METHOD)
         if signature_method not in _DIGESTS:
             raise Unauthenticated("v2-signature-method")

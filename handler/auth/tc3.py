@@ -1,7 +1,7 @@
-"""TC3-HMAC-SHA256, from the side that verifies.
+"""Verifies TC3-HMAC-SHA256, the signature of Tencent Cloud's API v3.
 
 https://cloud.tencent.com/document/api/213/30654 describes how a request is signed. Callers sign with the
-official SDKs, with an id and a secret of this function's own, never with their cloud credentials.
+official SDKs, using an id and a secret that belong to this function, never their cloud credentials.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True)
 class Tc3Signature:
-    """A verified signature. It cannot be made again without the secret, so it names this one request."""
+    """A verified signature. Nobody can make it without the secret, so it identifies this request."""
 
     caller_id: str
     signature: str
@@ -75,7 +75,7 @@ class Tc3Verifier(SignatureVerifier):
         parsed = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
         if parsed is None:
             raise Unauthenticated("tc3-authorization")
-        # UNSIGNED-PAYLOAD would leave the body, and so the recipient, to whoever relays the request.
+        # With UNSIGNED-PAYLOAD, whoever relays the request could replace the body, and so the recipient.
         if "x-tc-content-sha256" in headers:
             raise Unauthenticated("tc3-unsigned-payload")
         if request.method != "POST" or request.query:

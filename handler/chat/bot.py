@@ -259,7 +259,7 @@ class Bot:
     ) -> None:
         """Deliver the key pair, once. Raises RequestInFlight while another invocation delivers it."""
         # Time for handing the job over, and for reporting that this failed.
-        deadline = deadline.sooner(2 * RESCHEDULE_SECONDS)
+        deadline = deadline.minus(2 * RESCHEDULE_SECONDS)
         with self.deliveries.attempt(ReplyKind.KEY_PAIR, message_id(message)) as due:
             if due:
                 reply = self._key_pair_reply(message, caller_id, issued)
@@ -267,7 +267,7 @@ class Bot:
 
     def _deliver_notice(self, message: Message, reply: Reply, deadline: Deadline) -> None:
         """Deliver a reply without a key pair, once. Raises RequestInFlight as for a key pair."""
-        deadline = deadline.sooner(RESCHEDULE_SECONDS)
+        deadline = deadline.minus(RESCHEDULE_SECONDS)
         with self.deliveries.attempt(ReplyKind.NOTICE, message_id(message)) as due:
             if due:
                 self.platforms[message.platform].deliver(message, reply, deadline)

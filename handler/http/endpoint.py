@@ -22,11 +22,11 @@ class RequestContext:
     invocation: Invocation
     trail: AuditTrail
     event: object
-    """What SCF handed in. Only jobs read it: what arrives over HTTP is in `request`."""
+    """The event from SCF. Only jobs read it; everything that arrives over HTTP is in `request`."""
     headers: dict[str, str] = field(default_factory=dict)
-    """Response headers to send whatever the answer is."""
+    """Headers to send with every response, errors included."""
     parsed: object = None
-    """What the endpoint has read so far, for its own `render_error`."""
+    """What the endpoint has parsed so far, for its own `render_error`."""
 
     @property
     def request_id(self) -> str:
@@ -47,10 +47,10 @@ class Endpoint(Protocol):
 
     @property
     def audit_name(self) -> str | None:
-        """`door` in its audit lines; None if its failures leave no audit line."""
+        """The field `door` of its audit lines; None if its failures write no audit line."""
 
     def handle(self, context: RequestContext) -> Response:
-        """Answer a request; raise an error of `handler.errors` otherwise."""
+        """Return the response; raise an error of `handler.errors`."""
 
     def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
         """Return `error` in the form that this endpoint's clients expect."""

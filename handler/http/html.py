@@ -21,7 +21,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 
 def content_security_policy(*, connect: str = _NONE, script: str = _NONE, style: str = "'self'") -> str:
-    """Return a Content-Security-Policy whose page loads scripts from `script` and calls only `connect`."""
+    """Return a Content-Security-Policy that allows scripts from `script` and requests to `connect`."""
     directives = [
         "default-src 'none'",
         f"script-src {script}",
@@ -31,7 +31,7 @@ def content_security_policy(*, connect: str = _NONE, script: str = _NONE, style:
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
-        # No script can turn text into markup or code, not even by mistake.
+        # Scripts cannot turn text into markup or code, not even by mistake.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     ]

@@ -20,7 +20,7 @@ _JSON_MEDIA_TYPE = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?', 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request, before anybody has proved anything.
+    """One HTTP request, before authentication.
 
     `headers` has lower-case names. `remote_address` is for logs: clients can forge it.
     """
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes out. No `Response` is built without `Cache-Control: no-store` (ASVS 14.3.2)."""
+    """One HTTP response. It is sent with `Cache-Control: no-store` (ASVS 14.3.2) unless it says otherwise."""
 
     status: int
     body: str
@@ -43,7 +43,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def to_event(self) -> dict[str, Json]:
-        """Return the dict that SCF takes for an HTTP response (583/96099)."""
+        """Return the dict that SCF turns into an HTTP response (583/96099)."""
         headers: dict[str, Json] = {
             "Content-Type": self.content_type,
             "Cache-Control": "no-store",
@@ -71,6 +71,6 @@ def json_response(
 
 
 def require_json(request: Request) -> None:
-    """Raise UnsupportedMediaType unless the body is declared as JSON (in UTF-8)."""
+    """Raise UnsupportedMediaType unless the Content-Type is JSON (in UTF-8)."""
     if not _JSON_MEDIA_TYPE.fullmatch(request.headers.get("content-type", "").strip()):
         raise UnsupportedMediaType

@@ -127,7 +127,7 @@ class Issuer:
 
     def _sealer(self, order: KeyPairOrder, *, own_recipients: int) -> sealing.Sealer:
         try:
-            return sealing.address(
+            return sealing.prepare_sealer(
                 order.recipients,
                 stated=order.envelope_format,
                 escrow=self.policy.escrow,

@@ -1,1 +1,1 @@
-"""SCF on the way in: events, invocations and their deadlines."""
+"""The interface to SCF (Serverless Cloud Function): events, invocations and their deadlines."""

@@ -1,7 +1,7 @@
-"""Events as SCF sends them.
+"""Parses the events that SCF sends.
 
-Event: https://cloud.tencent.com/document/product/583/96099 (Function URL), with the older API Gateway
-fields tolerated (583/31927).
+https://cloud.tencent.com/document/product/583/96099 describes those of a Function URL. The fields of the
+older API Gateway (583/31927) are accepted too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BODY_LIMIT = 64 * 1024
-"""Bytes; a request with 20 recipients of 3 KB each fits."""
+"""Bytes. Enough for 20 recipients of 3 KB each."""
 INTERNAL = "INTERNAL"
-"""The method of requests that did not come over HTTP. Their path is the event's type, without a slash."""
+"""Method of requests that did not arrive over HTTP. Their path is the type of the event, without a slash."""
 TIMER = "Timer"
-"""`Type` of the timer trigger's events (583/9708). They carry no proof."""
+"""`Type` of the timer trigger's events (583/9708). They are not authenticated."""
 DEFERRED = "Deferred"
-"""`Type` of events in which this function hands a job to a later invocation. The job's proof is inside."""
+"""`Type` of events that pass a job to a later invocation. They are authenticated by a code inside."""
 
 _HEADERS_LIMIT = 100
 _HEADER_LIMIT = 16 * 1024
@@ -86,7 +86,7 @@ def _headers(headers: object) -> Mapping[str, str]:
             raise MalformedRequest("header-name")
         if not isinstance(value, str) or len(value) > _HEADER_LIMIT or _NOT_IN_A_HEADER.search(value):
             raise MalformedRequest("header-value")
-        # Two spellings of one name: a proxy and this function could each believe another one.
+        # Given two spellings of one name, a proxy and this function could each use a different value.
         if name.lower() in found:
             raise MalformedRequest("header-twice")
         found[name.lower()] = value
@@ -109,7 +109,7 @@ def _body(event: Mapping[str, object]) -> bytes:
         return b""
     if not isinstance(body, str):
         raise MalformedRequest("event-body")
-    # Base64 takes 4 characters for 3 bytes; the check before decoding keeps the work small.
+    # Base64 takes 4 characters for 3 bytes. Checked before decoding, to bound the work.
     if len(body) > BODY_LIMIT * 4 // 3 + 4:
         raise BodyTooLarge
     encoded = event.get("isBase64Encoded", False)

@@ -1,4 +1,4 @@
-"""One invocation of the function: its id, its time, its credentials."""
+"""One invocation of the function: its id, deadline and credentials."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DEFAULT_TIME_LIMIT = 15.0
-"""Seconds, where the context names none."""
+"""Seconds, if the context does not state the limit."""
 MAX_INVOCATION_SECONDS = 60.0
-"""Seconds after which a request is given up, however long the platform would let it run."""
+"""Seconds after which a request is given up, even if SCF allows more."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _FUNCTION_PART = re.compile(r"[A-Za-z0-9$_-]{1,64}")
@@ -24,7 +24,7 @@ _FUNCTION_PART = re.compile(r"[A-Za-z0-9$_-]{1,64}")
 
 @dataclass(frozen=True)
 class Clock:
-    """Time as the function sees it: `now` in seconds since 1970 UTC, `monotonic` in seconds."""
+    """The time: `now` in seconds since 1970 UTC, `monotonic` in seconds."""
 
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
@@ -33,23 +33,23 @@ class Clock:
 
 @dataclass(frozen=True)
 class Deadline:
-    """When the platform ends this invocation, in `clock.monotonic` seconds."""
+    """When SCF ends this invocation, in seconds of `clock.monotonic`."""
 
     clock: Clock
     ends_at: float
 
     def remaining(self) -> float:
-        """Return the seconds left; negative when there are none."""
+        """Return the seconds left; negative after the deadline."""
         return self.ends_at - self.clock.monotonic()
 
-    def sooner(self, seconds: float) -> Deadline:
-        """Return a deadline that leaves so many seconds until this one."""
+    def minus(self, seconds: float) -> Deadline:
+        """Return a deadline `seconds` earlier than this one."""
         return replace(self, ends_at=self.ends_at - seconds)
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the function signs its own calls to the cloud with."""
+    """The credentials with which the function signs its own calls to the cloud."""
 
     secret_id: str
     secret_key: str = field(repr=False)
@@ -57,10 +57,10 @@ class Credentials:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Credentials:
-        """Return the execution role's credentials, else those under the SDK's own names.
+        """Return the execution role's credentials, or else those under the SDK's own names.
 
-        SCF injects the first three names (583/32389), which the SDK does not read; the second three are
-        the SDK's, for machines that are not SCF. Raises SettingsInvalid.
+        SCF injects the first three variables (583/32389), which the SDK does not read. The second three are
+        the SDK's, for machines outside SCF. Raises SettingsInvalid.
         """
         for id_name, key_name, token_name in (
             ("TENCENTCLOUD_SECRETID", "TENCENTCLOUD_SECRETKEY", "TENCENTCLOUD_SESSIONTOKEN"),
@@ -76,7 +76,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Function:
-    """How the platform calls this function (583/9210); empty where it does not say."""
+    """How SCF identifies this function (583/9210). Fields that SCF does not state are empty."""
 
     name: str = ""
     namespace: str = ""
@@ -85,23 +85,19 @@ class Function:
 
     @classmethod
     def of(cls, context: Mapping[object, object]) -> Function:
-        """Read it from SCF's `context`."""
-
-        def name(key: str) -> str:
-            value = context.get(key)
-            return value if isinstance(value, str) and _FUNCTION_PART.fullmatch(value) else ""
-
+        """Read the names from SCF's `context`."""
+        values = [
+            context.get(key)
+            for key in ("function_name", "namespace", "function_version", "tencentcloud_region")
+        ]
         return cls(
-            name("function_name"),
-            name("namespace"),
-            name("function_version"),
-            name("tencentcloud_region"),
+            *(value if isinstance(value, str) and _FUNCTION_PART.fullmatch(value) else "" for value in values)
         )
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """What one call of `main_handler` has: fresh credentials, a request id, a deadline, and the function."""
+    """One call of `main_handler`: its request id, deadline, environment and function."""
 
     request_id: str
     deadline: Deadline
@@ -110,8 +106,8 @@ class Invocation:
 
     @classmethod
     def begin(cls, context: object, environ: Mapping[str, str], clock: Clock) -> Invocation:
-        """Read what is needed of SCF's `context`, which may hold anything (583/9210)."""
-        # `environ` and `environment` inside the context hold live credentials: nothing else is touched.
+        """Read the context that SCF passes (583/9210). It may contain anything."""
+        # The context also has `environ` and `environment`, which hold live credentials: they are not read.
         fields = context if isinstance(context, dict) else {}
         request_id = fields.get("request_id")
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
@@ -119,11 +115,11 @@ class Invocation:
         limit = fields.get("time_limit_in_ms")
         seconds = DEFAULT_TIME_LIMIT
         if isinstance(limit, int) and limit > 1:  # 1: True is an int too
-            # The smaller one first: a number without bounds is no float.
+            # The minimum first: an integer without bounds may not fit into a float.
             seconds = min(limit, MAX_INVOCATION_SECONDS * 1000) / 1000
         deadline = Deadline(clock, clock.monotonic() + seconds)
         return cls(request_id, deadline, environ, Function.of(fields))
 
     def credentials(self) -> Credentials:
-        """Return the credentials of this very call: SCF renews them in the environment, call by call."""
+        """Return the credentials of this invocation. SCF renews them in the environment for each one."""
         return Credentials.from_environ(self.environ)

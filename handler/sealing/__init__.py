@@ -1,4 +1,4 @@
-"""Sealing a private key to the public keys of those who may read it."""
+"""Seals (encrypts) a private key to the public keys of its recipients."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from handler.sealing.sealer import Contents, Sealer, parse_each
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Contents", "Sealer", "address"]
+__all__ = ["Contents", "Sealer", "prepare_sealer"]
 
-# Looked for before anything else, so that no parser, error or log ever handles a private key.
+# Checked before anything else, so that no parser, error or log ever sees a private key.
 _PRIVATE = re.compile(
     r"PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-|\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
 
 
-# In a request body; a JWK is told by its members only where a recipient is expected.
+# In a request body. Members of a private JWK are searched for only in recipients.
 _PRIVATE_IN_BODY = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
 
 
 def refuse_private_keys(body: str) -> None:
-    """Raise RecipientRefused if a private key stands anywhere in a request.
+    """Raise RecipientRefused if a request contains a private key anywhere.
 
-    A tag's value, say, would end up in the cloud.
+    In the value of a tag, for example, it would be sent to the cloud.
     """
     if _PRIVATE_IN_BODY.search(body):
         raise RecipientRefused(RecipientProblem.PRIVATE)
 
 
 def refuse_private_recipient(text: str) -> None:
-    """Raise RecipientRefused if private key material of any kind stands in `text`, a JWK's members too."""
+    """Raise RecipientRefused if `text` contains private key material, private members of a JWK included."""
     if _PRIVATE.search(text):
         raise RecipientRefused(RecipientProblem.PRIVATE)
 
 
-def address(
+def prepare_sealer(
     recipients: Sequence[str],
     *,
     now: float,
     stated: EnvelopeFormat | None = None,
     escrow: Sequence[str] = (),
 ) -> Sealer:
-    """Return an envelope for these recipients and escrow, proven by sealing a trial text to them.
+    """Return a sealer for these recipients and escrow recipients, tested by sealing a trial text.
 
-    One envelope has one format: that of the recipients, which has to be the `stated` one if there is one.
-    Escrow recipients of other formats are left out, but not all of them. `now` is in seconds since 1970.
+    An envelope has one format, which the recipients determine. If `stated` is given, it must be the same.
+    Escrow recipients of other formats are left out, but at least one must remain. `now` is in seconds since
+    1970.
 
-    Raises RecipientRefused with the position of the first recipient that is at fault; those of escrow are
-    counted on from the last recipient.
+    Raises RecipientRefused with the position of the first recipient at fault. Escrow recipients are numbered
+    after the others.
     """
     if not recipients:
         raise RecipientRefused(RecipientProblem.MISSING)
@@ -63,7 +64,7 @@ def address(
     formats = parse_each(texts, detect)
     chosen, count = formats[0], len(recipients)
     if stated not in (None, chosen):
-        # Without a position: it is the request that is at fault, even if the recipients are registered ones.
+        # Without a position: the request is at fault, not a recipient, which may be a registered one.
         raise RecipientRefused(RecipientProblem.OTHER_FORMAT)
     for position, found in enumerate(formats[:count]):
         if found is not chosen:
@@ -73,15 +74,15 @@ def address(
         for text, found in zip(texts[count:], formats[count:], strict=True)
         if found is chosen and text not in texts[:count]
     ]
-    envelope = _kind(chosen).to([*texts[:count], *extra], now)
+    sealer = _sealer_class(chosen).to([*texts[:count], *extra], now)
     if escrow and chosen not in formats[count:]:
         raise RecipientRefused(RecipientProblem.WITHOUT_ESCROW, 0)
-    envelope.try_seal()
-    return envelope
+    sealer.try_seal()
+    return sealer
 
 
-def _kind(chosen: EnvelopeFormat) -> type[Sealer]:
-    # Imported here: some of them take longer than all the rest of a cold start.
+def _sealer_class(chosen: EnvelopeFormat) -> type[Sealer]:
+    # Imported here because some of them take longer than the rest of a cold start.
     if chosen is EnvelopeFormat.AGE:
         from handler.sealing.age import AgeSealer
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PyrageRecipient: TypeAlias = "pyrage.x25519.Recipient | pyrage.ssh.Recipient"
 
-# pyrage takes no longer modulus.
+# The longest modulus that pyrage accepts.
 _RSA_BITS = range(2048, 4096 + 1)
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT, without the options: one type, one blob, one comment.
@@ -35,8 +35,8 @@ _SSH_LINE = re.compile(
 class Recipient:
     """A vetted public key.
 
-    `fingerprint` is what its owner can compare: an age recipient itself, or SHA256:… as `ssh-keygen -l`
-    prints it. `identity` is where its private half usually lies.
+    `fingerprint` is for comparison by its owner: an age recipient itself, or SHA256:… as `ssh-keygen -l`
+    prints it. `identity` is the usual path of its private key.
     """
 
     fingerprint: str
@@ -45,7 +45,7 @@ class Recipient:
 
 
 def parse_recipient(text: str) -> Recipient:
-    """Return the recipient in `text`, a line that begins as age's or an SSH key does, without outer space.
+    """Return the recipient in `text`, one line that begins like an age recipient or an SSH key.
 
     Raises RecipientRefused.
     """
@@ -60,7 +60,7 @@ def parse_recipient(text: str) -> Recipient:
 
 def _x25519(text: str) -> Recipient:
     try:
-        # The checksum first: only then is the human-readable part known to be what was meant.
+        # The checksum first: without it, the human-readable part may be mistyped.
         human, point = bech32.decode(text)
     except ValueError:
         raise RecipientRefused(RecipientProblem.BECH32) from None
@@ -78,7 +78,7 @@ def _ssh(key_type: str, encoded: str) -> Recipient:
         fields = _ssh_strings(blob)
     except ValueError:
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED) from None
-    # Python's decoder lets padding and unused bits vary; OpenSSH does not.
+    # Python's decoder accepts variations of padding and unused bits; OpenSSH does not.
     if not fields or fields[0] != key_type.encode() or base64.b64encode(blob).decode() != encoded:
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     if key_type == "ssh-ed25519":
@@ -87,14 +87,14 @@ def _ssh(key_type: str, encoded: str) -> Recipient:
         _vet_rsa(fields[1:])
     digest = base64.b64encode(hashlib.sha256(blob).digest()).rstrip(b"=").decode()
     identity = "~/.ssh/id_ed25519" if key_type == "ssh-ed25519" else "~/.ssh/id_rsa"
-    # Without the comment: it is the caller's text, and nothing needs it.
+    # Without the comment, which is the caller's text and not needed.
     return Recipient(
         f"SHA256:{digest}", identity, _accepted(pyrage.ssh.Recipient.from_str, f"{key_type} {encoded}")
     )
 
 
 def _ssh_strings(blob: bytes) -> list[bytes]:
-    """Split a blob into its strings (RFC 4251 section 5), to the last byte: pyrage ignores what trails."""
+    """Split a blob into its strings (RFC 4251 section 5). Unlike pyrage, allow no trailing bytes."""
     fields = []
     while blob:
         length = int.from_bytes(blob[:4], "big")
@@ -114,9 +114,9 @@ def _vet_ed25519(fields: list[bytes]) -> None:
     x_squared = (y * y - 1) * pow(d * y * y + 1, -1, P) % P
     if y >= P or pow(x_squared, (P - 1) // 2, P) == P - 1:
         raise RecipientRefused(RecipientProblem.ED25519_POINT)
-    # What age does with it (RFC 7748 section 4.1); pyrage accepts points of low order, and such an
-    # envelope opens with no private key at all. y = 1 has no counterpart: 0 stands for it. A point of
-    # mixed order is harmless: X25519's scalars are multiples of 8, which its small part does not survive.
+    # age converts the point to X25519 (RFC 7748 section 4.1). pyrage accepts points of low order, and such an
+    # envelope opens without any private key. y = 1 has no counterpart; 0 represents it. A point of mixed
+    # order is harmless: X25519 scalars are multiples of 8, which cancels its small component.
     u = (1 + y) * pow(1 - y, -1, P) % P if y != 1 else 0
     require_full_order(u.to_bytes(X25519_LENGTH, "little"))
 
@@ -125,7 +125,7 @@ def _vet_rsa(fields: list[bytes]) -> None:
     if len(fields) != 2:  # noqa: PLR2004  # RFC 4253 section 6.6: e, n
         raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     for number in fields:
-        # RFC 4251 section 5: mpint, positive and without a needless leading byte
+        # RFC 4251 section 5: an mpint, positive, without unnecessary leading bytes
         if not number or number[0] & 0x80 or (number[0] == 0 and not number[1:2] > b"\x7f"):
             raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
     exponent, modulus = (int.from_bytes(number, "big") for number in fields)
@@ -138,13 +138,13 @@ def _accepted(parse: Callable[[str], PyrageRecipient], text: str) -> PyrageRecip
     except BaseException as refusal:
         if not _is_of_pyrage(refusal):
             raise
-    # Raised out here, without pyrage's error as its context: that may quote the text.
+    # Raised outside the handler, so that pyrage's error, which may quote the text, is not its context.
     raise RecipientRefused(RecipientProblem.UNUSABLE)
 
 
 @dataclass(frozen=True)
 class AgeSealer(Sealer):
-    """The armored form, for any number of recipients; it says nothing of what is in it."""
+    """Writes the armored form, for any number of recipients. It states nothing about its contents."""
 
     recipients: tuple[Recipient, ...]
 
@@ -152,20 +152,20 @@ class AgeSealer(Sealer):
 
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> AgeSealer:
-        """Return an envelope for age and SSH recipients."""
-        del now  # these keys know no dates
+        """Return a sealer for age and SSH recipients."""
+        del now  # these keys do not expire
         return cls(parse_each(texts, parse_recipient))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The age recipients themselves, and SHA256:… of SSH keys, as `ssh-keygen -l` prints it."""
+        """The age recipients themselves; SSH keys as SHA256:…, as `ssh-keygen -l` prints it."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
     def _opener(self, key_name: str) -> str:
         return f"age -d -i {self.recipients[0].identity} -o {key_name}.pem {key_name}.age"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
-        del contents  # age has no room for it
+        del contents  # age has no fields for them
         keys = [recipient.key for recipient in self.recipients]
         try:
             return pyrage.encrypt(plaintext, keys, armored=True).decode()
@@ -176,8 +176,8 @@ class AgeSealer(Sealer):
 
 
 def _is_of_pyrage(error: BaseException) -> bool:
-    # A panic inside pyrage is a BaseException that is no Exception, of a class that cannot be imported; it
-    # must not end the process with a key pair made and not sealed.
+    # A panic inside pyrage raises a BaseException, not an Exception, of a class that cannot be imported. It
+    # must not end the process after the key pair was created and before it is sealed.
     return isinstance(error, (pyrage.RecipientError, pyrage.EncryptError)) or (
         type(error).__name__ == "PanicException"
     )

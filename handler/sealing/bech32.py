@@ -1,7 +1,7 @@
 """Bech32 (BIP 173), the text form of age recipients.
 
-pyrage reads it too, but gives away neither the human-readable part, by which a plugin name is told from a
-key, nor the bytes, which have to be vetted before pyrage sees them.
+pyrage decodes it too, but reveals neither the human-readable part, which distinguishes a plugin from a key,
+nor the bytes, which are vetted before pyrage sees them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CHECKSUM_LENGTH = 6
 def decode(text: str) -> tuple[str, bytes]:
     """Return the human-readable part and the bytes of `text`; raise ValueError.
 
-    Lower case only, as age writes it. age does without the length limit of BIP 173.
+    Lower case only, as age writes it. Like age, this ignores the length limit of BIP 173.
     """
     human, separator, data = text.rpartition("1")
     if not separator or not human or text != text.lower() or not all("!" <= c <= "~" for c in human):
@@ -43,7 +43,7 @@ def _bytes(values: list[int]) -> bytes:
     for value in values:
         number = number << 5 | value
     padding = len(values) * 5 % 8
-    # BIP 173: at most 4 bits of padding, all of them zero; anything else would be a second spelling.
-    if padding > 4 or number & ((1 << padding) - 1):  # noqa: PLR2004  # the 4 of the sentence above
+    # BIP 173: at most 4 bits of padding, all zero. Anything else would be a second encoding.
+    if padding > 4 or number & ((1 << padding) - 1):  # noqa: PLR2004  # bits
         raise ValueError("padding")
     return (number >> padding).to_bytes(len(values) * 5 // 8, "big")

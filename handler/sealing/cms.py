@@ -1,7 +1,7 @@
-"""Envelopes in CMS (RFC 5652), for those who have openssl and nothing else.
+"""Envelopes in CMS (RFC 5652), for recipients who have nothing but openssl.
 
-OpenSSL 3.0 or later opens them. OpenSSL 1.1.1 and LibreSSL, and so the openssl that macOS brings, cannot:
-they know no AuthEnvelopedData, and what they know in its stead has no protection from tampering.
+OpenSSL 3.0 or later opens them. OpenSSL 1.1.1 and LibreSSL, which macOS ships as openssl, cannot: they do not
+support AuthEnvelopedData, and the older EnvelopedData does not detect tampering.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
-# RFC 7468; \s, as some ways of passing a PEM text turn its line ends into spaces.
+# RFC 7468. \s, because line ends sometimes turn into spaces on the way.
 _PEM = re.compile(
     r"-----BEGIN (?P<label>CERTIFICATE|PUBLIC KEY)-----\s(?P<base64>[A-Za-z0-9+/=\s]+)"
     r"-----END (?P=label)-----"
@@ -56,13 +56,13 @@ _KEY_USAGE = ObjectIdentifier("2.5.29.15")
 _KEY_ENCIPHERMENT = 2
 _KEY_AGREEMENT = 4
 _DECIPHER_ONLY = 8
-# RFC 5280 section 4.2: a critical extension that is not understood is a reason to refuse. Key usage is
-# heeded. The others speak of names, purposes and chains, none of which are relied on here: alternative names
+# RFC 5280 section 4.2: a certificate with an unknown critical extension must be refused. Key usage is
+# enforced. The others concern names, purposes and chains, which nothing here relies on: alternative names
 # (17, 18), basic (19) and name constraints (30), policies (32, 33, 36, 54), extended key usage (37).
 _UNDERSTOOD = {ObjectIdentifier(f"2.5.29.{arc}") for arc in (15, 17, 18, 19, 30, 32, 33, 36, 37, 54)}
 
 _UTF8_STRING = b"\x0c"
-# PrintableString, TeletexString, IA5String: to OpenSSL any bytes will do.
+# PrintableString, TeletexString, IA5String: OpenSSL accepts any bytes in them.
 _BYTE_STRINGS = (b"\x13", b"\x14", b"\x16")
 
 _KEY_BITS = 256
@@ -74,7 +74,7 @@ _KEY_WRAP = syntax.KeyWrapAlgorithm(algorithm=syntax.ID_AES256_WRAP)
 
 @dataclass(frozen=True)
 class Recipient:
-    """A vetted public key, and by what its owner's tools know it.
+    """A vetted public key, and the identifier by which its owner's tools find it.
 
     `fingerprint`: of a certificate, AA:BB:… as `openssl x509 -noout -fingerprint -sha256` prints it; of a
     bare key, SHA256:… with the digits that `openssl pkey -pubin -in FILE -outform DER | sha256sum` prints.
@@ -88,8 +88,8 @@ class Recipient:
 def parse_recipient(text: str, now: float) -> Recipient:
     """Return the recipient in `text`, one PEM block without outer space; raise RecipientRefused.
 
-    Of a certificate its dates and key usage are checked, at `now`. Neither its signature and chain nor its
-    revocation is: who sends it is authenticated, and vouches for it as for a bare key.
+    The dates of a certificate are checked at `now`, and its key usage. Signature, chain and revocation are
+    not: the sender is authenticated, and is responsible for it as for a bare key.
     """
     block = _PEM.fullmatch(text)
     if block is None:
@@ -103,7 +103,7 @@ def _bare_key(der: bytes) -> Recipient:
         info = asn1.decode_der(syntax.SubjectPublicKeyInfo, der)
     except ValueError:
         raise RecipientRefused(RecipientProblem.PEM_MALFORMED) from None
-    # RFC 5280 section 4.2.1.2, method 1. It only helps to find the key: nothing relies on it.
+    # RFC 5280 section 4.2.1.2, method 1. It only helps to find the key; no security depends on it.
     identifier = hashlib.sha1(info.subject_public_key.as_bytes(), usedforsecurity=False).digest()
     key = _public_key(info, RecipientProblem.PEM_MALFORMED)
     return Recipient(f"SHA256:{hashlib.sha256(der).hexdigest()}", identifier, key)
@@ -133,9 +133,9 @@ def _certificate(der: bytes, now: float) -> Recipient:
 
 
 def _key_usage(to_be_signed: syntax.TbsCertificate) -> asn1.BitString | None:
-    """Return the key usage, if the certificate limits it.
+    """Return the key usage, or None if the certificate does not limit it.
 
-    Raises ValueError where extensions are malformed, RecipientRefused where one cannot be heeded.
+    Raises ValueError for malformed extensions, and RecipientRefused for an unknown critical one.
     """
     extensions = to_be_signed.extensions or []
     values = {extension.extn_id: extension.extn_value for extension in extensions}
@@ -148,10 +148,10 @@ def _key_usage(to_be_signed: syntax.TbsCertificate) -> asn1.BitString | None:
 
 
 def _require_openable(issuer: syntax.Name) -> None:
-    """Raise RecipientRefused for a name that OpenSSL may not read, ValueError for one that is malformed.
+    """Raise RecipientRefused for a name that OpenSSL may not parse, ValueError for a malformed one.
 
-    A security boundary: the name stands in the envelope, and with one that cannot be read nobody could open
-    it, those of escrow neither.
+    SECURITY BOUNDARY: the envelope contains the name. If OpenSSL cannot parse it, no recipient can open the
+    envelope, not even those of escrow.
     """
     for relative_name in issuer:
         for attribute in relative_name.as_list():
@@ -159,7 +159,7 @@ def _require_openable(issuer: syntax.Name) -> None:
             if tag == _UTF8_STRING:
                 bytes(attribute.value.data).decode("utf-8")
             elif tag not in _BYTE_STRINGS:
-                # Not a string, or of a kind that RFC 5280 section 4.1.2.4 gave up.
+                # Not a string, or of a type that RFC 5280 section 4.1.2.4 deprecates.
                 raise RecipientRefused(RecipientProblem.CERTIFICATE_UNSUITABLE)
 
 
@@ -191,12 +191,12 @@ def _rsa_key(der: bytes, malformed: RecipientProblem) -> rsa.RSAPublicKey:
 
 def _ec_key(parameters: Sequence[asn1.TLV], point: bytes) -> ec.EllipticCurvePublicKey:
     try:
-        # RFC 5480 section 2.1.1: a curve is named, never spelt out (CVE-2020-0601).
+        # RFC 5480 section 2.1.1: a curve has a name, never explicit parameters (CVE-2020-0601).
         curve = _CURVES[parameters[0].parse(ObjectIdentifier)]
     except (ValueError, LookupError):
         raise RecipientRefused(RecipientProblem.CURVE) from None
     try:
-        # Also refuses what is not on the curve, and infinity.
+        # Also refuses points off the curve, and infinity.
         return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
     except ValueError:
         raise RecipientRefused(RecipientProblem.EC_POINT) from None
@@ -205,8 +205,7 @@ def _ec_key(parameters: Sequence[asn1.TLV], point: bytes) -> ec.EllipticCurvePub
 def _allows_sealing(usage: asn1.BitString, key: PublicKey) -> bool:
     if isinstance(key, rsa.RSAPublicKey):
         return _has(usage, _KEY_ENCIPHERMENT)
-    # RFC 5280 section 4.2.1.3: encipherOnly allows what is done here, to encrypt to the key; decipherOnly
-    # does not.
+    # RFC 5280 section 4.2.1.3: encipherOnly permits encrypting to the key, decipherOnly does not.
     return _has(usage, _KEY_AGREEMENT) and not _has(usage, _DECIPHER_ONLY)
 
 
@@ -217,7 +216,7 @@ def _has(usage: asn1.BitString, bit: int) -> bool:
 
 @dataclass(frozen=True)
 class CmsSealer(Sealer):
-    """AuthEnvelopedData in PEM, for any number of recipients; it says nothing of what is in it."""
+    """Writes AuthEnvelopedData in PEM, for any number of recipients. It states nothing about its contents."""
 
     recipients: tuple[Recipient, ...]
 
@@ -225,10 +224,10 @@ class CmsSealer(Sealer):
 
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> CmsSealer:
-        """Return an envelope for certificates and public keys in PEM: RSA, P-256, P-384 and P-521."""
+        """Return a sealer for certificates and public keys in PEM: RSA, P-256, P-384 and P-521."""
         recipients = parse_each(texts, lambda text: parse_recipient(text, now))
-        # Somebody can make a certificate with the issuer and the serial number of another one. Whoever looks
-        # for his own by these would try to open what is sealed to the other key.
+        # Anybody can make a certificate with the issuer and serial number of another one. The owner of either
+        # might then try to decrypt the part that is sealed to the other key.
         first: dict[bytes, int] = {}
         for position, recipient in enumerate(recipients):
             other = first.setdefault(asn1.encode_der(recipient.identifier), position)
@@ -238,15 +237,15 @@ class CmsSealer(Sealer):
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """As `Recipient` describes them: AA:BB:… of certificates, SHA256:… of bare keys."""
+        """AA:BB:… for certificates, SHA256:… for bare keys, as described in `Recipient`."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
     def _opener(self, key_name: str) -> str:
-        # Of OpenSSL 3.0 or later.
+        # OpenSSL 3.0 or later.
         return f"openssl cms -decrypt -inform PEM -in {key_name}.cms -inkey key.pem -out {key_name}.pem"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
-        del contents  # of an attribute openssl would show nothing
+        del contents  # openssl would not show attributes
         content_key = AESGCM.generate_key(_KEY_BITS)
         nonce = os.urandom(_NONCE_LENGTH)
         try:

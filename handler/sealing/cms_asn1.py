@@ -1,7 +1,7 @@
-"""The ASN.1 of CMS envelopes, certificates and public keys, as far as sealing needs it.
+"""The ASN.1 definitions that sealing needs: CMS envelopes, certificates and public keys.
 
-Names follow the RFCs. Decoding is DER, to the last byte and all at once: a recipient is read by these
-definitions alone, so that no second parser can see another key, name or date in the same bytes.
+Names follow the RFCs. Decoding is strict DER without trailing bytes. These definitions are the only parser of
+a recipient, so no second parser can find a different key, name or date in the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ID_AES256_GCM = ObjectIdentifier("2.16.840.1.101.3.4.1.46")
 
 @asn1.sequence
 class SubjectPublicKeyInfo:
-    """RFC 5280 section 4.1.2.7; of the algorithm, its identifier and perhaps its parameters."""
+    """RFC 5280 section 4.1.2.7. `algorithm` is the identifier and optional parameters."""
 
     algorithm: Annotated[list[asn1.TLV], asn1.Size(min=1, max=2)]
     subject_public_key: asn1.BitString
@@ -59,7 +59,7 @@ Time = asn1.UTCTime | asn1.GeneralizedTime
 
 @asn1.sequence
 class Validity:
-    """From when until when, both included."""
+    """The period of validity, both ends included."""
 
     not_before: Time
     not_after: Time
@@ -67,7 +67,7 @@ class Validity:
 
 @asn1.sequence
 class Extension:
-    """One extension, its value still encoded."""
+    """An extension, with its value still encoded."""
 
     extn_id: ObjectIdentifier
     critical: Annotated[bool, asn1.Default(value=False)]
@@ -76,7 +76,7 @@ class Extension:
 
 @asn1.sequence
 class TbsCertificate:
-    """What a certificate says."""
+    """The signed part of a certificate."""
 
     version: Annotated[int, asn1.Explicit(0), asn1.Default(0)]
     serial_number: int
@@ -92,7 +92,7 @@ class TbsCertificate:
 
 @asn1.sequence
 class Certificate:
-    """X.509."""
+    """An X.509 certificate."""
 
     tbs_certificate: TbsCertificate
     signature_algorithm: asn1.TLV
@@ -104,7 +104,7 @@ class Certificate:
 
 @asn1.sequence
 class IssuerAndSerialNumber:
-    """RFC 5652 section 10.2.4: the name of a certificate."""
+    """RFC 5652 section 10.2.4: identifies a certificate."""
 
     issuer: Name
     serial_number: int
@@ -116,7 +116,7 @@ RecipientIdentifier = IssuerAndSerialNumber | Annotated[bytes, asn1.Implicit(0)]
 
 @asn1.sequence
 class HashAlgorithm:
-    """RFC 4055 section 2.1, which wants the parameters to be NULL."""
+    """RFC 4055 section 2.1, which requires the parameters NULL."""
 
     algorithm: ObjectIdentifier
     parameters: asn1.Null
@@ -183,7 +183,7 @@ OriginatorIdentifierOrKey = (
 
 @asn1.sequence
 class KeyWrapAlgorithm:
-    """RFC 3565 section 2.3.2, which wants no parameters."""
+    """RFC 3565 section 2.3.2, which forbids parameters."""
 
     algorithm: ObjectIdentifier
 

@@ -1,7 +1,7 @@
-"""Which format of envelope a recipient's text calls for.
+"""Detects the envelope format for a recipient.
 
-Each kind of text has one format, told by how it begins; what the rest is worth is the format's own matter.
-Nothing falls through to another: a text that two parsers could take would mean what its sender did not.
+The beginning of the text determines the format, and only that format's parser reads the rest. If it fails,
+no other parser is tried: otherwise a text could be accepted with a meaning that its sender did not intend.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
 from handler.sealing.recipient_problems import RecipientProblem
 
-# RFC 8410 section 4: the SubjectPublicKeyInfo of X25519 up to the key. OpenSSL's CMS cannot use such a key.
+# RFC 8410 section 4: an X25519 SubjectPublicKeyInfo up to the key. OpenSSL's CMS does not support X25519.
 _X25519_SPKI = bytes.fromhex("302a300506032b656e032100")
 
-# OpenSSH's names of key types end at a space; also those that are refused are SSH keys.
+# The key types of OpenSSH, followed by a space. Types that are refused later count as SSH keys as well.
 _SSH = re.compile(r"(?:sk-)?(?:ssh|ecdsa|webauthn-sk-ecdsa)-[a-z0-9@.-]+[ \t]", re.IGNORECASE)
-# One `\s` and no `\s+`: two runs of the same characters side by side take time by the square of their length.
+# `\s` and not `\s+`: two adjacent runs of the same characters would take quadratic time.
 _PEM = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----\s(?P<content>[A-Za-z0-9+/=\s]*)-----END ")
 _PEM_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 
 
 def detect(text: str) -> EnvelopeFormat:
-    """Return the format for the recipient in `text`, which has no outer space; raise RecipientRefused."""
+    """Return the format for the recipient in `text`, stripped of outer space; raise RecipientRefused."""
     if text.startswith("{"):
         return EnvelopeFormat.JWE
     labels = _PEM_BEGIN.findall(text)
     line = text.lower().startswith("age1") or _SSH.match(text)
-    # Only PEM and JSON have lines.
+    # Only PEM and JSON may span lines.
     if len(labels) > 1 or ((line or not labels) and ("\n" in text or "\r" in text)):
         raise RecipientRefused(RecipientProblem.SEVERAL)
     if line:

@@ -1,7 +1,7 @@
 """Envelopes in JWE (RFC 7516), to a JWK (RFC 7517) or to an X25519 key in PEM.
 
-The key agreement or encryption is RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW, the content encryption A256GCM.
-Nothing that a JWK points to (jku, x5u, x5c) is read.
+Key management is RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW; content encryption is A256GCM. Whatever a JWK
+refers to or embeds (jku, x5u, x5c) is ignored.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _Members: TypeAlias = dict[str, object]
 
 _CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 
-# RFC 7517 section 4.3, of public keys. WebCrypto writes an empty list for those that it derives keys with.
+# RFC 7517 section 4.3, for public keys. WebCrypto writes an empty list for key agreement keys.
 _SEALING_OPERATIONS = frozenset({"encrypt", "wrapKey", "deriveKey", "deriveBits"})
-# Without `"` and `\\`, whose escapes may make a header too long for those who open it.
+# Without `"` and `\\`, whose escapes may make a header too long for other implementations.
 _KID = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{0,256}")
 
-# A member's name may be escaped, letter by letter (RFC 8259 section 7).
+# The letters of a member's name may be escaped (RFC 8259 section 7).
 _ESCAPED_LETTER = re.compile(r"\\u00(6[0-9a-f]|7[0-9a])", re.IGNORECASE)
 _PRIVATE = re.compile(r"\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE)
 
-# RFC 8410 section 4: 44 bytes of DER. detection.py has seen that they are those of X25519.
+# RFC 8410 section 4: 44 bytes of DER. detection.py has checked that they are an X25519 key.
 _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/]{59}=)\s+-----END PUBLIC KEY-----")
 
-# joserfc takes the header parameters below only unchecked: three of them are the envelope's own.
+# Not strict, because three of the header parameters below are the envelope's own.
 _REGISTRY = jwe.JWERegistry(
     algorithms=("RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW", "A256GCM"), strict_check_header=False
 )
@@ -56,8 +56,8 @@ _REGISTRY = jwe.JWERegistry(
 class Recipient:
     """A vetted public key, and the algorithm (`alg`, RFC 7518 section 4.1) to use it with.
 
-    `thumbprint` is what its owner can compare (RFC 7638, SHA-256), `kid` the owner's own name for the key.
-    `in_pem` tells that the owner has it in PEM, and not as a JWK.
+    `thumbprint` (RFC 7638, SHA-256) is for comparison by its owner; `kid` is the owner's name for the key.
+    `in_pem` states that the owner has the key in PEM, not as a JWK.
     """
 
     thumbprint: str
@@ -67,19 +67,19 @@ class Recipient:
     key: _Key = field(repr=False)
 
     def header(self) -> dict[str, str]:
-        """Return the header parameters by which its owner finds the key and how to use it."""
+        """Return the header parameters that tell the owner which key to use, and how."""
         return {"alg": self.algorithm} if self.kid is None else {"alg": self.algorithm, "kid": self.kid}
 
 
 def parse_recipient(text: str, *, alone: bool) -> Recipient:
     """Return the recipient in `text`, a JWK, a JWK set or a PEM block, without outer space.
 
-    `alone` tells whether the envelope has no other. Raises RecipientRefused.
+    `alone` states that the envelope has no other recipient. Raises RecipientRefused.
     """
     if not text.startswith("{"):
         key = _x25519(_pem_point(text))
         return Recipient(key.thumbprint(), _algorithms("OKP", alone=alone)[0], None, in_pem=True, key=key)
-    # Before the text is parsed: no private key gets further, wherever in it and however it is written.
+    # Before parsing: a private key, wherever it is and however it is escaped, gets no further.
     if _PRIVATE.search(_ESCAPED_LETTER.sub(lambda escape: chr(int(escape[1], 16)), text)):
         raise RecipientRefused(RecipientProblem.PRIVATE)
     members = _object(text)
@@ -100,14 +100,14 @@ def _pem_point(text: str) -> bytes:
 def _object(text: str) -> _Members:
     with suppress(MalformedRequest):
         return dict(parse_json_object(text))
-    # Raised out here, so that the parser's error, which holds the whole text, is not its context.
+    # Raised outside the handler, so that the parser's error, which holds the whole text, is not its context.
     raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
 
 
 def _only_usable(keys: object, *, alone: bool) -> _Members:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
-    # RFC 7517 section 5: a set may hold keys for other purposes, and of types to come.
+    # RFC 7517 section 5: a set may contain keys for other purposes, and of future types.
     usable = [key for key in keys if _is_usable(key, alone=alone)]
     if not usable:
         raise RecipientRefused(RecipientProblem.JWK_USE)
@@ -118,20 +118,20 @@ def _only_usable(keys: object, *, alone: bool) -> _Members:
 
 
 def _algorithms(key_type: str, *, alone: bool) -> tuple[str, ...]:
-    """Return the algorithms for keys of a type, the usual one first; none for types that cannot be used.
+    """Return the algorithms for keys of a type, the default first; none for unusable types.
 
-    One that a JWK names is binding: npm jose and latchset's jose open nothing with that key by another.
+    An algorithm named in a JWK is binding: npm jose and latchset's jose refuse to use the key with another.
     """
     if key_type == "RSA":
         return ("RSA-OAEP-256",)
     if key_type not in ("EC", "OKP"):
         return ()
-    # RFC 7516 section 5.1: what ECDH-ES alone agrees on is the content's key, and no two agree on the same.
+    # RFC 7516 section 5.1: ECDH-ES yields the content key itself, so it cannot serve two recipients.
     return ("ECDH-ES", "ECDH-ES+A256KW") if alone else ("ECDH-ES+A256KW",)
 
 
 def _unfit(jwk: _Members, *, alone: bool) -> RecipientProblem | None:
-    """Return what keeps a JWK from being sealed to, by what it says of itself."""
+    """Return why a JWK's members forbid sealing to it, or None."""
     key_type = _string(jwk, "kty")
     algorithms = _algorithms(key_type, alone=alone)
     if not algorithms:
@@ -179,7 +179,7 @@ def _recipient(jwk: _Members, *, alone: bool) -> Recipient:
 
 
 def _key(jwk: _Members, key_type: str) -> _Key:
-    # Built from the numbers alone: joserfc would follow what else a JWK says.
+    # Built from the numbers alone, because joserfc would act on other members of a JWK.
     if key_type == "RSA":
         modulus, exponent = _number(jwk, "n"), _number(jwk, "e")
         vet_rsa(modulus, exponent)
@@ -195,7 +195,7 @@ def _key(jwk: _Members, key_type: str) -> _Key:
         public = numbers.public_key()
     except ValueError:
         raise RecipientRefused(RecipientProblem.EC_POINT) from None
-    # OpenSSL takes coordinates of p and more, and reduces them: other spellings of a point.
+    # OpenSSL accepts coordinates of p or more and reduces them: other encodings of the same point.
     if public.public_numbers() != numbers:
         raise RecipientRefused(RecipientProblem.EC_POINT)
     ec_key: ECKey = ECKey.import_key(public)
@@ -210,7 +210,7 @@ def _x25519(point: bytes) -> OKPKey:
 
 def _number(jwk: _Members, name: str) -> int:
     octets = _octets(jwk, name)
-    # RFC 7518 section 2, Base64urlUInt: as few octets as it takes.
+    # RFC 7518 section 2, Base64urlUInt: the minimum number of octets.
     if octets[:1] in (b"", b"\x00"):
         raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
     return int.from_bytes(octets, "big")
@@ -222,9 +222,9 @@ def _octets(jwk: _Members, name: str, length: int | None = None) -> bytes:
         octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         raise RecipientRefused(RecipientProblem.JWK_MALFORMED) from None
-    # Python's decoder passes over much; RFC 7515 section 2 has one spelling, without padding.
-    spelling = base64.urlsafe_b64encode(octets).decode().rstrip("=")
-    if spelling != text or length not in (None, len(octets)):
+    # Python's decoder is lenient; RFC 7515 section 2 allows one encoding only, without padding.
+    canonical = base64.urlsafe_b64encode(octets).decode().rstrip("=")
+    if canonical != text or length not in (None, len(octets)):
         raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
     return octets
 
@@ -238,9 +238,9 @@ def _string(jwk: _Members, name: str) -> str:
 
 @dataclass(frozen=True)
 class JweSealer(Sealer):
-    """The compact serialization for one recipient, the general JSON serialization for several.
+    """Writes the compact serialization for one recipient, the general JSON serialization for several.
 
-    The protected header says what is in it: `keyId`, `keyName` and `fingerprint`, private header parameters
+    The protected header describes the contents in the private parameters `keyId`, `keyName` and `fingerprint`
     (RFC 7516 section 4.3).
     """
 
@@ -250,8 +250,8 @@ class JweSealer(Sealer):
 
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> JweSealer:
-        """Return an envelope for JWKs, JWK sets and X25519 keys in PEM."""
-        del now  # these keys know no dates
+        """Return a sealer for JWKs, JWK sets and X25519 keys in PEM."""
+        del now  # these keys do not expire
         alone = len(texts) == 1
         return cls(parse_each(texts, lambda text: parse_recipient(text, alone=alone)))
 
@@ -263,9 +263,9 @@ class JweSealer(Sealer):
     def _opener(self, key_name: str) -> str:
         first = self.recipients[0]
         if isinstance(first.key, ECKey):
-            # `$(cat …)` takes off a last newline, which latchset's jose would count in.
+            # `$(cat …)` strips a final newline, which latchset's jose would take as part of the envelope.
             return f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {key_name}.pem'
-        # jose knows no X25519, and no RSA-OAEP-256 where it is built with OpenSSL 3.
+        # jose supports neither X25519 nor, when built with OpenSSL 3, RSA-OAEP-256.
         load = (
             'from_pem(P("key.pem").read_bytes())' if first.in_pem else 'from_json(P("key.jwk").read_text())'
         )
@@ -283,7 +283,7 @@ class JweSealer(Sealer):
             "keyName": contents.key_name,
             "fingerprint": contents.fingerprint,
         }
-        # joserfc adds to the headers that it is given, and promises no family of errors.
+        # joserfc modifies the headers that it is given, and documents no common error class.
         with suppress(Exception):
             if len(self.recipients) == 1:
                 (only,) = self.recipients

@@ -23,8 +23,8 @@ from handler.sealing.sealer import Contents, Sealer, parse_each
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# RFC 9580 section 6.2, with nothing before or after it: the library would pass over that. Section 6.1 forbids
-# to refuse a block for its checksum; there is no need to either, each key in it is signed.
+# RFC 9580 section 6.2, with nothing before or after it, which the library would ignore. Section 6.1 forbids
+# refusing a block because of its checksum. There is no need to either: every key in it is signed.
 _BLOCK = re.compile(
     r"-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\r?\n"
     r"(?:[A-Za-z]+: [^\r\n]*\r?\n)*"
@@ -39,7 +39,7 @@ _SEIPD_WITHOUT_AEAD = 1
 _ECDH, _X25519 = 18, 25
 """RFC 9580 section 9.1."""
 _CURVE25519 = bytes.fromhex("0a 2b060104019755010501")
-"""RFC 9580 section 9.2: the identifier of the curve, after its length."""
+"""RFC 9580 section 9.2: the length of the curve's identifier, then the identifier."""
 _WHILE_ISSUING = timedelta(seconds=2 * MAX_INVOCATION_SECONDS)
 _KEY_OF_RFC_4880 = 4
 _KEY_OF_RFC_9580 = 6
@@ -52,8 +52,8 @@ _KNOWN_TO_GPG = (PublicKeyAlgorithm.RSAEncryptSign, PublicKeyAlgorithm.RSAEncryp
 class Recipient:
     """A vetted certificate.
 
-    `fingerprint` is what its owner can compare: upper-case hexadecimal digits, as gpg prints it.
-    `for_gpg` tells whether gpg opens what is sealed to it alone; gpg has nothing that RFC 9580 brought.
+    `fingerprint` is for comparison by its owner: upper-case hexadecimal digits, as gpg prints it. `for_gpg`
+    states whether gpg can open a message to this recipient alone; gpg supports nothing new in RFC 9580.
     """
 
     fingerprint: str
@@ -66,12 +66,12 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
     certificate, packets = _certificate(text)
     if certificate.is_revoked:
         raise RecipientRefused(RecipientProblem.PGP_REVOKED)
-    # Which of its keys are for encryption, bound, not revoked and strong is the library's judgement; only a
-    # message shows it.
+    # The library decides which keys are for encryption, bound, not revoked and strong. Only an encrypted
+    # message shows its choice.
     trial = _attempt(_encrypt_trial, certificate)
     if trial is None:
         for packet in packets:
-            _vet_rsa(packet)  # a key that is too short is one reason for that
+            _vet_rsa(packet)  # a short key is one possible reason
         raise RecipientRefused(RecipientProblem.PGP_USE)
     if certificate.expiration and certificate.expiration <= moment:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
@@ -92,7 +92,7 @@ def _certificate(text: str) -> tuple[Cert, list[Packet]]:
     if found is None:
         raise RecipientRefused(RecipientProblem.PGP_MALFORMED)
     certificates, packets, tags = found
-    # SECURITY BOUNDARY: no private key, whatever the block is labelled.
+    # SECURITY BOUNDARY: refuse private keys, whatever the label of the block.
     if Tag.SecretKey in tags or Tag.SecretSubkey in tags:
         raise RecipientRefused(RecipientProblem.PRIVATE)
     if len(certificates) > 1:
@@ -103,8 +103,8 @@ def _certificate(text: str) -> tuple[Cert, list[Packet]]:
 
 
 def _parse(block: bytes) -> tuple[list[Cert], list[Packet], list[Tag]]:
-    # SECURITY BOUNDARY: this comes first because it refuses compressed packets, with 50 MB unpacked at most.
-    # PacketPile would unpack them all, layer by layer, to gigabytes.
+    # SECURITY BOUNDARY: this comes first because it refuses compressed packets after unpacking 50 MB at most.
+    # PacketPile would unpack all layers, up to gigabytes.
     certificates = Cert.split_bytes(block)
     packets = list(PacketPile.from_bytes(block))
     return certificates, packets, [packet.tag for packet in packets]
@@ -115,7 +115,7 @@ def _encrypt_trial(certificate: Cert) -> list[Packet]:
 
 
 def _is_named(packet: Packet, pkesk: bytes) -> bool:
-    """Tell whether a message's encrypted session key is for this key."""
+    """Return whether the encrypted session key `pkesk` is for this key."""
     # RFC 9580 section 5.1: a key ID, or a length, a version and a fingerprint
     if pkesk[0] == _PKESK_WITH_KEY_ID:
         return packet.key_id == pkesk[1:9].hex()
@@ -123,9 +123,9 @@ def _is_named(packet: Packet, pkesk: bytes) -> bool:
 
 
 def _vet_expiry(subkey: Packet, following: Sequence[Packet], moment: datetime) -> None:
-    """Refuse a subkey that has expired by its newest binding; a primary key has none."""
-    # The library makes do with an expired subkey where no other is left, and it goes by its own clock. Which
-    # binding counts it does not say; one that is newer and forged could only let an old key last for longer.
+    """Refuse a subkey that has expired according to its newest binding. A primary key has none."""
+    # The library uses an expired subkey if there is no other, and it uses the machine's clock. It does not
+    # reveal which binding it uses. A newer, forged binding could only extend the life of an old key.
     signatures = takewhile(lambda packet: packet.tag == Tag.Signature, following)
     bindings = filter(None, (_attempt(_binding, packet) for packet in signatures))
     _, period = max(bindings, key=itemgetter(0), default=(None, None))
@@ -134,10 +134,10 @@ def _vet_expiry(subkey: Packet, following: Sequence[Packet], moment: datetime) -
 
 
 def _vet_signatures(packets: Sequence[Packet], moment: datetime) -> None:
-    """Refuse a certificate that the library may judge otherwise while a key pair is being made for it.
+    """Refuse a certificate whose validity may change while a key pair is created for it.
 
-    It looks at the certificate anew each time, by its own clock: what a signature grants or takes away from
-    some second on would show when it is too late.
+    The library evaluates the certificate at every use, by the machine's clock. A signature that takes effect
+    or expires in between would make the real sealing fail after the trial succeeded.
     """
     for packet in packets:
         if packet.tag == Tag.Signature:
@@ -150,8 +150,8 @@ def _vet_signatures(packets: Sequence[Packet], moment: datetime) -> None:
 
 
 def _vet_point(packet: Packet) -> None:
-    """Refuse points of Curve25519 that the library takes, and with which anybody opens the message."""
-    # RFC 9580 section 5.5.2: as for RSA.
+    """Refuse points of low order, which the library accepts: anybody could open the message."""
+    # RFC 9580 section 5.5.2, as in _vet_rsa.
     material = packet.body[10 if packet.body[0] == _KEY_OF_RFC_9580 else 6 :]
     algorithm = packet.body[5]
     if algorithm == _ECDH and material.startswith(_CURVE25519):
@@ -162,33 +162,33 @@ def _vet_point(packet: Packet) -> None:
 
 
 def _binding(signature: Packet) -> tuple[datetime, timedelta | None] | None:
-    """Return when a subkey was bound, and for how long since it was made."""
+    """Return when a subkey was bound, and for how long it is valid from its creation."""
     if signature.signature_type != SignatureType.SubkeyBinding or signature.signature_created is None:
         return None
     return signature.signature_created, signature.key_validity_period
 
 
 def _vet_rsa(packet: Packet) -> None:
-    # The library refuses to name an algorithm that it does not know.
+    # The library raises an error for an algorithm that it does not know.
     if _attempt(lambda key: key.key_algorithm, packet) not in _RSA:
         return
-    # RFC 9580 section 5.5.2: a version, a time, an algorithm; with version 6 the length of what follows.
+    # RFC 9580 section 5.5.2: version, creation time, algorithm, and in version 6 the length of the rest.
     modulus, rest = _number(packet.body[10 if packet.body[0] == _KEY_OF_RFC_9580 else 6 :])
     exponent, _ = _number(rest)
     vet_rsa(modulus, exponent)
 
 
 def _number(mpis: bytes) -> tuple[int, bytes]:
-    """Split the first number off (RFC 9580 section 3.2): its length in bits, then itself."""
+    """Split off the first number (RFC 9580 section 3.2), which follows its length in bits."""
     end = 2 + (int.from_bytes(mpis[:2], "big") + 7) // 8
     return int.from_bytes(mpis[2:end], "big"), mpis[end:]
 
 
 @dataclass(frozen=True)
 class OpenPgpSealer(Sealer):
-    """An armored message, encrypted and not signed; it says nothing of what is in it.
+    """Writes an armored message, encrypted and not signed. It states nothing about its contents.
 
-    Its integrity is protected as all of its recipients can read it: by SEIPD version 1, as gpg does, or 2.
+    SEIPD version 1, which gpg supports, or version 2 if all recipients support it, protects its integrity.
     """
 
     recipients: tuple[Recipient, ...]
@@ -197,24 +197,24 @@ class OpenPgpSealer(Sealer):
 
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> OpenPgpSealer:
-        """Return an envelope for PGP certificates that are valid at `now`."""
+        """Return a sealer for PGP certificates that are valid at `now`."""
         moment = datetime.fromtimestamp(now, timezone.utc)
         return cls(parse_each(texts, partial(parse_recipient, moment=moment)))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The fingerprints as gpg prints them: 40 upper-case hexadecimal digits, 64 of a version 6 key."""
+        """As gpg prints them: 40 upper-case hexadecimal digits, or 64 for a version 6 key."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
     def _opener(self, key_name: str) -> str:
-        # gpg knows neither version 6 keys nor SEIPD version 2.
+        # gpg supports neither version 6 keys nor SEIPD version 2.
         if not self.recipients[0].for_gpg:
             return f"sq decrypt --output {key_name}.pem {key_name}.asc"
-        # Of some changed messages gpg writes nothing, and says that all is well.
+        # For some tampered messages, gpg writes an empty file and exits with 0.
         return f"gpg --output {key_name}.pem --decrypt {key_name}.asc && [ -s {key_name}.pem ]"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
-        del contents  # the library writes none of it
+        del contents  # the library has no fields for them
         certificates = [recipient.certificate for recipient in self.recipients]
         message = _attempt(partial(encrypt, plaintext), certificates)
         return None if message is None else message.decode()
@@ -225,12 +225,12 @@ _Result = TypeVar("_Result")
 
 
 def _attempt(call: Callable[[_Argument], _Result], argument: _Argument) -> _Result | None:
-    """Return what `call` does, or None where the library refuses: its errors tell too much to be let out."""
+    """Return the result of `call`, or None if the library refuses. Its errors reveal too much to pass on."""
     try:
         return call(argument)
     except BaseException as refusal:
-        # A panic inside the library is a BaseException that is no Exception, of a class that cannot be
-        # imported; it must not end the process with a key pair made and not sealed.
+        # A panic inside the library raises a BaseException, not an Exception, of a class that cannot be
+        # imported. It must not end the process after the key pair was created and before it is sealed.
         if not isinstance(refusal, RuntimeError) and type(refusal).__name__ != "PanicException":
             raise
     return None

@@ -1,4 +1,4 @@
-"""What a public key must be, whatever it is wrapped in, before anything is sealed to it."""
+"""Checks of public keys that apply to every format, made before anything is sealed to them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _RSA_EXPONENTS = range(65537, 2**31)
 
 
 def pem_content(text: str) -> bytes:
-    """Return what `text`, the base64 of a PEM block without its white space, stands for.
+    """Decode `text`, the base64 of a PEM block without white space.
 
-    Raises RecipientRefused, also for a second spelling: Python's decoder lets padding and unused bits vary,
-    and stops at the first padding.
+    Raises RecipientRefused, also for base64 that is not canonical: Python's decoder accepts variations of
+    padding and unused bits, and stops at the first padding.
     """
     try:
         content = base64.b64decode(text)
@@ -39,16 +39,16 @@ def pem_content(text: str) -> bytes:
 
 
 def vet_x25519(point: bytes) -> None:
-    """Raise RecipientRefused for a key that is no usable public key of X25519."""
+    """Raise RecipientRefused for an unusable public key of X25519."""
     require_full_order(point)
-    # RFC 7748 section 5 takes other spellings of a point: the top bit set, or a number of p and more. age
-    # hashes the spelling, so the owner, whose key gives the usual one, could not open the envelope.
+    # RFC 7748 section 5 accepts other encodings of a point: the top bit set, or a number of p or more. age
+    # hashes the encoding, so the owner, whose key yields the canonical one, could not open the envelope.
     if int.from_bytes(point, "little") >= P:
         raise RecipientRefused(RecipientProblem.UNUSABLE)
 
 
 def require_full_order(u: bytes) -> None:
-    """Refuse X25519 points whose shared secret is zero with every key (RFC 7748 section 6.1)."""
+    """Refuse X25519 points that give an all-zero shared secret with any key (RFC 7748 section 6.1)."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
     try:
@@ -58,13 +58,13 @@ def require_full_order(u: bytes) -> None:
 
 
 def vet_rsa(modulus: int, exponent: int, bits: Container[int] = RSA_BITS) -> None:
-    """Raise RecipientRefused for a key that is too short or too long, or that anybody can break."""
+    """Raise RecipientRefused for an RSA key of the wrong size or with an obvious weakness."""
     if modulus.bit_length() not in bits:
         raise RecipientRefused(RecipientProblem.RSA_SIZE)
     if exponent not in _RSA_EXPONENTS or exponent % 2 == 0:
         raise RecipientRefused(RecipientProblem.RSA_EXPONENT)
-    # Most texts have no checksum. A damaged one mostly gives a modulus with small factors, which anybody can
-    # open; that nobody made a bad one on purpose is its sender's own business.
+    # Most formats have no checksum. A damaged modulus usually has small factors, so anybody could open the
+    # envelope. A weak key made on purpose is its sender's own problem.
     if math.gcd(modulus, _small_primes()) != 1 or math.isqrt(modulus) ** 2 == modulus:
         raise RecipientRefused(RecipientProblem.RSA_MODULUS)
 

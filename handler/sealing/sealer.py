@@ -1,4 +1,4 @@
-"""What the envelopes of all formats have in common."""
+"""The base class of the sealers of all formats."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an envelope says of the private key in it, where its format has room for that.
+    """What an envelope states about its private key, if its format has fields for it.
 
-    `fingerprint` is that of the key pair, SHA256:… as `ssh-keygen -l` prints it.
+    `fingerprint` is the key pair's, SHA256:… as `ssh-keygen -l` prints it.
     """
 
     key_id: str
@@ -47,14 +47,14 @@ _TRIAL = Contents("skey-trial000", "trial", "SHA256:trial")
 
 
 class Sealer(ABC):
-    """Seals to all of its recipients; each of them opens it alone."""
+    """Seals to all recipients at once. Each of them can open the envelope alone."""
 
     format: ClassVar[EnvelopeFormat]
 
     @classmethod
     @abstractmethod
     def to(cls, texts: Sequence[str], now: float) -> Sealer:
-        """Return an envelope for the recipients in `texts`, as they stand at `now`.
+        """Return a sealer for the recipients in `texts`, judged at the time `now`.
 
         Raises RecipientRefused with the position of the first bad one.
         """
@@ -62,22 +62,22 @@ class Sealer(ABC):
     @property
     @abstractmethod
     def fingerprints(self) -> tuple[str, ...]:
-        """What the owner of each recipient can compare, in their order."""
+        """The fingerprints of the recipients, in their order, for comparison by their owners."""
 
     @abstractmethod
     def _opener(self, key_name: str) -> str:
         """Return a command that opens `KEYNAME.SUFFIX` for the first recipient and writes `KEYNAME.pem`."""
 
     def open_with(self, key_name: str) -> str:
-        """Return the command by which the first recipient opens the envelope, saved as `KEYNAME.SUFFIX`.
+        """Return the command with which the first recipient opens the envelope, saved as `KEYNAME.SUFFIX`.
 
-        It writes `KEYNAME.pem`, which only its owner can read, and leaves nothing there if it fails. A file
-        that is there already stays as it is: others may be able to read it, and a key pair may have the
-        name of the identity.
+        It writes `KEYNAME.pem`, readable by its owner only, and leaves no file if it fails. It never
+        overwrites a file: others may be able to read an existing one, and it may even be the identity itself
+        if the key pair has the same name.
         """
         opened = f"{key_name}.pem"
-        # umask 077: ssh refuses a private key that others can read. rm: most of these programs write what
-        # they decrypt before they know whether somebody has changed it.
+        # umask 077: ssh refuses a private key that others can read. rm: most of these programs write their
+        # output before they have verified the integrity of the input.
         return (
             f"(umask 077; [ ! -e {opened} ] || {{ echo {opened} exists >&2; exit 1; }}; "
             f"{self._opener(key_name)} || {{ rm -f {opened}; exit 1; }})"
@@ -85,18 +85,18 @@ class Sealer(ABC):
 
     @abstractmethod
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
-        """Return the envelope as text, or None where the library refuses."""
+        """Return the envelope as text, or None if the library refuses."""
 
     def seal(self, private_key: SecretBytes, contents: Contents) -> str:
         """Return the envelope as text; raise SealingFailed."""
         envelope = self._encrypt(private_key.get_secret_value(), contents)
-        # Raised here, not there: no error may hold the frame with the plain text, or a library's error.
+        # Raised here and not in _encrypt, so that no traceback holds a frame with the plaintext.
         if envelope is None:
             raise SealingFailed
         return envelope
 
     def try_seal(self) -> None:
-        """Seal a harmless text, so that a key which cannot be used is found before a key pair exists.
+        """Seal a harmless text, to detect an unusable recipient before a key pair exists.
 
         Raises RecipientRefused.
         """

@@ -1,1 +1,1 @@
-"""For browsers: the page and what it needs, the form without JavaScript, and who may call from elsewhere."""
+"""For browsers: the page and its files, the form without JavaScript, and the cross-origin rules."""

@@ -1,10 +1,8 @@
-"""`POST /form`: the page's form where there is no JavaScript, answered with a page.
+"""`POST /form`: the form for browsers without JavaScript. Its response is a page.
 
-A plain form cannot sign, so its proof is a bearer token, typed. It cannot make a key pair either: the
-private key is sealed to the recipient that was pasted, and its owner opens it with their own tools.
+A plain form cannot sign, so the user types a bearer token. It cannot generate a recipient key either: the
+private key is sealed to the public key that the user pastes, and they open it with their own tools.
 """
-
-# Chinese has punctuation of its own
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ _MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 
 class FormRequest(WireModel, alias_generator=to_camel):
-    """The fields of the form besides the token; those that were left empty are not there."""
+    """The fields of the form except the token. Fields that were left empty are absent."""
 
     key_name: KeyName
     recipient: str | None = None
@@ -59,7 +57,7 @@ class FormRequest(WireModel, alias_generator=to_camel):
 
 @dataclass(frozen=True)
 class FormEndpoint(IssueEndpoint):
-    """Issues key pairs to people without JavaScript. `verify` takes bearer tokens."""
+    """Issues key pairs to people without JavaScript. `verify` checks the Authorization header."""
 
     hosts: Collection[str]
     origins: Collection[str]
@@ -69,18 +67,18 @@ class FormEndpoint(IssueEndpoint):
     audit_name = "form"
 
     def authenticate(self, request: Request) -> AuthenticatedCaller:
-        """Return whose token stands in the form.
+        """Return the caller whose token is in the form.
 
-        Raises Unauthenticated, NotGranted where another origin's page sent it, or MalformedRequest.
+        Raises Unauthenticated, NotGranted if a page of another origin sent the form, or MalformedRequest.
         """
-        # First of all: what somebody else's page makes a browser send is not looked at.
+        # Before anything else: a form that another site makes the browser send is not even parsed.
         if crosses_origins(request, self.hosts, self.origins):
             raise NotGranted("cross-origin")
         token = _fields(request).get("token")
         if token is None:
             raise Unauthenticated("form-token")
-        # The same proof as in the header: who holds the token may put it in either place, and the verifier
-        # reads nothing else there. The body, token included, is what the answer is kept under.
+        # The token is verified as if it had come in the header; the verifier reads no other header that
+        # matters. The request key covers the body, token included.
         return self.verify(replace(request, headers={**request.headers, "authorization": f"Bearer {token}"}))
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
@@ -95,7 +93,7 @@ class FormEndpoint(IssueEndpoint):
             private_key_format=form.private_key_format,
             expires_in=None if form.expires_in is None else seconds(form.expires_in),
         )
-        # The same form with the same token is the same wish, so reloading its answer gives it again.
+        # The same form with the same token is the same request, so reloading its page shows the same answer.
         return IssueRequest(order, caller.idempotency_key())
 
     def render(self, issued: IssuedKeyPair) -> Response:
@@ -120,7 +118,7 @@ class FormEndpoint(IssueEndpoint):
         return _page(201, "Key pair created · 密钥对已创建", "".join(parts))
 
     def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
-        """Return `error` as a page that says what to do."""
+        """Return `error` as a page with advice."""
         headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
@@ -147,29 +145,29 @@ _ADVICE = {
     ),
     401: ("Get a new token and send the form again.", "请获取新的令牌，然后重新提交。"),
     403: (
-        "Ask whoever keeps the policy for it, or ask for something else.",
+        "Ask the policy administrator for this permission, or request something else.",
         "请向策略管理员申请，或改为请求其他内容。",
     ),
     409: (
-        "If the form was sent twice, wait and reload this page; otherwise choose another name.",
+        "If you sent the form twice, wait and reload this page. Otherwise choose another name.",
         "若重复提交了表单，请稍候并刷新本页；否则请换一个名称。",
     ),
-    422: ("Go back and give another public key.", "请返回并填写另一个公钥。"),
+    422: ("Go back and enter another public key.", "请返回并填写另一个公钥。"),
     429: ("Wait a moment, then reload this page.", "请稍候，然后刷新本页。"),
 }
 _LATER = (
-    "The form is all right. Wait a moment and reload this page: the same form makes one key pair only.",
+    "The form is fine. Wait a moment and reload this page: the same form never creates a second key pair.",
     "表单本身没有问题。请稍候并刷新本页：同一表单只会创建一个密钥对。",
 )
 
 
 def _fields(request: Request) -> dict[str, str]:
-    """Return the fields of a form that are not empty, each of which stands once; raise MalformedRequest."""
+    """Return the fields that are not empty; raise MalformedRequest, also for a field that occurs twice."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _MEDIA_TYPE:
         raise MalformedRequest("form-media-type")
     if not request.unverified_body:
-        raise MalformedRequest("form")  # to some versions of Python it is one, without fields
+        raise MalformedRequest("form")  # some versions of Python parse it as a form without fields
     try:
         pairs = parse_qsl(
             request.unverified_body.decode("ascii"),
@@ -186,7 +184,7 @@ def _fields(request: Request) -> dict[str, str]:
 
 
 def _block(label: str, text: str) -> str:
-    # It may scroll, and who has no mouse has to reach it.
+    # It may scroll, so it must be reachable without a mouse.
     return f'<h2>{label}</h2><pre tabindex="0" role="region" aria-label="{label}">{escape(text)}</pre>'
 
 

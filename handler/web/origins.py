@@ -1,6 +1,6 @@
-"""Which pages may call: this function's own, and those of the origins that the policy lists.
+"""Cross-origin rules: requests from this function's own pages and from the origins that the policy lists.
 
-Nobody is let in by this. It keeps pages of others from making a reader's browser ask for something.
+They authenticate nobody. They stop pages of other sites from making a visitor's browser send requests.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _EXPOSED = "Idempotency-Key-TTL, RateLimit, RateLimit-Policy, Retry-After"
 
 @dataclass(frozen=True)
 class CrossOriginRules:
-    """CORS (Fetch Standard) for some paths: which pages of other origins may read answers."""
+    """CORS (Fetch Standard) for some paths: pages of which other origins may read the responses."""
 
     origins: Collection[str]
     paths: Collection[str]
 
     def preflight(self, request: Request) -> Response | None:
-        """Return the answer to a preflight request; None if it is none.
+        """Return the response to a preflight request; None for any other request.
 
-        It comes before authentication, as browsers send no credentials with it. Origins that are not
-        listed learn nothing.
+        Browsers send no credentials with a preflight request, so it is answered before authentication.
+        Origins that are not listed learn nothing.
         """
         if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
             return None
@@ -44,10 +44,10 @@ class CrossOriginRules:
         return Response(204, "", "text/plain", {**self.headers(request), **allowed})
 
     def headers(self, request: Request) -> dict[str, str]:
-        """Return the headers that let a page of a listed origin read the answer.
+        """Return the headers that let a page of a listed origin read the response.
 
-        They name the exact origin and allow no credentials: there are no cookies, and the page itself
-        sends what proves a caller.
+        They name the exact origin and do not allow credentials: the function uses no cookies, and the page
+        sends its token or signature itself.
         """
         if not self.origins or request.path not in self.paths:
             return {}
@@ -59,9 +59,9 @@ class CrossOriginRules:
 
 
 def crosses_origins(request: Request, hosts: Collection[str], trusted: Collection[str]) -> bool:
-    """Tell whether a browser sent this from a page of another origin than `hosts` and `trusted`.
+    """Return whether a browser sent `request` from a page of an origin outside `hosts` and `trusted`.
 
-    The rule of Go's http.CrossOriginProtection. What no browser sent has neither header, and passes.
+    The rule of Go's http.CrossOriginProtection. Clients other than browsers send neither header and pass.
     """
     origin = request.headers.get("origin")
     if origin in trusted:
@@ -71,5 +71,5 @@ def crosses_origins(request: Request, hosts: Collection[str], trusted: Collectio
         return site not in ("same-origin", "none")
     if origin is None:
         return False
-    # SECURITY BOUNDARY: our own names as configured, not the Host header, which comes with the request.
+    # SECURITY BOUNDARY: compared with the configured names, not with the Host header, which a client chooses.
     return origin.partition("://")[2] not in hosts

@@ -1,6 +1,6 @@
-"""The page for browsers: its files as `scripts/web` built them, and what it has to know.
+"""The page for browsers: the files that `scripts/web` builds, and their configuration.
 
-It is there only if the policy has a table [web].
+It is served only if the policy has a table [web].
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# The names of these files change with what is in them, so a copy is never out of date.
+# The name of a file contains a hash of its content, so a cached copy is never out of date.
 _CACHED = {"Cache-Control": "public, max-age=31536000, immutable"}
 
-# A header's value ends at none of these characters, and a directive of the policy neither.
+# None of these characters can end a header or a directive of the Content-Security-Policy.
 _ORIGIN = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(?=/|$)")
 
 
 def pages(policy: Policy, default_region: str) -> dict[str, Callable[[], Response]]:
-    """Return what anybody may GET for the page, path -> answer; nothing where the policy has no [web].
+    """Return the public files, path -> response; none if the policy has no [web].
 
-    Raises PolicyInvalid where people cannot sign in at the issuer that it names.
+    Raises PolicyInvalid if people cannot sign in at the issuer that it names.
     """
     if policy.web is None:
         return {}
@@ -49,7 +49,7 @@ def pages(policy: Policy, default_region: str) -> dict[str, Callable[[], Respons
 
 
 def stylesheet() -> str:
-    """Return the path of the page's style."""
+    """Return the path of the stylesheet."""
     return f"/static/{next(STATIC.glob('*.css')).name}"
 
 
@@ -59,9 +59,9 @@ def _origin_of_issuer(policy: Policy, web: Web) -> str | None:
     issuer = policy.issuers[web.issuer]
     origin = _ORIGIN.match(issuer.issuer)
     if origin is None:
-        raise PolicyInvalid(f"web.issuer: issuers.{web.issuer}.issuer is no https:// address to sign in at")
+        raise PolicyInvalid(f"web.issuer: issuers.{web.issuer}.issuer is not an https:// address")
     if issuer.once:
-        # The page asks what its reader may have before it asks for a key pair.
+        # The page fetches the user's grants before it requests a key pair.
         raise PolicyInvalid(f"web.issuer: issuers.{web.issuer}.once is true; the page needs two requests")
     return origin[0]
 
@@ -73,7 +73,7 @@ def _page(issuer: str | None) -> Response:
 
 
 def _configuration(policy: Policy, default_region: str) -> Response:
-    """Say how to sign in and where; `web/src/config.ts` reads it."""
+    """Return how and where to sign in; `web/src/config.ts` reads it."""
     web = policy.web
     sign_in = None
     if web is not None and web.issuer is not None:

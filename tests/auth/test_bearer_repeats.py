@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.auth.bearer import LEEWAY, LONGEST_LIFE, BearerVerifier
+from handler.auth.bearer import LEEWAY, MAX_TOKEN_SECONDS, BearerVerifier
 from handler.auth.nonces import Nonces
 from handler.errors import Unauthenticated
 from handler.policy.model import Policy
@@ -113,11 +113,11 @@ def test_a_token_that_is_good_once(function: FunctionUnderTest) -> None:
 def test_it_makes_no_second_key_pair_however_long_it_lives(function: FunctionUnderTest) -> None:
     """First sent as early as it is taken and again as late as it is, its key pair removed in between."""
     body = function.rest_body()
-    made = once_token(iat=NOON + LEEWAY, exp=NOON + LEEWAY + LONGEST_LIFE)
+    made = once_token(iat=NOON + LEEWAY, exp=NOON + LEEWAY + MAX_TOKEN_SECONDS)
     first = ask(function, made, body)
     assert_issued(function, first, "burner")
     function.delete_key_pairs()
-    function.clock.time = NOON + LEEWAY + LONGEST_LIFE + LEEWAY - 1
+    function.clock.time = NOON + LEEWAY + MAX_TOKEN_SECONDS + LEEWAY - 1
     assert ask(function, made, body).event == first.event
     function.clock.time += 1
     assert reason(function, ask(function, made, body)) == "bearer-expired"

@@ -123,7 +123,7 @@ client_id = "page"
         ),
         (
             SIGN_IN.format("company", "false"),
-            "FILE: web.issuer: issuers.company.issuer is no https:// address to sign in at",
+            "FILE: web.issuer: issuers.company.issuer is not an https:// address",
         ),
         (
             SIGN_IN.format("https://login.example.com", "true"),
@@ -181,9 +181,9 @@ def test_missing_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipient", "advice"),
     [
-        ("age1nonsense", "the age recipient is mistyped or cut; copy it again"),
-        (str(RECIPIENT), "this is private key material: replace that key, and send only its public half"),
-        ("ssh-ed25519 AAAA", "send one line as it stands in the .pub file"),
+        ("age1nonsense", "the age recipient is mistyped or incomplete; copy it again"),
+        (str(RECIPIENT), "this is a private key; replace that key pair, and send only a public key"),
+        ("ssh-ed25519 AAAA", "send the line exactly as it is in the .pub file"),
         (
             "somebody",
             RecipientProblem.UNKNOWN.advice,

@@ -22,7 +22,16 @@ from handler.sealing import Contents, Sealer
 from handler.sealing.cms import CmsSealer, Recipient
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support import pem_attacks
-from tests.support.cms_owners import KINDS, Owner, address, certified, make_owner, openssl, owner_of, seal
+from tests.support.cms_owners import (
+    KINDS,
+    Owner,
+    certified,
+    make_owner,
+    openssl,
+    owner_of,
+    prepare_sealer,
+    seal,
+)
 from tests.support.function_under_test import NOON, POLICY, REGION, REST, FunctionUnderTest
 from tests.support.leaks import values_in_frames
 from tests.support.pem_attacks import BAD_PEMS, GOOD, P_256, certificate, der_of, pem, public, tlv, usage
@@ -43,7 +52,7 @@ KEY = ec.derive_private_key(7, ec.SECP256R1())
 @pytest.mark.parametrize("bad", BAD_PEMS, ids=lambda bad: bad.title)
 def test_bad_recipients_are_refused(bad: BadRecipient) -> None:
     with pytest.raises(RecipientRefused) as caught:
-        address([public(GOOD), bad.text])
+        prepare_sealer([public(GOOD), bad.text])
     assert (caught.value.problem, caught.value.position) == (bad.problem, 1)
     assert caught.value.__cause__ is None
 
@@ -54,9 +63,9 @@ def test_two_keys_under_one_name(tmp_path: Path) -> None:
     texts = [certificate(der_of(owner.text)) for owner in (first, second)]
     for group in (texts, [texts[0], public(GOOD), texts[1]]):
         with pytest.raises(RecipientRefused) as caught:
-            address(group)
+            prepare_sealer(group)
         assert (caught.value.problem, caught.value.position) == (RecipientProblem.CERTIFICATE_UNSUITABLE, 0)
-    assert len(address([texts[0], texts[0], first.text]).fingerprints) == 3
+    assert len(prepare_sealer([texts[0], texts[0], first.text]).fingerprints) == 3
 
 
 COMPRESSED = pem_attacks.ec_spki(pem_attacks.point_of(ec.SECP256R1(), PublicFormat.CompressedPoint), P_256)
@@ -78,7 +87,7 @@ UNUSUAL = {
 def test_the_unusual_is_taken_and_opens(title: str, tmp_path: Path) -> None:
     """Also for others in the same envelope, whose openssl has to read the whole of it."""
     other = make_owner("P-384", tmp_path / "other.pem")
-    sealed = seal(address([UNUSUAL[title], other.text]))
+    sealed = seal(prepare_sealer([UNUSUAL[title], other.text]))
     assert owner_of(KEY, "", tmp_path / "key.pem").opens(sealed)
     assert other.opens(sealed)
 
@@ -96,7 +105,7 @@ def test_the_dates_of_a_certificate_are_included(now: float, problem: RecipientP
     start, end = tlv(0x17, b"261124120000Z"), tlv(0x18, b"20261124130000Z")
     found = None
     try:
-        address([certificate(GOOD, not_before=start, not_after=end)], now=now)
+        prepare_sealer([certificate(GOOD, not_before=start, not_after=end)], now=now)
     except RecipientRefused as refusal:
         found = refusal.problem
     assert found is problem
@@ -105,7 +114,7 @@ def test_the_dates_of_a_certificate_are_included(now: float, problem: RecipientP
 def test_the_owner_can_compare_the_fingerprint(tmp_path: Path) -> None:
     for kind in KINDS:
         text = make_owner(kind, tmp_path / "key.pem").text
-        (fingerprint,) = address([text]).fingerprints
+        (fingerprint,) = prepare_sealer([text]).fingerprints
         if kind.endswith("certificate"):
             shown = openssl("x509", "-noout", "-fingerprint", "-sha256", stdin=text).stdout
             assert shown.decode() == f"sha256 Fingerprint={fingerprint}\n"
@@ -140,7 +149,7 @@ def test_any_change_of_the_bytes_is_an_envelope_or_a_refusal(text: str, data: st
 
 def _either(text: str) -> None:
     with contextlib.suppress(RecipientRefused):
-        assert seal(address([text])).startswith("-----BEGIN CMS-----\n")
+        assert seal(prepare_sealer([text])).startswith("-----BEGIN CMS-----\n")
 
 
 # ---------------------------------------------------------------- what the library does not take
@@ -197,7 +206,7 @@ def test_rest_answer(kind: str, function: FunctionUnderTest, escrow: Owner, tmp_
     name, ciphertext = body["keyName"], answer.json["sealedPrivateKey"]["ciphertext"]
     (listed,) = [made for made in function.emulator.key_pairs() if made["KeyName"] == name]
     private_key = function.emulator.private_keys()[-1]
-    fingerprints = [*address([owner.text]).fingerprints, *address([escrow.text]).fingerprints]
+    fingerprints = [*prepare_sealer([owner.text]).fingerprints, *prepare_sealer([escrow.text]).fingerprints]
     function.delete_key_pairs()
     assert answer.status == 201
     assert answer.json == {
@@ -233,7 +242,7 @@ def test_rest_answer(kind: str, function: FunctionUnderTest, escrow: Owner, tmp_
 @pytest.mark.parametrize("kind", ["P-256", "RSA certificate"])
 def test_the_command_leaves_nothing_of_what_was_tampered_with(kind: str, tmp_path: Path) -> None:
     owner = make_owner(kind, tmp_path / "key.pem")
-    envelope = address([owner.text])
+    envelope = prepare_sealer([owner.text])
     der = der_of(seal(envelope))
     (tmp_path / "ci_key.cms").write_text(pem("CMS", der[:-1] + bytes([der[-1] ^ 1])))
     # What the command is for: openssl alone writes it all.
@@ -248,7 +257,7 @@ def test_the_command_leaves_nothing_of_what_was_tampered_with(kind: str, tmp_pat
 
 
 def test_the_command_fails_with_another_key(tmp_path: Path) -> None:
-    envelope = address([make_owner("P-256", tmp_path / "key.pem").text])
+    envelope = prepare_sealer([make_owner("P-256", tmp_path / "key.pem").text])
     make_owner("P-256", tmp_path / "key.pem")
     (tmp_path / "ci_key.cms").write_text(seal(envelope))
     assert run_in_bash(envelope.open_with("ci_key"), tmp_path).returncode == 1
@@ -257,7 +266,7 @@ def test_the_command_fails_with_another_key(tmp_path: Path) -> None:
 
 def test_the_command_leaves_the_identity_alone(tmp_path: Path) -> None:
     owner = make_owner("P-256", tmp_path / "key.pem")
-    envelope = address([owner.text])
+    envelope = prepare_sealer([owner.text])
     identity = owner.path.read_bytes()
     (tmp_path / "key.cms").write_text(seal(envelope))
     assert run_in_bash(envelope.open_with("key"), tmp_path).returncode == 1
@@ -265,7 +274,7 @@ def test_the_command_leaves_the_identity_alone(tmp_path: Path) -> None:
 
 
 def test_the_armor_is_that_of_rfc_7468(tmp_path: Path) -> None:
-    sealed = seal(address([make_owner("P-256", tmp_path / "key.pem").text]))
+    sealed = seal(prepare_sealer([make_owner("P-256", tmp_path / "key.pem").text]))
     line = r"[A-Za-z0-9+/]{64}\n"
     assert re.fullmatch(
         rf"-----BEGIN CMS-----\n(?:{line})*[A-Za-z0-9+/=]{{1,64}}\n-----END CMS-----\n", sealed

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from tests.support.cms_owners import KINDS, SECRET, Owner, address, make_owner, openssl, seal
+from tests.support.cms_owners import KINDS, SECRET, Owner, make_owner, openssl, prepare_sealer, seal
 from tests.support.pem_attacks import der_of, integer, pem, sequence, tlv
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def owners(tmp_path: Path) -> dict[str, Owner]:
 def test_each_of_several_opens_it_alone(owners: dict[str, Owner], tmp_path: Path) -> None:
     more = {kind: make_owner(kind, tmp_path / f"{kind}-2.pem", 1) for kind in KINDS}
     everybody = [*owners.values(), *more.values()]
-    sealed = seal(address([owner.text for owner in everybody]))
+    sealed = seal(prepare_sealer([owner.text for owner in everybody]))
     assert [owner.opens(sealed) for owner in everybody] == [True] * 12
     assert not make_owner("RSA", tmp_path / "other.pem", 2).opens(sealed)
     assert not make_owner("P-256", tmp_path / "other.pem").opens(sealed)
@@ -36,11 +36,11 @@ def test_each_of_several_opens_it_alone(owners: dict[str, Owner], tmp_path: Path
 @pytest.mark.parametrize("kind", ["RSA certificate", "EC certificate"])
 def test_a_certificate_finds_its_key(kind: str, owners: dict[str, Owner], tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text(owners[kind].text)
-    sealed = seal(address([owner.text for owner in owners.values()]))
+    sealed = seal(prepare_sealer([owner.text for owner in owners.values()]))
     opened = owners[kind].open(sealed, "-recip", tmp_path / "cert.pem")
     assert (opened.returncode, opened.stdout) == (0, SECRET)
     # Only by issuer and serial number: one byte of either, and it is another certificate.
-    for changed, name, _ in flips(der_of(seal(address([owners[kind].text])))):
+    for changed, name, _ in flips(der_of(seal(prepare_sealer([owners[kind].text])))):
         if name in ("issuer's value", "serial number"):
             refused = owners[kind].open(pem("CMS", changed), "-recip", tmp_path / "cert.pem")
             assert (refused.returncode, refused.stdout) == (4, b"")
@@ -48,7 +48,7 @@ def test_a_certificate_finds_its_key(kind: str, owners: dict[str, Owner], tmp_pa
 
 @pytest.mark.parametrize("kind", ["RSA", "P-256"])
 def test_whatever_is_secret_is_made_anew(kind: str, owners: dict[str, Owner]) -> None:
-    envelope = address([owners[kind].text])
+    envelope = prepare_sealer([owners[kind].text])
     sealed = [der_of(seal(envelope)) for _ in range(2)]
     one, other = ({name: der[start:end] for name, start, end in named_leaves(der)} for der in sealed)
     changed = {name for name, value in one.items() if value != other[name]}
@@ -119,7 +119,7 @@ def flips(der: bytes) -> Iterator[tuple[bytes, str, int]]:
 
 @pytest.mark.parametrize("kind", ["RSA", "P-256", "RSA certificate", "EC certificate"])
 def test_a_change_anywhere_is_noticed(kind: str, owners: dict[str, Owner]) -> None:
-    der = der_of(seal(address([owners[kind].text])))
+    der = der_of(seal(prepare_sealer([owners[kind].text])))
     unnoticed = set()
     for changed, name, place in flips(der):
         opened = owners[kind].open(pem("CMS", changed))
@@ -136,7 +136,7 @@ def test_a_change_anywhere_is_noticed(kind: str, owners: dict[str, Owner]) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_openssl_shows_what_the_rfcs_ask_for(kind: str, owners: dict[str, Owner]) -> None:
-    sealed = seal(address([owners[kind].text]))
+    sealed = seal(prepare_sealer([owners[kind].text]))
     print_it = ("cms", "-cmsout", "-print", "-noout", "-inform", "PEM")
     shown = " ".join(openssl(*print_it, stdin=sealed).stdout.decode().split())
     has_certificate, is_rsa = kind.endswith("certificate"), kind.startswith("RSA")
@@ -180,7 +180,7 @@ def test_short_coordinates_and_secrets(tmp_path: Path) -> None:
     short = {"recipient": 0, "ephemeral": 0, "secret": 0}
     for number in range(2000):
         owner = make_owner("P-521" if number % 10 == 0 else "P-256", tmp_path / "key.pem")
-        sealed = seal(address([owner.text]))
+        sealed = seal(prepare_sealer([owner.text]))
         assert owner.opens(sealed), owner.text
         key = owner.key
         assert isinstance(key, ec.EllipticCurvePrivateKey)

@@ -61,7 +61,7 @@ KINDS = {
 
 def problem(*recipients: str, **how: Any) -> tuple[RecipientProblem, int | None]:  # noqa: ANN401  # handed through
     with pytest.raises(RecipientRefused) as refused:
-        sealing.address(recipients, now=NOW, **how)
+        sealing.prepare_sealer(recipients, now=NOW, **how)
     return refused.value.problem, refused.value.position
 
 
@@ -71,10 +71,10 @@ def problem(*recipients: str, **how: Any) -> tuple[RecipientProblem, int | None]
 def test_each_kind_has_one_format(text: str, expected: EnvelopeFormat) -> None:
     assert detect(text.strip()) is expected
     for around in ("", "\n", " \r\n\t"):
-        assert sealing.address([around + text + around], now=NOW).format is expected
+        assert sealing.prepare_sealer([around + text + around], now=NOW).format is expected
     for stated in FORMAT:
         if stated is expected:
-            assert sealing.address([text], now=NOW, stated=stated).format is expected
+            assert sealing.prepare_sealer([text], now=NOW, stated=stated).format is expected
         else:
             assert problem(text, stated=stated) == (PROBLEM.OTHER_FORMAT, None)
 
@@ -112,16 +112,16 @@ def test_one_envelope_has_one_format() -> None:
     assert problem(PEM_X25519, PEM_P256) == (PROBLEM.MIXED_FORMATS, 1)
     assert problem(PGP, AGE) == (PROBLEM.MIXED_FORMATS, 1)
     assert problem(AGE, "nonsense") == (PROBLEM.UNKNOWN, 1)
-    assert sealing.address([AGE, SSH], now=NOW).format is FORMAT.AGE
+    assert sealing.prepare_sealer([AGE, SSH], now=NOW).format is FORMAT.AGE
     assert problem() == (PROBLEM.MISSING, None)
 
 
 def test_escrow_of_the_same_format_is_added() -> None:
     spare = str(ESCROW.to_public())
-    envelope = sealing.address([AGE], now=NOW, escrow=[PEM_P256, spare, JWK_P256])
+    envelope = sealing.prepare_sealer([AGE], now=NOW, escrow=[PEM_P256, spare, JWK_P256])
     assert envelope.fingerprints == (AGE, spare)
-    assert sealing.address([AGE], now=NOW, escrow=[AGE]).fingerprints == (AGE,)
-    assert len(sealing.address([JWK_P256], now=NOW, escrow=[spare, PEM_X25519]).fingerprints) == 2
+    assert sealing.prepare_sealer([AGE], now=NOW, escrow=[AGE]).fingerprints == (AGE,)
+    assert len(sealing.prepare_sealer([JWK_P256], now=NOW, escrow=[spare, PEM_X25519]).fingerprints) == 2
     assert problem(AGE, escrow=[PEM_P256]) == (PROBLEM.WITHOUT_ESCROW, 0)
     assert problem(AGE, escrow=["nonsense"]) == (PROBLEM.UNKNOWN, 1)
     assert problem(AGE, escrow=[spare, "age1x"]) == (PROBLEM.BECH32, 2)
@@ -190,7 +190,7 @@ from handler.errors import RecipientRefused
 text = sys.stdin.read()
 for _ in range(200):
     try:
-        sealing.address([text], now=0.0)
+        sealing.prepare_sealer([text], now=0.0)
     except RecipientRefused as refused:
         assert refused.problem.code != "recipient-too-long"
 """
@@ -227,7 +227,7 @@ import handler.index
 from handler import sealing
 heavy = {HEAVY!r}
 before = [name for name, module in heavy.items() if module in sys.modules]
-sealing.address([{text!r}], now={NOW})
+sealing.prepare_sealer([{text!r}], now={NOW})
 print(before, sorted(name for name, module in heavy.items() if module in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from pydantic import SecretBytes
 
 from handler.errors import RecipientRefused, SealingFailed
 from handler.order import EnvelopeFormat
-from handler.sealing import address
+from handler.sealing import prepare_sealer
 from handler.sealing.jwe import JweSealer, Recipient
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.function_under_test import base64url, nested
@@ -47,7 +47,7 @@ def owners() -> dict[str, Owner]:
 
 def refusal(*texts: str) -> tuple[RecipientProblem, int | None]:
     with pytest.raises(RecipientRefused) as caught:
-        address(texts, now=0.0)
+        prepare_sealer(texts, now=0.0)
     return caught.value.problem, caught.value.position
 
 
@@ -57,11 +57,11 @@ def refusal(*texts: str) -> tuple[RecipientProblem, int | None]:
 @pytest.mark.parametrize("kind", [*KINDS, "RSA 2056", "RSA 3072", "RSA 4096"])
 def test_the_envelope_to_one(kind: str, node: NodeOpener) -> None:
     owner = make_owner(kind)
-    addressed = address([owner.public], now=0.0)
-    envelope = addressed.seal(SecretBytes(PEM), CONTENTS)
+    sealer = prepare_sealer([owner.public], now=0.0)
+    envelope = sealer.seal(SecretBytes(PEM), CONTENTS)
 
-    assert addressed.format is EnvelopeFormat.JWE
-    assert addressed.fingerprints == (owner.key.thumbprint(),)
+    assert sealer.format is EnvelopeFormat.JWE
+    assert sealer.fingerprints == (owner.key.thumbprint(),)
     assert owner.with_jose(node, envelope) == PEM
     assert owner.with_jwcrypto(envelope) == PEM
     header = protected(envelope)
@@ -74,10 +74,10 @@ def test_the_envelope_to_one(kind: str, node: NodeOpener) -> None:
 @pytest.mark.parametrize("kinds", [KINDS[:1] * 2, ("P-256", "P-256"), ("RSA", "P-521", "X25519"), KINDS])
 def test_each_of_several_opens_it_alone(kinds: tuple[str, ...], node: NodeOpener) -> None:
     several = [make_owner(kind, kid=f"key {number}") for number, kind in enumerate(kinds)]
-    addressed = address([owner.public for owner in several], now=0.0)
-    envelope = addressed.seal(SecretBytes(PEM), CONTENTS)
+    sealer = prepare_sealer([owner.public for owner in several], now=0.0)
+    envelope = sealer.seal(SecretBytes(PEM), CONTENTS)
 
-    assert addressed.fingerprints == tuple(owner.key.thumbprint() for owner in several)
+    assert sealer.fingerprints == tuple(owner.key.thumbprint() for owner in several)
     for owner in several:
         assert owner.with_jose(node, envelope) == PEM
         assert owner.with_jwcrypto(envelope) == PEM
@@ -248,7 +248,7 @@ def _edited(draw: st.DrawFn) -> str:
 )
 def test_any_text_gives_an_envelope_that_opens_or_a_refusal(text: str) -> None:
     try:
-        envelope = address([text], now=0.0)
+        envelope = prepare_sealer([text], now=0.0)
     except RecipientRefused:
         return
     # An edited text names either the owner's key or none.

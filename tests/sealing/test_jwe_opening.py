@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretBytes
 
-from handler.sealing import address
+from handler.sealing import prepare_sealer
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.function_under_test import ESCROW, POLICY, REST, V3, FunctionUnderTest, base64url
 from tests.support.jwe_owners import CONTENTS, PEM, Owner, decode, make_owner, sealed_to
@@ -67,7 +67,7 @@ def test_the_answer_of_the_v3_door(function: FunctionUnderTest, node: NodeOpener
     pair = response["KeyPair"]
     assert response["SealedWith"] == "jwe"
     assert response["SealedTo"] == [owner.key.thumbprint(), spare.key.thumbprint()]
-    assert response["OpenWith"] == address([owner.public], now=0.0).open_with(pair["KeyName"])
+    assert response["OpenWith"] == prepare_sealer([owner.public], now=0.0).open_with(pair["KeyName"])
     for one in (owner, spare):
         assert_made_by_the_cloud(function, one, node, pair["PrivateKey"])
 
@@ -105,7 +105,7 @@ def make_identity(kind: str, folder: Path) -> str:
     """Put an identity where the command looks for it, and return the recipient."""
     if kind == "as advised":
         _, _, advice = RecipientProblem.JWK_MALFORMED.advice.partition("; ")
-        return run(advice.removesuffix(" makes one"), folder).stdout
+        return run(advice.removesuffix(" creates one"), folder).stdout
     owner = make_owner(kind)
     if owner.pem is not None:
         (folder / "key.pem").write_bytes(owner.pem)
@@ -118,9 +118,9 @@ def make_identity(kind: str, folder: Path) -> str:
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_the_command_opens_or_leaves_nothing(kind: str, end: str, tmp_path: Path) -> None:
     public = make_identity(kind, tmp_path)
-    addressed = address([public], now=0.0)
-    envelope = addressed.seal(SecretBytes(PEM), CONTENTS)
-    command = addressed.open_with("deploy")
+    sealer = prepare_sealer([public], now=0.0)
+    envelope = sealer.seal(SecretBytes(PEM), CONTENTS)
+    command = sealer.open_with("deploy")
     assert "\n" not in command
     before = sorted(tmp_path.iterdir())
 
@@ -139,17 +139,17 @@ def test_the_command_opens_or_leaves_nothing(kind: str, end: str, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["P-256", "RSA", "X25519 PEM"])
 def test_the_command_opens_what_is_for_several(kind: str, tmp_path: Path) -> None:
-    addressed = address([make_identity(kind, tmp_path), make_owner("RSA").public], now=0.0)
-    (tmp_path / "deploy.jwe").write_text(addressed.seal(SecretBytes(PEM), CONTENTS) + "\n")
-    assert run(addressed.open_with("deploy"), tmp_path).returncode == 0
+    sealer = prepare_sealer([make_identity(kind, tmp_path), make_owner("RSA").public], now=0.0)
+    (tmp_path / "deploy.jwe").write_text(sealer.seal(SecretBytes(PEM), CONTENTS) + "\n")
+    assert run(sealer.open_with("deploy"), tmp_path).returncode == 0
     assert (tmp_path / "deploy.pem").read_bytes() == PEM
 
 
 def test_the_command_never_writes_over_the_identity(tmp_path: Path) -> None:
-    addressed = address([make_identity("X25519 PEM", tmp_path)], now=0.0)
+    sealer = prepare_sealer([make_identity("X25519 PEM", tmp_path)], now=0.0)
     identity = (tmp_path / "key.pem").read_bytes()
-    (tmp_path / "key.jwe").write_text(addressed.seal(SecretBytes(PEM), CONTENTS))
-    assert run(addressed.open_with("key"), tmp_path).returncode != 0
+    (tmp_path / "key.jwe").write_text(sealer.seal(SecretBytes(PEM), CONTENTS))
+    assert run(sealer.open_with("key"), tmp_path).returncode != 0
     assert (tmp_path / "key.pem").read_bytes() == identity
 
 

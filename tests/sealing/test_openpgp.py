@@ -16,7 +16,7 @@ from pydantic import SecretBytes
 from pysequoia import Cert
 
 from handler.errors import RecipientRefused, SealingFailed
-from handler.sealing import address
+from handler.sealing import prepare_sealer
 from handler.sealing.openpgp import OpenPgpSealer, Recipient, _attempt
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.function_under_test import REST
@@ -40,7 +40,7 @@ def good(gpg: Gpg) -> str:
 def refusal(text: str, now: float) -> RecipientProblem | None:
     caught = None
     try:
-        address([text], now=now)
+        prepare_sealer([text], now=now)
     except RecipientRefused as refused:
         caught = refused
     if caught is None:
@@ -63,12 +63,12 @@ def test_compressed_packets_are_refused_before_they_take_memory() -> None:
 import re, sys
 from pathlib import Path
 from handler.errors import RecipientRefused
-from handler.sealing import address, openpgp
+from handler.sealing import prepare_sealer, openpgp
 def peak():
     return int(re.search(r"VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 before = peak()
 try:
-    address([sys.stdin.read()], now=0.0)
+    prepare_sealer([sys.stdin.read()], now=0.0)
 except RecipientRefused:
     print(peak() - before)
 """

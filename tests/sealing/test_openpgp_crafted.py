@@ -7,7 +7,7 @@ import time
 import pytest
 
 from handler.errors import RecipientRefused
-from handler.sealing import address
+from handler.sealing import prepare_sealer
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.pgp_crafting import TO_ENCRYPT, Primary, block, four, packet, subkey, subpacket
 
@@ -35,7 +35,7 @@ def then(kind: int, subpackets: bytes, at: int) -> str:
 
 def refusal(text: str) -> RecipientProblem | None:
     try:
-        address([text], now=time.time())
+        prepare_sealer([text], now=time.time())
     except RecipientRefused as refused:
         return refused.problem
     return None

@@ -14,7 +14,7 @@ from pydantic import SecretBytes
 from pysequoia import ArmorKind, armor
 from pysequoia.packet import Tag
 
-from handler.sealing import address
+from handler.sealing import prepare_sealer
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.function_under_test import POLICY, REST, FunctionUnderTest
 from tests.support.pgp_owners import CONTENTS, Gpg, JsOwner, js_owners, key_ring, seal, split
@@ -69,10 +69,10 @@ def made_in_gpg(gpg: Gpg, count: int) -> Iterator[str]:
 def test_fresh_keys_of_gpg_open_what_is_sealed_to_them(gpg: Gpg, count: int) -> None:
     for fingerprint in made_in_gpg(gpg, count):
         public = gpg.public(fingerprint)
-        addressed = address([public], now=time.time())
-        assert addressed.fingerprints == (fingerprint,)
+        sealer = prepare_sealer([public], now=time.time())
+        assert sealer.fingerprints == (fingerprint,)
         plaintext = f"the private key for {fingerprint}\r\n".encode() + os.urandom(1000)
-        assert gpg.open(addressed.seal(SecretBytes(plaintext), CONTENTS)) == plaintext
+        assert gpg.open(sealer.seal(SecretBytes(plaintext), CONTENTS)) == plaintext
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.slow)])
@@ -103,11 +103,11 @@ def test_each_of_several_opens_alone(
 
 @pytest.mark.parametrize("kind", JS_KINDS)
 def test_the_command_is_for_the_owner_of_the_first(kind: str, in_js: dict[str, JsOwner], good: str) -> None:
-    command = address([in_js[kind].public, good], now=time.time()).open_with("deploy")
+    command = prepare_sealer([in_js[kind].public, good], now=time.time()).open_with("deploy")
     if kind in NOT_FOR_GPG:
         assert "sq decrypt --output deploy.pem deploy.asc || " in command
     else:
-        assert command == address([good], now=time.time()).open_with("deploy")
+        assert command == prepare_sealer([good], now=time.time()).open_with("deploy")
         assert "gpg" in command
 
 
@@ -139,7 +139,7 @@ def test_openpgp_js_opens_no_changed_text(kind: str, node: NodeOpener, in_js: di
 @pytest.mark.slow
 def test_gpg_opens_no_changed_text(gpg: Gpg, good: str, tmp_path: Path) -> None:
     envelope = seal(b"the private key", good)
-    command = address([good], now=time.time()).open_with("deploy")
+    command = prepare_sealer([good], now=time.time()).open_with("deploy")
     opened = tmp_path / "deploy.pem"
     for place, changed in changes(envelope, 0x01, 0x80):
         (tmp_path / "deploy.asc").write_text(changed)
@@ -185,7 +185,7 @@ def tampered(envelope: str) -> str:
 
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_the_command_opens_or_leaves_nothing(end: str, gpg: Gpg, good: str, tmp_path: Path) -> None:
-    command = address([good], now=time.time()).open_with("deploy")
+    command = prepare_sealer([good], now=time.time()).open_with("deploy")
     assert "\n" not in command
     envelope = seal(b"the private key\n", good)
     file, opened = tmp_path / "deploy.asc", tmp_path / "deploy.pem"
@@ -216,7 +216,9 @@ def test_the_command_opens_or_leaves_nothing(end: str, gpg: Gpg, good: str, tmp_
 def test_the_command_leaves_nothing_to_somebody_else(good: str, tmp_path: Path) -> None:
     (tmp_path / "deploy.asc").write_text(seal(b"the private key", good))
     with key_ring() as other:
-        assert run(address([good], now=time.time()).open_with("deploy"), tmp_path, other).returncode != 0
+        assert (
+            run(prepare_sealer([good], now=time.time()).open_with("deploy"), tmp_path, other).returncode != 0
+        )
     assert list(tmp_path.iterdir()) == [tmp_path / "deploy.asc"]
 
 

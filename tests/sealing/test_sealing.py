@@ -40,7 +40,7 @@ D = -121665 * pow(121666, -1, P) % P
 ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 PROBLEM = RecipientProblem
 CONTENTS = Contents("skey-12345678", "name", "SHA256:fingerprint")
-address = functools.partial(sealing.address, now=0.0)
+prepare_sealer = functools.partial(sealing.prepare_sealer, now=0.0)
 
 quick = settings(
     max_examples=300,
@@ -198,7 +198,7 @@ MODULUS = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
 def refused(text: str) -> RecipientProblem:
     """Return the problem, having looked at everything that the error carries."""
     with pytest.raises(RecipientRefused) as caught:
-        address([text])
+        prepare_sealer([text])
     assert caught.value.position == 0
     assert_silent(caught.value)
     return caught.value.problem
@@ -223,7 +223,7 @@ def assert_silent(refusal: RecipientRefused) -> None:
 def envelope_to(text: str) -> Sealer | None:
     """Return nothing where the text is refused; any other error is a failure."""
     try:
-        return address([text])
+        return prepare_sealer([text])
     except RecipientRefused as refusal:
         assert_silent(refusal)
         return None
@@ -421,7 +421,7 @@ def test_an_ed25519_point_of_mixed_order_is_harmless(owners: dict[str, Owner]) -
     }
     assert len(secrets) == 1
     for small in TORSION:
-        address([ed25519_line(encode(add(point, small)))])
+        prepare_sealer([ed25519_line(encode(add(point, small)))])
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def without_small_factors(start: int) -> int:
 
 def test_the_edges_of_rsa_are_accepted() -> None:
     smallest, largest = without_small_factors(2**2047), without_small_factors(2**4095)
-    address([rsa_line(2**31 - 1, MODULUS), rsa_line(65537, smallest), rsa_line(65537, largest)])
+    prepare_sealer([rsa_line(2**31 - 1, MODULUS), rsa_line(65537, smallest), rsa_line(65537, largest)])
 
 
 @pytest.mark.parametrize("factor", [3, 5, 101, 9973])
@@ -516,7 +516,7 @@ def test_a_square_is_refused() -> None:
 def test_spacing_and_comment_do_not_matter(kind: str, owners: dict[str, Owner]) -> None:
     word, blob, _ = owners[kind].public.split()
     fingerprints = [
-        address([text]).fingerprints
+        prepare_sealer([text]).fingerprints
         for text in (
             f"{word} {blob}",
             f"  {word} {blob}\r\n",
@@ -532,14 +532,14 @@ def test_spacing_and_comment_do_not_matter(kind: str, owners: dict[str, Owner]) 
 
 def test_the_position_of_the_first_at_fault_is_told(owners: dict[str, Owner]) -> None:
     with pytest.raises(RecipientRefused) as caught:
-        address([owners["age"].public, owners["ed25519"].public, "nonsense", age_recipient(0)])
+        prepare_sealer([owners["age"].public, owners["ed25519"].public, "nonsense", age_recipient(0)])
     assert caught.value.position == 2
     assert [(p.field, p.rule) for p in caught.value.problems] == [("recipients.2", "recipient-unknown")]
 
 
 def test_nobody_is_no_recipient() -> None:
     with pytest.raises(RecipientRefused) as caught:
-        address([])
+        prepare_sealer([])
     assert (caught.value.problem, caught.value.position) == (PROBLEM.MISSING, None)
 
 
@@ -553,7 +553,7 @@ def test_fresh_recipients_open_what_is_sealed_to_them(kind: str, times: int, tmp
     for i in range(times):
         owner = make_owner(kind, tmp_path / str(i))
         secret = os.urandom(1675)
-        opened = owner.open(address([owner.public]).seal(SecretBytes(secret), CONTENTS))
+        opened = owner.open(prepare_sealer([owner.public]).seal(SecretBytes(secret), CONTENTS))
         assert (opened.returncode, opened.stdout) == (0, secret), opened.stderr
 
 
@@ -561,7 +561,7 @@ def test_each_of_several_recipients_opens_alone(owners: dict[str, Owner], tmp_pa
     second = make_owner("age", tmp_path / "second")
     stranger = make_owner("age", tmp_path / "stranger")
     readers = [owners["ed25519"], second, owners["rsa-2048"], owners["age"], owners["rsa-3072"]]
-    envelope = address([reader.public for reader in readers])
+    envelope = prepare_sealer([reader.public for reader in readers])
     assert envelope.format == "age"
     assert envelope.fingerprints[1] == second.public
     sealed = envelope.seal(SecretBytes(b"for five"), CONTENTS)
@@ -576,17 +576,17 @@ def test_each_of_several_recipients_opens_alone(owners: dict[str, Owner], tmp_pa
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537])
 def test_any_size_comes_back(size: int, owners: dict[str, Owner]) -> None:
     secret = os.urandom(size)
-    opened = owners["age"].open(address([owners["age"].public]).seal(SecretBytes(secret), CONTENTS))
+    opened = owners["age"].open(prepare_sealer([owners["age"].public]).seal(SecretBytes(secret), CONTENTS))
     assert (opened.returncode, opened.stdout) == (0, secret)
 
 
 def test_no_two_envelopes_are_alike(owners: dict[str, Owner]) -> None:
-    envelope = address([owners["age"].public])
+    envelope = prepare_sealer([owners["age"].public])
     assert len({envelope.seal(SecretBytes(b"same"), CONTENTS) for _ in range(50)}) == 50
 
 
 def test_a_change_anywhere_is_noticed(owners: dict[str, Owner]) -> None:
-    sealed = address([owners["age"].public]).seal(SecretBytes(b"some secret text"), CONTENTS)
+    sealed = prepare_sealer([owners["age"].public]).seal(SecretBytes(b"some secret text"), CONTENTS)
     assert owners["age"].open(sealed).stdout == b"some secret text"
     # Every character but the last newline, which age lets go.
     for i, character in enumerate(sealed[:-1]):
@@ -628,7 +628,7 @@ def test_the_command_opens_a_key_that_ssh_takes(
     )
     private_key = key_material.convert(SecretBytes(pem.rstrip()), form)
     settle(owners[kind], kind, tmp_path)
-    envelope = address([owners[kind].public, age_recipient(9)])
+    envelope = prepare_sealer([owners[kind].public, age_recipient(9)])
     (tmp_path / "ci_key.age").write_text(envelope.seal(private_key, CONTENTS))
 
     done = run_in_home(envelope.open_with("ci_key"), tmp_path)
@@ -643,7 +643,7 @@ def test_the_command_opens_a_key_that_ssh_takes(
 
 def test_the_command_leaves_nothing_where_it_fails(owners: dict[str, Owner], tmp_path: Path) -> None:
     settle(owners["age"], "age", tmp_path)
-    envelope = address([age_recipient(9)])
+    envelope = prepare_sealer([age_recipient(9)])
     (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
     assert run_in_home(envelope.open_with("ci_key"), tmp_path).returncode == 1
     assert not (tmp_path / "ci_key.pem").exists()
@@ -651,7 +651,7 @@ def test_the_command_leaves_nothing_where_it_fails(owners: dict[str, Owner], tmp
 
 def test_the_command_leaves_a_file_that_is_there(owners: dict[str, Owner], tmp_path: Path) -> None:
     settle(owners["age"], "age", tmp_path)
-    envelope = address([owners["age"].public])
+    envelope = prepare_sealer([owners["age"].public])
     (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
     (tmp_path / "ci_key.pem").write_text("another")
     done = run_in_home(envelope.open_with("ci_key"), tmp_path)
@@ -778,5 +778,5 @@ def test_a_mistyped_ssh_recipient_is_refused_or_opens_or_has_another_fingerprint
         text = change(text)
     envelope = envelope_to(text)
     # Base64 has no checksum: a changed key may be a key, but it is shown as another one.
-    if envelope is not None and envelope.fingerprints == address([owners[kind].public]).fingerprints:
+    if envelope is not None and envelope.fingerprints == prepare_sealer([owners[kind].public]).fingerprints:
         assert pyrage.decrypt(envelope.seal(SecretBytes(b"mine"), CONTENTS).encode(), [owner]) == b"mine"

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from handler.auth.bearer import LONGEST_LIFE
+from handler.auth.bearer import MAX_TOKEN_SECONDS
 from tests.support.bearer_forgeries import documents, encodings, schemes, signatures
 from tests.support.bearer_function import (
     AUDIENCE,
@@ -188,7 +188,7 @@ def times() -> Iterator[Case]:
     yield bearer("not yet valid", "bearer-not-yet-valid", rsa_token(nbf=NOON + 31))
     yield bearer("not yet valid, in fractions", "bearer-not-yet-valid", rsa_token(nbf=NOON + 30.001))
     yield bearer("issued in future", "bearer-not-yet-valid", rsa_token(iat=NOON + 31))
-    yield bearer("a long life", "bearer-lives-too-long", rsa_token(exp=NOON + LONGEST_LIFE + 1))
+    yield bearer("a long life", "bearer-lives-too-long", rsa_token(exp=NOON + MAX_TOKEN_SECONDS + 1))
     yield bearer("a life of ages", "bearer-lives-too-long", rsa_token(iat=0))
     bad: list[Any] = ["1795521900", "", True, [NOON], {}, -1, -0.5, 2**53, 10**400, 1e300]
     for name in ("exp", "iat", "nbf"):

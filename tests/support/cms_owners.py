@@ -35,7 +35,7 @@ CURVES: dict[str, ec.EllipticCurve] = {
 }
 KINDS = ("RSA", "RSA certificate", *CURVES)
 
-address = functools.partial(sealing.address, now=NOON)
+prepare_sealer = functools.partial(sealing.prepare_sealer, now=NOON)
 
 
 def seal(envelope: Sealer, plaintext: bytes = SECRET) -> str:

@@ -13,7 +13,7 @@ from jwcrypto import jwe, jwk
 from jwcrypto.common import JWException
 from pydantic import SecretBytes
 
-from handler.sealing import Contents, address
+from handler.sealing import Contents, prepare_sealer
 from tests.support.jwk_attacks import CURVES
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def make_owner(kind: str, *, rsa_key: rsa.RSAPrivateKey | None = None, **members
 
 
 def sealed_to(*texts: str, plaintext: bytes = PEM) -> str:
-    return address(texts, now=0.0).seal(SecretBytes(plaintext), CONTENTS)
+    return prepare_sealer(texts, now=0.0).seal(SecretBytes(plaintext), CONTENTS)
 
 
 def protected(envelope: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretBytes
 from pysequoia.packet import PacketPile
 
-from handler.sealing import Contents, address
+from handler.sealing import Contents, prepare_sealer
 from tests.support.node_opener import FOLDER
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ CONTENTS = Contents("skey-1a2b3c4d", "deploy", "SHA256:47DEQpj8HBSa+/TImW+5JCeuQ
 
 
 def seal(plaintext: bytes, *publics: str) -> str:
-    return address(publics, now=time.time()).seal(SecretBytes(plaintext), CONTENTS)
+    return prepare_sealer(publics, now=time.time()).seal(SecretBytes(plaintext), CONTENTS)
 
 
 def split(armored: str) -> list[Packet]:

@@ -243,9 +243,9 @@ def seal_to(public: str) -> str:
 import time
 from pydantic import SecretBytes
 from handler.errors import RecipientRefused
-from handler.sealing import Contents, address
+from handler.sealing import Contents, prepare_sealer
 try:
-    envelope = address([{public!r}], now=time.time())
+    envelope = prepare_sealer([{public!r}], now=time.time())
 except RecipientRefused as refusal:
     print(refusal.problem.name)
 else:

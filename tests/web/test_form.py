@@ -144,15 +144,15 @@ def test_registered_recipients_need_none_in_the_form(function: FunctionUnderTest
         ({"extra": "x"}, 400, "fields", "<li><code>extra</code>: unknown</li>"),
         ({"<b>": "x"}, 400, "fields", "<li><code>*</code>: unknown</li>"),
         ({"privateKeyFormat": "der"}, 400, "fields", "<li><code>privateKeyFormat</code>: enumeration</li>"),
-        ({"region": "ap-beijing"}, 403, "not-granted-region", "Ask whoever keeps the policy"),
+        ({"region": "ap-beijing"}, 403, "not-granted-region", "Ask the policy administrator"),
         (
             {"recipient": "{"},
             422,
             "recipient-jwk-malformed",
             "jwk gen -i &#x27;{&quot;alg&quot;:",
         ),
-        ({"recipient": "hello"}, 422, "recipient-unknown", "Go back and give another public key."),
-        ({"recipient": "AGE-SECRET-KEY-1ABC"}, 422, "recipient-private-key", "replace that key"),
+        ({"recipient": "hello"}, 422, "recipient-unknown", "Go back and enter another public key."),
+        ({"recipient": "AGE-SECRET-KEY-1ABC"}, 422, "recipient-private-key", "replace that key pair"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_page(
@@ -214,7 +214,7 @@ def test_when_the_service_is_out_the_form_may_be_sent_again(
     )
     answer = post(function, fields())
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-    assert "the same form makes one key pair only" in answer.body
+    assert "the same form never creates a second key pair" in answer.body
 
 
 @pytest.mark.parametrize(

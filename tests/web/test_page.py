@@ -137,10 +137,10 @@ def test_the_whole_page_is_small() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"issuer": "billing"}, "web.issuer: issuers.one.issuer is no https:// address to sign in at"),
+        ({"issuer": "billing"}, "web.issuer: issuers.one.issuer is not an https:// address"),
         (
             {"issuer": "https://a.example;x"},
-            "web.issuer: issuers.one.issuer is no https:// address to sign in at",
+            "web.issuer: issuers.one.issuer is not an https:// address",
         ),
         ({"once": True}, "web.issuer: issuers.one.once is true; the page needs two requests"),
     ],

@@ -1,4 +1,4 @@
-"""Every bad request gets the answer, the audit line and the effect (none) that it should, at both doors.
+"""Every bad request gets the right response and audit line at both endpoints, and has no effect.
 
 The good ones stand here too, for contrast.
 """
@@ -57,7 +57,7 @@ WHOM = str(RECIPIENT.to_public())
 
 @dataclass(frozen=True)
 class Bad:
-    """A request and what becomes of it. `reason` stands in its one audit line; None: there is no line."""
+    """A request and its outcome. `reason` is in its only audit line; None if it writes no line."""
 
     title: str
     event: Build
@@ -215,7 +215,7 @@ def sent(**how: Any) -> Callable[[str], Build]:  # noqa: ANN401  # handed throug
 
 
 def after(change: Change) -> Callable[[str], Build]:
-    """Return a well-signed request to either door with something changed afterwards."""
+    """Return requests to both endpoints with something changed after signing."""
     return lambda path: changed(path, change)
 
 
@@ -840,13 +840,13 @@ ROWS = [*refused_events(), *SIGNATURES, *BODIES, *bad_recipients(), *POLICY_ROWS
 
 @pytest.fixture(scope="module")
 def shared(emulator: EmulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> FunctionUnderTest:
-    """Give one function to all that is refused: it keeps nothing of it."""
+    """Share one function among all refused requests, because they leave no state."""
     return FunctionUnderTest(emulator, tmp_path_factory.mktemp("bad") / "policy.json")
 
 
 @pytest.fixture
 def quiet(shared: FunctionUnderTest, caplog: pytest.LogCaptureFixture) -> Iterator[FunctionUnderTest]:
-    """Require that the cloud hears nothing, and that nothing is logged at any level."""
+    """Require that the cloud is not called, and that nothing is logged at any level."""
     shared.forget_audit()
     before = shared.emulator.state()["calls"]
     caplog.set_level(logging.DEBUG)
@@ -908,7 +908,7 @@ def problems(answer: Answer) -> set[str]:
     return {f"{field}: {rule}" for field, rule in re.findall(r" ([\w.*]+): ([a-z0-9-]+)[.;]", message)}
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_is_complete() -> None:
     assert len(ROWS) > 1500
     elsewhere = {  # test_detection.py, test_openpgp.py
         RecipientProblem.MISSING,
@@ -927,7 +927,7 @@ def test_the_table_is_whole() -> None:
 @pytest.mark.parametrize("path", [REST, V3])
 @pytest.mark.parametrize("title", PRIVATE)
 def test_private_material_is_never_echoed(path: str, title: str, quiet: FunctionUnderTest) -> None:
-    """Nor is it logged: see `quiet`."""
+    """It is not logged either: see `quiet`."""
     secret = PRIVATE[title]
     places: list[dict[str, object]] = [
         {"recipients": [secret]},
@@ -986,7 +986,7 @@ def test_unknown_callers_and_wrong_secrets_get_one_answer(path: str, quiet: Func
     assert {line["reason"] for line in quiet.audit_lines()} == reasons
 
 
-def test_nobody_is_named_in_the_line_of_an_unproven_request(quiet: FunctionUnderTest) -> None:
+def test_the_audit_line_of_an_unauthenticated_request_names_no_caller(quiet: FunctionUnderTest) -> None:
     quiet.call(quiet.signed(REST, master=OTHER_MASTER), {"request_id": "request-1"})
     (line,) = quiet.audit_lines()
     assert line == {
@@ -1009,7 +1009,7 @@ def test_nobody_is_named_in_the_line_of_an_unproven_request(quiet: FunctionUnder
     }
 
 
-def test_the_line_of_a_denied_request_says_who_wanted_what(quiet: FunctionUnderTest) -> None:
+def test_the_audit_line_of_a_denied_request_names_caller_and_order(quiet: FunctionUnderTest) -> None:
     body = quiet.v3_body(KeyName="a_name", ProjectId=5, Region="ap-shanghai")
     quiet.call(quiet.signed(V3, body, x_tc_region="ap-shanghai"))
     (line,) = quiet.audit_lines()
@@ -1028,7 +1028,7 @@ def test_an_address_that_a_client_forged_stays_inside_its_field(quiet: FunctionU
     assert (line["remoteAddress"], line["decision"]) == (forged[:64], "refused")
 
 
-def test_at_most_twenty_problems_are_told(quiet: FunctionUnderTest) -> None:
+def test_at_most_twenty_problems_are_reported(quiet: FunctionUnderTest) -> None:
     answer = quiet.call(quiet.signed(REST, {f"field_{number}": 1 for number in range(500)}))
     assert len(answer.json["errors"]) == 20
 
@@ -1216,7 +1216,7 @@ def test_registered_recipients(
         opened(sealed)
 
 
-def test_own_recipients_take_the_place_of_registered_ones(function: FunctionUnderTest) -> None:
+def test_own_recipients_replace_registered_ones(function: FunctionUnderTest) -> None:
     sealed = function.call(function.signed(REST, caller="registered")).json["sealedPrivateKey"]
     assert sealed["recipients"] == [WHOM, str(ESCROW.to_public())]
 
@@ -1265,7 +1265,7 @@ def test_the_same_request_gets_the_same_bytes(path: str, function: FunctionUnder
 
 
 def test_the_same_key_gets_the_same_bytes_whenever_it_is_signed(function: FunctionUnderTest) -> None:
-    """In quotes or not: the draft wants them, many clients leave them out."""
+    """With quotes or without: the draft requires them, but many clients omit them."""
     body = function.rest_body()
     before = function.create_calls()
     first = function.call(function.signed(REST, body, **key("a-key_1.2:3")))
@@ -1309,14 +1309,14 @@ def test_another_body_under_the_same_key_is_refused(function: FunctionUnderTest)
     assert function.create_calls() == before
 
 
-def test_the_order_of_members_is_no_other_body(function: FunctionUnderTest) -> None:
+def test_the_order_of_members_does_not_matter(function: FunctionUnderTest) -> None:
     body = function.rest_body(projectId=0)
     first = function.call(function.signed(REST, body, **key("a")))
     turned = dict(reversed(body.items()))
     assert function.call(function.signed(REST, turned, **key("a"))).event == first.event
 
 
-def test_another_callers_key_is_another_key(function: FunctionUnderTest) -> None:
+def test_callers_do_not_share_idempotency_keys(function: FunctionUnderTest) -> None:
     answers = [
         function.call(function.signed(REST, function.rest_body(), caller, **key("a")))
         for caller in ("demo", "second", "registered")
@@ -1325,8 +1325,8 @@ def test_another_callers_key_is_another_key(function: FunctionUnderTest) -> None
     assert len({answer.json["keyId"] for answer in answers}) == 3
 
 
-def test_a_captured_request_cannot_be_made_a_new_one(function: FunctionUnderTest) -> None:
-    """Signing lowers the case of header values, so the case of an idempotency key is in anybody's hands."""
+def test_a_captured_request_cannot_become_a_new_one(function: FunctionUnderTest) -> None:
+    """TC3 signs header values in lower case, so anybody can change the case of an idempotency key."""
     captured = function.signed(REST, **key("Some-Key"))
     first = function.call(copy.deepcopy(captured))
     before = function.create_calls()
@@ -1363,7 +1363,7 @@ def test_combinations_of_what_is_allowed(function: FunctionUnderTest) -> None:
 
 
 def test_a_private_key_in_escapes_is_found(quiet: FunctionUnderTest) -> None:
-    """A tag's value would end up in the cloud."""
+    """In the value of a tag, it would be sent to the cloud."""
     secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQ"
     body = json.dumps(quiet.rest_body(tags={"note": secret})).replace("AGE", "\\u0041GE")
     before = quiet.create_calls()

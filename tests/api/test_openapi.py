@@ -1,4 +1,4 @@
-"""The description of the REST door: it is current, it holds for what is answered, and its examples work."""
+"""The OpenAPI description: it is current, it matches the responses, and its examples work."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_page_is_as_described(function: FunctionUnderTest, path: str, method: 
     assert_described(answer, DOCUMENT["paths"][path]["get"])
 
 
-def test_every_error_is_described_but_those_of_other_doors() -> None:
+def test_every_error_of_this_endpoint_is_described() -> None:
     described: set[str] = set()
     for status, answer in POST["responses"].items():
         for content in answer["content"].values():
@@ -255,18 +255,18 @@ def test_idempotency_keys_are_described(function: FunctionUnderTest, key: str, *
     assert is_valid(key, parameter["schema"]) == well_formed
 
 
-def test_it_is_what_anybody_can_get_and_names_no_host(function: FunctionUnderTest) -> None:
+def test_the_description_is_public_and_names_no_host(function: FunctionUnderTest) -> None:
     served = function.call({"httpMethod": "GET", "path": "/openapi.json", "headers": {}}).body
     assert served == OPENAPI.read_text(encoding="ascii")
     assert DOCUMENT["servers"] == [{"url": "/"}]
 
 
-def test_it_is_current() -> None:
+def test_the_description_is_current() -> None:
     environment = {**clean_environment(), "PYTHON": sys.executable}
     subprocess.run([ROOT / "scripts" / "openapi", "--check"], env=environment, check=True)
 
 
-def test_it_is_written_and_what_is_not_current_is_seen(
+def test_the_command_writes_and_checks_the_description(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "openapi.json"

@@ -1,4 +1,4 @@
-"""20,000 events that nobody thought of: each gets a deliberate answer, and none a key by accident.
+"""20,000 random events: each gets a well-formed response, and none gets a key by accident.
 
 The run is the same every time; RANDOM_EVENTS=NUMBER makes it a longer one, RANDOM_SEED=TEXT another one.
 """

@@ -1,4 +1,4 @@
-"""schemathesis reads the description and sends what follows from it, well signed, to the running function."""
+"""schemathesis generates requests from the description and sends them, signed, to the function."""
 
 from __future__ import annotations
 
@@ -128,6 +128,6 @@ test_all_checks = description().parametrize()(
 )
 
 
-def test_much_came_of_it() -> None:
-    """The requests were not all refused for one reason, a wrong signature, say."""
+def test_requests_were_not_all_refused() -> None:
+    """Not all requests were refused for the same reason, such as a wrong signature."""
     assert {200, 201, 400, 403, 405, 415, 422} <= ANSWERS.keys()

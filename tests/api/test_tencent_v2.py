@@ -1,4 +1,4 @@
-"""The door of the legacy API v2: what it answers, what it takes, and with the legacy client itself."""
+"""The endpoint of API v2: its responses, its parameters, and the legacy client itself."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_answer_is_that_of_the_documentation(
     assert answer.headers["X-Request-Id"] == issued["requestId"]
 
 
-def test_everything_that_can_be_asked_for(function: FunctionUnderTest) -> None:
+def test_all_parameters(function: FunctionUnderTest) -> None:
     request = wish(
         Region="sh",
         projectId="1234",
@@ -160,7 +160,7 @@ def test_the_same_request_gets_the_same_answer(function: FunctionUnderTest) -> N
 
 
 def test_a_client_token_outlives_the_signature(function: FunctionUnderTest) -> None:
-    """A retry by the client is signed anew, with another nonce."""
+    """The client signs a retry again, with another nonce."""
     request = wish(clientToken="once")
     first = function.call(request.event())
     function.clock.time += 3600

@@ -1,4 +1,4 @@
-"""Every bad request at the door of the legacy API: its answer, its one audit line, and no key pair."""
+"""Bad requests to the endpoint of API v2: the response, the only audit line, and no key pair."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def function(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[FunctionUnde
     function.delete_key_pairs()
 
 
-def test_there_are_enough_of_them() -> None:
+def test_the_table_has_enough_cases() -> None:
     assert len(UNAUTHENTICATED) >= 100
     assert len({bad.title for bad in UNAUTHENTICATED}) == len(UNAUTHENTICATED)
 
 
 @pytest.mark.parametrize("bad", UNAUTHENTICATED, ids=lambda bad: bad.title)
-def test_nobody_proved_to_have_sent_it(function: FunctionUnderTest, bad: Bad) -> None:
+def test_unauthenticated_requests(function: FunctionUnderTest, bad: Bad) -> None:
     calls = function.create_calls()
     answer = function.call(bad.event)
     assert (answer.status, answer.json) == (200, UNPROVEN)
@@ -110,7 +110,7 @@ MALFORMED = "The request is malformed."
         ({"projectId": "7"}, 4102, "The policy does not grant this request.", "not-granted-project"),
     ],
 )
-def test_what_is_refused_of_a_proven_caller(
+def test_refusals_after_authentication(
     function: FunctionUnderTest,
     changes: dict[str, str | None],
     code: int,
@@ -127,7 +127,7 @@ def test_what_is_refused_of_a_proven_caller(
     assert function.create_calls() == calls
 
 
-def test_tags_cannot_be_brought_and_may_be_demanded(function: FunctionUnderTest) -> None:
+def test_required_tags_cannot_be_sent(function: FunctionUnderTest) -> None:
     request = replace(
         GOOD,
         caller="restricted",
@@ -154,7 +154,7 @@ def test_pinned_recipients(function: FunctionUnderTest) -> None:
         ({"queryString": {**GOOD.signed(), "keyName": ["web", "evil"]}}, 400),
     ],
 )
-def test_what_does_not_reach_the_door(
+def test_requests_that_do_not_reach_the_endpoint(
     function: FunctionUnderTest, changes: dict[str, object], status: int
 ) -> None:
     assert function.call({**EVENT, **changes}).status == status

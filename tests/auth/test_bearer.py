@@ -1,4 +1,4 @@
-"""Bearer tokens: who gets in with them, what a repeated request gets, and how often a token is good."""
+"""Bearer tokens that are accepted, and the callers that they identify."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_tokens_of_two_ci_services(emulator: EmulatorProcess, tmp_path: Path) ->
     ids=lambda good: f"{good.alg} by {good.kid}",
 )
 def test_tokens_that_a_service_signs_itself(function: FunctionUnderTest, good: Maker) -> None:
-    """With its own key, whose public half stands in the policy."""
+    """With its own key, whose public half is in the policy."""
     assert_issued(function, ask(function, good()), "backup")
 
 
@@ -135,7 +135,7 @@ def header_of(token: str) -> dict[str, Any]:
 
 @pytest.mark.process
 def test_tokens_of_a_real_openid_provider(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """From its discovery to a token, and once more after it has started anew, with other keys."""
+    """From discovery to a token, and again after a restart with other keys."""
     port = free_port()
     with openid_provider(port) as provider:
         policy = {
@@ -219,7 +219,9 @@ def test_a_token_of_exactly_8_kib(function: FunctionUnderTest) -> None:
         ({"sub": "twin", "twin": "yes"}, "two-proofs"),
     ],
 )
-def test_who_a_token_stands_for(function: FunctionUnderTest, said: dict[str, object], caller_id: str) -> None:
+def test_claims_identify_the_caller(
+    function: FunctionUnderTest, said: dict[str, object], caller_id: str
+) -> None:
     assert_issued(function, ask(function, ed_token(**said)), caller_id)
 
 
@@ -229,14 +231,14 @@ def test_a_token_without_kid_needs_the_one_key_of_its_kind(function: FunctionUnd
     assert reason(function, ask(function, good())) == "bearer-key-ambiguous"
 
 
-def test_an_issuer_that_nobody_is_known_by(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_an_issuer_without_callers(emulator: EmulatorProcess, tmp_path: Path) -> None:
     policy = {**BEARER_POLICY, "callers": {"demo": BEARER_POLICY["callers"]["demo"]}}
     function = bearer_function(emulator, tmp_path, policy)
     assert reason(function, ask(function, rsa_token())) == "bearer-no-caller"
 
 
 def test_one_issuer_for_two_audiences(emulator: EmulatorProcess, tmp_path: Path) -> None:
-    """Each with its own rules, as where tokens for people and for machines come from one place."""
+    """Each audience has its own rules, for example one for people and one for machines."""
     service = BEARER_POLICY["issuers"]["service"]
     policy = {
         "issuers": {"first": service, "second": {**service, "audience": "second", "algorithms": ["ES256"]}},
@@ -252,8 +254,8 @@ def test_one_issuer_for_two_audiences(emulator: EmulatorProcess, tmp_path: Path)
 # ---------------------------------------------------------------- what else holds
 
 
-def test_what_is_raised_has_no_history() -> None:
-    """An error of PyJWT may hold the token or the key: none is the context of what is raised."""
+def test_errors_have_no_context() -> None:
+    """Errors of PyJWT may hold the token or the key, so they must not be the context of ours."""
     verifier = BearerVerifier(
         Policy.parse(BEARER_POLICY), Nonces(MemoryStore(TestClock().clock())), TestClock().clock()
     )
@@ -270,7 +272,7 @@ def test_what_is_raised_has_no_history() -> None:
 
 
 def test_only_tokens_load_the_library_for_them(function: FunctionUnderTest) -> None:
-    """Not the policy's issuers: a signed request in a new process, and then one with a token."""
+    """Issuers in the policy do not load it. In a new process: a signed request, then one with a token."""
     program = """
 import json, sys
 from handler.index import main_handler

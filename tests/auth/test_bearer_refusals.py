@@ -1,4 +1,4 @@
-"""What comes of tokens that nobody may get in with: one answer for all, the true cause in the audit line."""
+"""Tokens that are refused: all get the same response, and the audit line has the true cause."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def function(emulator: EmulatorProcess, tmp_path: Path) -> FunctionUnderTest:
 
 
 def told(answer: Answer) -> tuple[object, ...]:
-    """Return all that a caller is told, but for the id of the request."""
+    """Return everything that a caller sees, except the id of the request."""
     return (
         answer.status,
         answer.headers,
@@ -34,7 +34,7 @@ def told(answer: Answer) -> tuple[object, ...]:
 
 
 def refused(function: FunctionUnderTest, event: dict[str, Any], reason: str) -> Answer:
-    """Assert that nobody gets in with `event`, and that only the operator learns why."""
+    """Assert that `event` is refused, and that only the operator learns why."""
     before = function.create_calls()
     answer = function.call(event)
     assert function.create_calls() == before
@@ -47,13 +47,15 @@ def body() -> dict[str, object]:
     return {"keyName": fresh_name(), "recipients": [str(RECIPIENT.to_public())]}
 
 
-def test_the_table_is_long_and_says_each_thing_once() -> None:
+def test_the_table_is_long_and_without_duplicates() -> None:
     assert len(CASES) > 200
     assert len({case.title for case in CASES}) == len(CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
-def test_nobody_gets_in(function: FunctionUnderTest, case: Case, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_token_is_refused(
+    function: FunctionUnderTest, case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     reference = refused(function, sent("Bearer x", body()), "bearer-malformed")
     function.forget_audit()
@@ -67,19 +69,21 @@ def test_nobody_gets_in(function: FunctionUnderTest, case: Case, caplog: pytest.
 
 
 @pytest.mark.parametrize("good", [rsa_token, ec_token, ed_token])
-def test_the_good_tokens_of_these_cases_get_in(function: FunctionUnderTest, good: Callable[[], str]) -> None:
+def test_the_tokens_that_the_cases_start_from_are_accepted(
+    function: FunctionUnderTest, good: Callable[[], str]
+) -> None:
     assert function.call(sent(f"Bearer {good()}", body())).status == 201
     function.delete_key_pairs()
 
 
-def test_a_token_elsewhere_is_none(function: FunctionUnderTest) -> None:
-    """RFC 6750 knows them in the form and in the query too; addresses end up in logs."""
+def test_tokens_outside_the_header_are_ignored(function: FunctionUnderTest) -> None:
+    """RFC 6750 also allows them in a form and in the query, but URLs end up in logs."""
     event = sent(None, {**body(), "access_token": GOOD}, Content_Type="application/x-www-form-urlencoded")
     event["queryString"] = {"access_token": GOOD}
     refused(function, event, "tc3-authorization")
 
 
-def test_a_header_that_stands_there_twice(function: FunctionUnderTest) -> None:
+def test_a_repeated_authorization_header(function: FunctionUnderTest) -> None:
     event = sent(f"Bearer {GOOD}", body())
     event["headers"]["authorization"] = event["headers"]["Authorization"]
     answer = function.call(event)
@@ -87,7 +91,7 @@ def test_a_header_that_stands_there_twice(function: FunctionUnderTest) -> None:
     assert function.audit_lines() == []
 
 
-def test_the_doors_of_the_cloud_s_own_apis_take_no_tokens(function: FunctionUnderTest) -> None:
+def test_the_cloud_apis_accept_no_tokens(function: FunctionUnderTest) -> None:
     event = {**sent(f"Bearer {GOOD}", function.v3_body()), "path": V3}
     answer = refused(function, event, "tc3-authorization")
     assert (answer.status, answer.code) == (200, "AuthFailure.SignatureFailure")

@@ -1,4 +1,4 @@
-"""Requests with a token that are sent again, and tokens that are good once."""
+"""Repeated requests with a token, and one-time tokens."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_the_same_request_gets_the_same_answer(function: FunctionUnderTest) -> N
     assert ask(function, ec_token(jti="another"), body).code == "name-taken"
 
 
-def test_a_second_signature_makes_no_second_request(function: FunctionUnderTest) -> None:
-    """(r, n - s) is as good an ECDSA signature as (r, s), and anybody can tell one from the other."""
+def test_another_ecdsa_signature_is_the_same_request(function: FunctionUnderTest) -> None:
+    """If (r, s) is a valid ECDSA signature, so is (r, n - s), and anybody can compute it."""
     body, made = function.rest_body(), once_token()
     signed, _, signature = made.rpartition(".")
     r, s = raw(signature)[:32], int.from_bytes(raw(signature)[32:], "big")
@@ -91,7 +91,7 @@ def once_token(**changes: object) -> str:
     return token(EC, claims(**{"iss": "once", "sub": "burner", **changes}), alg="ES256")
 
 
-def test_a_token_that_is_good_once(function: FunctionUnderTest) -> None:
+def test_a_one_time_token(function: FunctionUnderTest) -> None:
     body, made = function.rest_body(), once_token()
     first = ask(function, made, body)
     assert_issued(function, first, "burner")
@@ -110,8 +110,8 @@ def test_a_token_that_is_good_once(function: FunctionUnderTest) -> None:
     assert reason(function, ask(function, made, body)) == "bearer-expired"
 
 
-def test_it_makes_no_second_key_pair_however_long_it_lives(function: FunctionUnderTest) -> None:
-    """First sent as early as it is taken and again as late as it is, its key pair removed in between."""
+def test_a_one_time_token_never_makes_a_second_key_pair(function: FunctionUnderTest) -> None:
+    """Sent at the first and at the last possible moment, with its key pair removed in between."""
     body = function.rest_body()
     made = once_token(iat=NOON + LEEWAY, exp=NOON + LEEWAY + MAX_TOKEN_SECONDS)
     first = ask(function, made, body)
@@ -124,7 +124,7 @@ def test_it_makes_no_second_key_pair_however_long_it_lives(function: FunctionUnd
 
 
 def test_a_jti_is_kept_until_after_its_token_has_expired() -> None:
-    """By a store whose clock is fast, too."""
+    """Even if the store's clock is fast."""
     clock, fast = TestClock(), TestClock(NOON + 29)
     nonces = Nonces(MemoryStore(fast.clock()))
     verifier = BearerVerifier(Policy.parse(BEARER_POLICY), nonces, clock.clock())
@@ -138,11 +138,11 @@ def test_a_jti_is_kept_until_after_its_token_has_expired() -> None:
 
 
 @pytest.mark.parametrize("jti", [None, "", "j" * 256, "a\nb", "a\x7f", "\ud800", "ä"])
-def test_a_jti_that_cannot_be_burned(function: FunctionUnderTest, jti: str | None) -> None:
+def test_an_unusable_jti_is_refused(function: FunctionUnderTest, jti: str | None) -> None:
     assert reason(function, ask(function, once_token(jti=jti))) == "bearer-jti"
 
 
-def test_a_jti_is_burned_only_by_a_token_that_is_good(function: FunctionUnderTest) -> None:
+def test_only_a_valid_token_burns_its_jti(function: FunctionUnderTest) -> None:
     for bad in (
         token(NOBODY, claims(iss="once", sub="burner"), alg="RS256"),
         once_token(exp=NOON - 60),
@@ -152,7 +152,7 @@ def test_a_jti_is_burned_only_by_a_token_that_is_good(function: FunctionUnderTes
     assert_issued(function, ask(function, once_token()), "burner")
 
 
-def test_one_issuer_s_jti_is_not_another_one_s(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_issuers_do_not_share_jtis(emulator: EmulatorProcess, tmp_path: Path) -> None:
     issuers = {name: issuer(name, algorithms=["ES256"], jwks={"keys": [jwk(EC)]}, once=True) for name in "ab"}
     policy = {"issuers": issuers, "callers": {name: caller(name, sub="backup") for name in "ab"}}
     function = bearer_function(emulator, tmp_path, policy)

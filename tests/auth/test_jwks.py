@@ -1,4 +1,4 @@
-"""Where the keys of issuers come from: real answers over HTTP, and what becomes of bad ones and of none."""
+"""The keys of issuers, fetched over real HTTP: good responses, bad ones and none."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def server() -> Iterator[KeyServer]:
 
 
 class Keys:
-    """`FetchedKeys` under a clock of the test's."""
+    """`FetchedKeys` with the test's clock."""
 
     def __init__(self, url: str) -> None:
         self.clock = TestClock()
@@ -89,7 +89,7 @@ class Keys:
         ({}, "EdDSA", False),
     ],
 )
-def test_what_an_rsa_key_is_for(member: dict[str, object], algorithm: str, fitting: bool) -> None:  # noqa: FBT001  # a column
+def test_uses_of_an_rsa_key(member: dict[str, object], algorithm: str, fitting: bool) -> None:  # noqa: FBT001  # a column
     assert fits({**jwk(RSA), **member}, algorithm) == fitting
 
 
@@ -118,7 +118,7 @@ def test_each_algorithm_of_a_policy_has_its_keys(algorithm: str) -> None:
 # ---------------------------------------------------------------- when is looked, and for how long it holds
 
 
-def test_keys_are_asked_for_once(server: KeyServer) -> None:
+def test_keys_are_fetched_once(server: KeyServer) -> None:
     keys = Keys(server.url)
     for _ in range(3):
         assert keys("old") == OLD
@@ -132,7 +132,7 @@ def test_keys_are_asked_for_once(server: KeyServer) -> None:
 
 
 def test_rotation(server: KeyServer) -> None:
-    """A new key is found when it is first used; one that was withdrawn goes within five minutes."""
+    """A new key is found at its first use. A withdrawn key becomes invalid within five minutes."""
     keys = Keys(server.url)
     assert keys("old") == OLD
     server.publish(OLD, NEW)
@@ -148,7 +148,7 @@ def test_rotation(server: KeyServer) -> None:
     assert len(server.paths) == 3
 
 
-def test_made_up_keys_cost_one_look(server: KeyServer) -> None:
+def test_made_up_keys_cause_one_fetch(server: KeyServer) -> None:
     keys = Keys(server.url)
     assert keys("old") == OLD
     keys.clock.time += 29.9
@@ -161,14 +161,14 @@ def test_made_up_keys_cost_one_look(server: KeyServer) -> None:
     assert len(server.paths) == 2
 
 
-def test_many_at_once_cost_one_look(server: KeyServer) -> None:
+def test_concurrent_requests_cause_one_fetch(server: KeyServer) -> None:
     keys = Keys(server.url)
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(keys, ["old", "made-up"] * 40)) == [OLD, "bearer-key"] * 40
     assert len(server.paths) == 1
 
 
-def test_known_keys_go_on_for_a_day(server: KeyServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_known_keys_stay_valid_for_a_day(server: KeyServer, caplog: pytest.LogCaptureFixture) -> None:
     keys = Keys(server.url)
     assert keys("old") == OLD
     server.status = 500
@@ -193,7 +193,7 @@ def test_known_keys_go_on_for_a_day(server: KeyServer, caplog: pytest.LogCapture
     assert keys("made-up") == "bearer-key"
 
 
-def test_an_issuer_that_is_out_from_the_beginning(server: KeyServer) -> None:
+def test_an_issuer_that_is_down_from_the_start(server: KeyServer) -> None:
     server.status = 503
     keys = Keys(server.url)
     for _ in range(10):
@@ -241,18 +241,18 @@ def failure(url: str) -> str:
         b'{"keys": []}' + b" " * (256 * 1024 - 11),
     ],
 )
-def test_answers_that_are_no_keys(server: KeyServer, body: bytes) -> None:
+def test_responses_without_keys(server: KeyServer, body: bytes) -> None:
     server.body = body
     assert failure(server.url) == "issuer-answer"
 
 
-def test_the_largest_answer(server: KeyServer) -> None:
+def test_the_largest_response(server: KeyServer) -> None:
     server.body = b'{"keys": []}' + b" " * (256 * 1024 - 12)
     assert fetch_keys(server.url) == ()
 
 
-def test_no_more_is_read_than_that(server: KeyServer) -> None:
-    """The server would send for as long as it takes; there is no end to what it announces."""
+def test_reading_stops_at_the_limit(server: KeyServer) -> None:
+    """The server announces more than it could ever send."""
     server.headers = {"Content-Length": str(10**12)}
     server.body = b" " * (2 * 1024 * 1024)
     assert failure(server.url) == "issuer-answer"
@@ -260,14 +260,14 @@ def test_no_more_is_read_than_that(server: KeyServer) -> None:
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 308, 400, 401, 404, 429, 500, 503])
 def test_any_other_status(server: KeyServer, status: int) -> None:
-    """A redirect is one: the address in the policy is the one that is asked, and no other."""
+    """Redirects are not followed: only the address in the policy is used."""
     with key_server() as elsewhere:
         server.status, server.headers = status, {"Location": elsewhere.url}
         assert failure(server.url) == "issuer-status"
         assert elsewhere.paths == []
 
 
-def test_good_keys_beside_others(server: KeyServer) -> None:
+def test_good_keys_among_unusable_ones(server: KeyServer) -> None:
     others: list[Any] = [
         None,
         5,
@@ -282,8 +282,8 @@ def test_good_keys_beside_others(server: KeyServer) -> None:
     assert Keys(server.url)("old") == OLD
 
 
-def test_an_issuer_that_keeps_one_waiting() -> None:
-    """Before the answer, or within it; and nobody goes on listening."""
+def test_an_issuer_that_is_too_slow() -> None:
+    """Before or within the response. No thread is left behind."""
     with key_server() as holding, key_server() as dripping, ThreadPoolExecutor() as pool:
         holding.holds = dripping.drips = True
         dripping.publish(OLD)
@@ -295,11 +295,11 @@ def test_an_issuer_that_keeps_one_waiting() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://a..b/", "http://127.0.0.1:{free}/"])
-def test_addresses_where_nobody_is(url: str) -> None:
+def test_addresses_where_nothing_listens(url: str) -> None:
     assert failure(url.format(free=free_port())) == "issuer-no-answer"
 
 
-def test_an_answer_whose_length_is_not_what_it_says(server: KeyServer) -> None:
+def test_a_response_with_a_wrong_length(server: KeyServer) -> None:
     server.headers = {"X": "y\r\nTransfer-Encoding: chunked"}
     assert failure(server.url) == "issuer-no-answer"
 
@@ -337,7 +337,7 @@ def function(emulator: EmulatorProcess, tmp_path: Path, server: KeyServer) -> It
     function.delete_key_pairs()
 
 
-def test_what_a_caller_is_told(function: FunctionUnderTest, server: KeyServer) -> None:
+def test_responses_while_the_issuer_is_down(function: FunctionUnderTest, server: KeyServer) -> None:
     body, good = function.rest_body(), token(RSA, claims(iss="test"), alg="RS256", kid="old")
     server.status = 500
     before = function.create_calls()
@@ -357,9 +357,7 @@ def test_what_a_caller_is_told(function: FunctionUnderTest, server: KeyServer) -
     assert_issued(function, ask(function, new), "backup")
 
 
-def test_a_token_for_somebody_else_costs_the_issuer_nothing(
-    function: FunctionUnderTest, server: KeyServer
-) -> None:
+def test_a_token_for_another_audience_causes_no_fetch(function: FunctionUnderTest, server: KeyServer) -> None:
     for changes in ({"aud": "elsewhere"}, {"iss": "nobody"}):
         ask(function, token(RSA, claims(**{"iss": "test", **changes}), alg="RS256", kid="old"))
     ask(function, token(RSA, claims(iss="test"), alg="RS512", kid="old"))

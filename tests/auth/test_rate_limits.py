@@ -1,4 +1,4 @@
-"""How often a caller, and a source of failed proofs, may ask; in each store, and when the store fails."""
+"""Rate limits of callers and of failed attempts, in each store, and when the store fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def function(emulator: EmulatorProcess, tmp_path: Path, request: pytest.FixtureR
     return limited(emulator, tmp_path, KEYPAIR_STORE=store)
 
 
-def test_a_caller_has_its_rate_and_no_more(function: FunctionUnderTest) -> None:
+def test_a_caller_is_limited_to_its_rate(function: FunctionUnderTest) -> None:
     created = function.create_calls()
     seen = []
     for _ in range(3):
@@ -81,8 +81,8 @@ def test_refused_requests_count_too(function: FunctionUnderTest) -> None:
     assert function.call(function.signed(REST)).status == 429
 
 
-def test_a_request_that_is_sent_again_costs_nothing(function: FunctionUnderTest) -> None:
-    """Whoever saw it go by could otherwise use up its caller's allowance."""
+def test_a_replayed_request_is_not_counted(function: FunctionUnderTest) -> None:
+    """Otherwise, whoever captured it could use up the caller's allowance."""
     first = function.signed(REST)
     answers = [function.call(first) for _ in range(9)]
     assert [answer.status for answer in answers] == [201] * 9
@@ -96,15 +96,15 @@ def test_a_request_that_is_sent_again_costs_nothing(function: FunctionUnderTest)
     function.delete_key_pairs()
 
 
-def test_those_without_an_address_are_no_class(function: FunctionUnderTest) -> None:
-    """One of them could silence the others."""
+def test_requests_without_an_address_are_not_limited_together(function: FunctionUnderTest) -> None:
+    """Otherwise, one of them could block the others."""
     bad = function.signed(REST, master=OTHER_MASTER, x_scf_remote_addr=None)
     assert [function.call(bad).status for _ in range(9)] == [401] * 9
     assert function.call(function.signed(REST, caller="second", x_scf_remote_addr=None)).status == 201
     function.delete_key_pairs()
 
 
-def test_failed_proofs_of_one_address_are_slowed_down(function: FunctionUnderTest) -> None:
+def test_failed_attempts_from_one_address_are_limited(function: FunctionUnderTest) -> None:
     bad = function.signed(REST, master=OTHER_MASTER)
     assert [function.call(bad).status for _ in range(2)] == [401, 401]
     function.forget_audit()
@@ -124,7 +124,7 @@ def test_failed_proofs_of_one_address_are_slowed_down(function: FunctionUnderTes
     function.delete_key_pairs()
 
 
-def test_good_proofs_do_not_count_as_failed(function: FunctionUnderTest) -> None:
+def test_successful_attempts_do_not_count_as_failed(function: FunctionUnderTest) -> None:
     assert [function.call(function.signed(REST, caller="second")).status for _ in range(4)] == [201] * 4
     function.delete_key_pairs()
 
@@ -153,7 +153,7 @@ def test_sources(address: str, source: str | None) -> None:
 
 
 class Down:
-    """A store that fails at one of its operations, or always has somebody faster."""
+    """A store in which one operation fails, or in which another request is always faster."""
 
     def __init__(self, failing: str, text: str | None = None) -> None:
         self.failing = failing
@@ -187,14 +187,14 @@ class Down:
         (Down("", "nonsense"), "rate-unreadable"),
     ],
 )
-def test_what_cannot_be_counted_is_not_let_through(store: Down, reason: str) -> None:
+def test_a_request_that_cannot_be_counted_is_refused(store: Down, reason: str) -> None:
     limiter = Limiter(store, TestClock().clock())
     with pytest.raises(StoreUnavailable) as failed:
         limiter.take("caller", "x", Allowance.of("9/hour"))
     assert failed.value.reason == reason
 
 
-def test_a_store_that_is_down_stops_proofs_as_well(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_authentication_fails_while_the_store_is_down(emulator: EmulatorProcess, tmp_path: Path) -> None:
     function = limited(emulator, tmp_path, KEYPAIR_STORE=f"sqlite:{tmp_path}/no/folder/store")
     answer = function.call(function.signed(REST, caller="second"))
     assert (answer.status, answer.code) == (503, "store-unavailable")
@@ -203,7 +203,7 @@ def test_a_store_that_is_down_stops_proofs_as_well(emulator: EmulatorProcess, tm
 
 @pytest.mark.parametrize(("unit", "seconds"), [("minute", 60), ("hour", 3600), ("day", 86400)])
 def test_all_of_an_allowance_at_once(unit: str, seconds: int) -> None:
-    """None of it is lost to the rounding of thirds and sevenths of a period, and nothing is added."""
+    """Rounding thirds and sevenths of a period neither loses nor adds a request."""
     clock = TestClock(NOON + 0.1).clock()
     limiter = Limiter(MemoryStore(clock), clock)
     for requests in range(1, 61):

@@ -1,4 +1,4 @@
-"""The legacy signature as published, as clients send it, and with any change of what it covers."""
+"""The signature of API v2: published vectors, requests of clients, and any change of what it covers."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_without_a_method_it_is_sha1() -> None:
 
 
 def test_the_names_are_signed_with_dots() -> None:
-    """And read so: the same signature never stands for two sets of parameters."""
+    """They are parsed the same way, so one signature never stands for two sets of parameters."""
     parameters = GOOD.signed()
     parameters["recipients_0"] = parameters.pop("recipients.0")
     request = parse_event(v2_event(parameters))
@@ -143,8 +143,8 @@ def test_the_names_are_signed_with_dots() -> None:
     assert parameters_of(request) == GOOD.signed()
 
 
-def test_what_a_client_signs_with_an_ampersand() -> None:
-    """The weakness of the scheme: the client's own request is refused, another one that it signed is not."""
+def test_a_client_that_signs_an_ampersand() -> None:
+    """The scheme's weakness: the client's request is refused, but another one with that signature is not."""
     request = replace(GOOD, changes={"recipients.0": "age1&recipients.1=age2"})
     assert refusal(request.event()) == "v2-ambiguous"
     taken_apart = {**request.signed(), "recipients.0": "age1", "recipients.1": "age2"}
@@ -152,12 +152,12 @@ def test_what_a_client_signs_with_an_ampersand() -> None:
 
 
 def test_names_are_sorted_as_they_are_signed() -> None:
-    """`a_b` is behind `a.c` as it stands and before it as it is signed."""
+    """`a_b` sorts after `a.c`, but it is signed as `a.b`, which sorts before."""
     wanted = {"a_b": "1", "a.c": "2", "aB": "3", "a1": "4", "B": "5"}
     assert refusal(replace(GOOD, wanted=wanted).event()) is None
 
 
-def test_what_stands_in_the_host_header_does_not_matter() -> None:
+def test_the_host_header_is_ignored() -> None:
     event = GOOD.event()
     for headers in ({"host": "whatever.example.com"}, {"host": ""}, {}):
         assert refusal({**event, "headers": headers}) is None
@@ -173,7 +173,7 @@ def test_forms(content_type: str) -> None:
 
 
 def test_rotation() -> None:
-    """Both secrets are good while both are set, and either one alone refuses the other's callers."""
+    """Both secrets are accepted while both are set; each alone refuses signatures of the other."""
     for master, others in ((MASTER, PREVIOUS_MASTER), (PREVIOUS_MASTER, MASTER)):
         event = replace(GOOD, master=master).event()
         assert refusal(event, MASTER, PREVIOUS_MASTER) is None
@@ -251,7 +251,7 @@ def got(query: Mapping[str, str], body: bytes = b"") -> Request:
         (posted("a=1&%61=2"), "v2-twice"),
     ],
 )
-def test_two_readings_are_refused(request_: Request, reason: str) -> None:
+def test_ambiguous_requests_are_refused(request_: Request, reason: str) -> None:
     with pytest.raises(Unauthenticated) as refused:
         parameters_of(request_)
     assert refused.value.reason == reason
@@ -271,7 +271,7 @@ def test_two_readings_are_refused(request_: Request, reason: str) -> None:
         ),
     ],
 )
-def test_what_a_form_means(body: str, expected: dict[str, str]) -> None:
+def test_forms_are_decoded(body: str, expected: dict[str, str]) -> None:
     assert parameters_of(posted(body)) == expected
 
 
@@ -285,7 +285,7 @@ names = st.from_regex(r"\A[A-Za-z0-9_.]{1,12}\Z")
 @given(st.data())
 @pytest.mark.slow
 def test_one_signature_stands_for_one_set_of_parameters(data: st.DataObject) -> None:
-    """Whatever is sent with a signature is refused, or means what was signed."""
+    """Whatever is sent with a signature is refused or means exactly what was signed."""
     wanted = data.draw(st.dictionaries(names, values, max_size=4))
     good = replace(GOOD, wanted=wanted)
     signed = good.signed()
@@ -321,7 +321,7 @@ def test_one_signature_stands_for_one_set_of_parameters(data: st.DataObject) -> 
 @given(st.sampled_from(["caller", "master", "host", "path", "timestamp", "nonce"]), st.data())
 @pytest.mark.slow
 def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
-    """What was signed with one value of a part is sent with another one."""
+    """One part of a signed request is replaced."""
     drawn: Any = data.draw(
         {
             "caller": st.from_regex(r"\A[A-Za-z0-9_.-]{1,64}\Z"),

@@ -1,4 +1,4 @@
-"""TC3-HMAC-SHA256 as published, as other SDKs send it, and with any change of what it covers."""
+"""TC3-HMAC-SHA256: published vectors, requests of other SDKs, and any change of what it covers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_published_vectors(vector: Vector) -> None:
 @pytest.mark.parametrize("action", ["DescribeInstances", "describeinstances"])
 @pytest.mark.parametrize("names", ["content-type;host", "content-type;host;x-tc-action"])
 def test_the_published_request_verifies(names: str, action: str) -> None:
-    """With the secret of this function's own scheme, for published ones are not derived from anything."""
+    """Signed with a derived secret, because the published one is not derived."""
     canonical = "".join(
         f"{name}:{ {**_PUBLISHED_HEADERS, 'x-tc-action': 'describeinstances'}[name] }\n"
         for name in names.split(";")
@@ -221,7 +221,7 @@ def test_good_signatures(good: Signed) -> None:
     assert proof.signature == good.request().headers["authorization"][-64:]
 
 
-def test_what_stands_in_the_host_header_does_not_matter() -> None:
+def test_the_host_header_is_ignored() -> None:
     request = Signed().request()
     for host in (HOST, "whatever.example.com", "", None):
         headers = {
@@ -242,7 +242,7 @@ def test_commas_without_a_space() -> None:
 
 
 def test_rotation() -> None:
-    """Both secrets are good while both are set, and either one alone refuses the other's callers."""
+    """Both secrets are accepted while both are set; each alone refuses signatures of the other."""
     for master, others in ((MASTER, PREVIOUS_MASTER), (PREVIOUS_MASTER, MASTER)):
         request = Signed(master=master).request()
         assert refusal(request, MASTER, PREVIOUS_MASTER) is None
@@ -257,7 +257,7 @@ def test_a_request_that_was_not_posted() -> None:
 
 @pytest.mark.parametrize(("date", "reason"), [("2026-11-24", None), ("2026-11-25", "tc3-date")])
 def test_the_date_is_that_of_the_timestamp(date: str, reason: str | None) -> None:
-    """One second before midnight the date is the old one, whatever the day is here."""
+    """One second before midnight UTC, the date is the old one in every time zone."""
     midnight = NOON + 12 * 3600
     request = Signed(timestamp=midnight - 1).request()
     authorization = request.headers["authorization"].replace("2026-11-24", date)
@@ -279,7 +279,7 @@ text = st.text(st.characters(codec="utf-8"), max_size=30)
 )
 @pytest.mark.slow
 def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
-    """What was signed with one value of a part is sent with another one."""
+    """One part of a signed request is replaced."""
     good = Signed()
     drawn: Any = data.draw(
         {

@@ -1,4 +1,4 @@
-"""Posts to chat platforms: tried again within their time, and never sent elsewhere."""
+"""Requests to chat platforms: repeated while time is left, and never sent elsewhere."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_get(stand_in: StandIn) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_what_passes_is_tried_again(stand_in: StandIn, status: int) -> None:
+def test_temporary_failures_are_repeated(stand_in: StandIn, status: int) -> None:
     stand_in.troubles = [(status, b""), (status, b"")]
     until, clock = deadline()
     assert post(stand_in, until).status == 200
@@ -64,14 +64,14 @@ def test_what_passes_is_tried_again(stand_in: StandIn, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 404, 410])
-def test_what_does_not_pass_is_not_tried_again(stand_in: StandIn, status: int) -> None:
-    """A redirect least of all: it would take the answer to somebody else."""
+def test_permanent_failures_are_not_repeated(stand_in: StandIn, status: int) -> None:
+    """Above all, redirects: they would send the reply to somebody else."""
     stand_in.troubles = [(status, b"no")]
     assert post(stand_in, deadline()[0]).status == status
     assert stand_in.requests == 1
 
 
-def test_it_is_given_up_after_some_tries(stand_in: StandIn) -> None:
+def test_giving_up_after_some_tries(stand_in: StandIn) -> None:
     stand_in.troubles = [(500, b"")] * 9
     with pytest.raises(PlatformUnavailable) as given_up:
         post(stand_in, deadline(600)[0])
@@ -79,7 +79,7 @@ def test_it_is_given_up_after_some_tries(stand_in: StandIn) -> None:
     assert stand_in.requests == TRIES
 
 
-def test_it_is_given_up_when_time_runs_out(stand_in: StandIn) -> None:
+def test_giving_up_when_time_runs_out(stand_in: StandIn) -> None:
     stand_in.troubles = [(500, b"")] * 9
     until, clock = deadline(4.9)
     with pytest.raises(PlatformUnavailable):
@@ -95,7 +95,7 @@ def test_without_time_nothing_is_sent(stand_in: StandIn) -> None:
     assert stand_in.posted == []
 
 
-def test_nobody_there() -> None:
+def test_nothing_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -104,7 +104,7 @@ def test_nobody_there() -> None:
     assert given_up.value.reason == "chat-no-answer"
 
 
-def test_an_answer_is_not_read_for_ever(stand_in: StandIn) -> None:
+def test_reading_a_response_stops_at_the_limit(stand_in: StandIn) -> None:
     stand_in.troubles = [(200, b"x" * (ANSWER_LIMIT + 100))]
     assert len(post(stand_in, deadline()[0]).body) == ANSWER_LIMIT + 1
 

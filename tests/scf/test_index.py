@@ -76,7 +76,7 @@ def test_the_application_is_built_once(container: ModuleType, function: Function
     assert container.main_handler(copy.deepcopy(event), None) == first
 
 
-def test_what_was_wrong_is_tried_again(container: ModuleType, function: FunctionUnderTest) -> None:
+def test_a_failed_start_is_repeated(container: ModuleType, function: FunctionUnderTest) -> None:
     """A policy that is there later is found by the same container."""
     content = function.policy_file.read_bytes()
     function.policy_file.unlink()
@@ -124,7 +124,7 @@ def test_half_set_credentials(
 def test_a_timer_without_credentials(
     container: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody reads a timer's answer, so the log has to tell."""
+    """Nobody reads the response to a timer, so it must be in the log."""
     monkeypatch.delenv("TENCENTCLOUD_SECRETID")
     monkeypatch.delenv("TENCENTCLOUD_SECRETKEY")
     assert container.main_handler({"Type": "Timer"}, None)["statusCode"] == 503
@@ -168,7 +168,7 @@ def test_misconfiguration(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """503 to whomever, and no value of a variable anywhere."""
+    """503 for everybody, and no value of a variable appears anywhere."""
     caplog.set_level(logging.DEBUG)
     value, told = MISTAKES[name]
     if value is None:
@@ -192,7 +192,7 @@ def test_misconfiguration(
 def test_a_recipient_of_the_policy_that_nothing_can_be_sealed_to(
     function: FunctionUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The operator is told; callers see no more than that it is not their fault."""
+    """The operator learns the reason; callers only see that it is not their fault."""
     wrong = FunctionUnderTest(
         function.emulator, function.policy_file, {**function.policy, "escrow": ["age1nonsense"]}
     )
@@ -205,7 +205,7 @@ def test_a_recipient_of_the_policy_that_nothing_can_be_sealed_to(
     assert [line["reason"] for line in wrong.audit_lines()] == ["misconfigured"]
 
 
-def test_a_package_with_a_part_missing(
+def test_an_incomplete_package(
     container: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever else goes wrong is told by its type and place; its text may quote anything."""
@@ -247,8 +247,8 @@ def with_audit(function: FunctionUnderTest, stream: TextIO) -> FunctionUnderTest
 @pytest.mark.parametrize(
     "error", [OSError("disk full"), ValueError("closed"), UnicodeEncodeError("ascii", "", 0, 0, "")]
 )
-def test_an_audit_log_that_takes_nothing(error: Exception, function: FunctionUnderTest) -> None:
-    """No key, and no word of why a request was refused either."""
+def test_an_audit_log_that_cannot_be_written(error: Exception, function: FunctionUnderTest) -> None:
+    """No key, and no reason for a refusal either."""
     torn = with_audit(function, Torn(error))
     before = function.create_calls()
     for path, code in ((REST, "audit-unavailable"), (V3, "InternalError.AuditUnavailable")):
@@ -264,10 +264,10 @@ def test_an_audit_log_that_takes_nothing(error: Exception, function: FunctionUnd
     # Before a claim is held nothing can have been made; after that nothing is certain.
     [("nobody", (500, "internal-fault")), ("demo", (504, "outcome-unknown"))],
 )
-def test_a_defect_anywhere_is_an_answer(
+def test_a_defect_anywhere_gets_a_response(
     function: FunctionUnderTest, caplog: pytest.LogCaptureFixture, caller: str, expected: tuple[int, str]
 ) -> None:
-    """The text of an unforeseen exception goes nowhere."""
+    """The text of an unexpected exception appears nowhere."""
     torn = with_audit(function, Torn(RuntimeError(SECRET)))
     answer = torn.call(torn.signed(REST, caller=caller))
     assert (answer.status, answer.json["code"]) == expected
@@ -275,7 +275,7 @@ def test_a_defect_anywhere_is_an_answer(
     assert SECRET not in caplog.text + answer.body
 
 
-def test_a_defect_inside_a_door_is_audited(
+def test_a_defect_inside_an_endpoint_is_audited(
     function: FunctionUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Environ(dict[str, str]):

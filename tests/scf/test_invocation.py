@@ -1,4 +1,4 @@
-"""One call of the function: what it takes of its context, its time, and its credentials."""
+"""One invocation: what it reads from its context, its deadline and its credentials."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_default_clock_is_the_true_time() -> None:
     assert (clock.now, clock.monotonic, clock.sleep) == (time.time, time.monotonic, time.sleep)
 
 
-def test_remaining_time_goes_below_nothing() -> None:
+def test_remaining_time_becomes_negative() -> None:
     time_ = TestClock()
     deadline = Deadline(time_.clock(), time_.time + 2)
     remaining = []
@@ -104,7 +104,7 @@ def test_the_environment_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(("path", "code"), [(REST, "out-of-time"), (V3, "InternalError.OutOfTime")])
-def test_too_short_a_time_limit_makes_nothing(path: str, code: str, function: FunctionUnderTest) -> None:
+def test_with_too_little_time_no_key_pair_is_made(path: str, code: str, function: FunctionUnderTest) -> None:
     before = function.create_calls()
     event = function.signed(path)
     answer = function.call(event, {"time_limit_in_ms": 1000})
@@ -128,7 +128,7 @@ def function_with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fu
 )
 @pytest.mark.process
 def test_each_renewed_credential_counts_at_once(name: str, function_with_token: FunctionUnderTest) -> None:
-    """SCF renews all three between calls of one container; one that was kept would be refused."""
+    """SCF renews all three between invocations; the cloud would refuse an old one."""
     function = function_with_token
     good = {**function.environ, "TENCENTCLOUD_SESSIONTOKEN": "token-of-the-role"}
     statuses = []

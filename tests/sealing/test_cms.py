@@ -1,4 +1,4 @@
-"""Recipients in PEM are vetted; the answer's command opens what is sealed to them, or leaves nothing."""
+"""PEM recipients are vetted, and the command in the answer opens the envelope or leaves no file."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("title", UNUSUAL)
-def test_the_unusual_is_taken_and_opens(title: str, tmp_path: Path) -> None:
-    """Also for others in the same envelope, whose openssl has to read the whole of it."""
+def test_unusual_certificates_are_accepted(title: str, tmp_path: Path) -> None:
+    """The other recipients can open the envelope too: their openssl parses all of it."""
     other = make_owner("P-384", tmp_path / "other.pem")
     sealed = seal(prepare_sealer([UNUSUAL[title], other.text]))
     assert owner_of(KEY, "", tmp_path / "key.pem").opens(sealed)
@@ -131,7 +131,7 @@ WHOLE = (public(GOOD), public(pem_attacks.GOOD_RSA), certificate(GOOD, usage(4))
 
 @settings(max_examples=400, deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.data())
-def test_any_change_of_a_text_is_an_envelope_or_a_refusal(text: str, data: st.DataObject) -> None:
+def test_any_changed_text_is_sealed_to_or_refused(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(start + 80, len(text))))
     put = data.draw(st.text(max_size=9) | st.text("AQgwM/+=\n- ", max_size=9))
@@ -140,7 +140,7 @@ def test_any_change_of_a_text_is_an_envelope_or_a_refusal(text: str, data: st.Da
 
 @settings(max_examples=800, deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.data())
-def test_any_change_of_the_bytes_is_an_envelope_or_a_refusal(text: str, data: st.DataObject) -> None:
+def test_any_changed_bytes_are_sealed_to_or_refused(text: str, data: st.DataObject) -> None:
     der, label = der_of(text), text.partition("-----BEGIN ")[2].partition("-")[0]
     start = data.draw(st.integers(0, len(der)))
     end = data.draw(st.integers(start, min(start + 3, len(der))))
@@ -161,7 +161,7 @@ def unvetted() -> Sealer:
     return CmsSealer((Recipient("fingerprint", b"identifier", key),))
 
 
-def test_a_refusal_on_trial_is_one_of_the_recipient() -> None:
+def test_a_failed_trial_refuses_the_recipient() -> None:
     with pytest.raises(RecipientRefused) as caught:
         unvetted().try_seal()
     assert caught.value.problem is RecipientProblem.UNUSABLE
@@ -240,7 +240,7 @@ def test_rest_answer(kind: str, function: FunctionUnderTest, escrow: Owner, tmp_
 
 
 @pytest.mark.parametrize("kind", ["P-256", "RSA certificate"])
-def test_the_command_leaves_nothing_of_what_was_tampered_with(kind: str, tmp_path: Path) -> None:
+def test_the_command_leaves_no_file_from_a_tampered_envelope(kind: str, tmp_path: Path) -> None:
     owner = make_owner(kind, tmp_path / "key.pem")
     envelope = prepare_sealer([owner.text])
     der = der_of(seal(envelope))

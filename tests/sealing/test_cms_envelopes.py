@@ -1,4 +1,4 @@
-"""What is sealed in CMS opens with the real openssl and the key of each recipient, alone."""
+"""Each recipient can open a CMS envelope alone, with the real openssl."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_certificate_finds_its_key(kind: str, owners: dict[str, Owner], tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["RSA", "P-256"])
-def test_whatever_is_secret_is_made_anew(kind: str, owners: dict[str, Owner]) -> None:
+def test_secrets_are_fresh_in_every_envelope(kind: str, owners: dict[str, Owner]) -> None:
     envelope = prepare_sealer([owners[kind].text])
     sealed = [der_of(seal(envelope)) for _ in range(2)]
     one, other = ({name: der[start:end] for name, start, end in named_leaves(der)} for der in sealed)
@@ -176,7 +176,7 @@ def test_openssl_shows_what_the_rfcs_ask_for(kind: str, owners: dict[str, Owner]
 
 @pytest.mark.slow
 def test_short_coordinates_and_secrets(tmp_path: Path) -> None:
-    """One coordinate in 256 begins with a zero byte, and code that drops it makes what nobody can open."""
+    """One coordinate in 256 begins with a zero byte. Without it, nobody could open the envelope."""
     short = {"recipient": 0, "ephemeral": 0, "secret": 0}
     for number in range(2000):
         owner = make_owner("P-521" if number % 10 == 0 else "P-256", tmp_path / "key.pem")

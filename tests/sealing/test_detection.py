@@ -1,4 +1,4 @@
-"""Which format a recipient calls for, what a request may state, and what each format imports."""
+"""The format for a recipient, the format that a request may state, and what each format imports."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def test_a_request_may_state_the_format(door: str, emulator: EmulatorProcess, tm
     function.delete_key_pairs()
 
 
-def test_the_format_that_a_request_states_is_its_own_matter(function: FunctionUnderTest) -> None:
-    """Also where the recipients are registered ones: it is no fault of the policy."""
+def test_a_wrong_format_is_the_fault_of_the_request(function: FunctionUnderTest) -> None:
+    """Even if the recipients are registered ones: the policy is not at fault."""
     body = {"keyName": fresh_name(), "envelopeFormat": "cms"}
     answer = function.call(function.signed(REST, body, caller="registered"))
     assert (answer.status, answer.code) == (422, "recipient-refused")
@@ -181,8 +181,8 @@ BLANKS = "\n" * 8_000 + " " * 8_000
     ],
     ids=["public key", "certificate", "pgp", "ssh and a label", "ssh", "jwk"],
 )
-def test_blanks_take_no_time(text: str) -> None:
-    """Time by the square of their number would be minutes here, and is stopped."""
+def test_blanks_are_parsed_in_linear_time(text: str) -> None:
+    """Quadratic time would be minutes here, and the test would be stopped."""
     program = """
 import sys
 from handler import sealing

@@ -1,4 +1,4 @@
-"""What is sealed to a JWK opens with npm jose and with jwcrypto, and what is no good JWK is refused."""
+"""npm jose and jwcrypto open envelopes to JWKs, and bad JWKs are refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_each_of_several_opens_it_alone(kinds: tuple[str, ...], node: NodeOpener
         assert entry["header"]["alg"] == ("RSA-OAEP-256" if kind == "RSA" else "ECDH-ES+A256KW")
 
 
-def test_the_largest_number_of_the_largest_recipients() -> None:
+def test_as_many_and_as_large_recipients_as_possible() -> None:
     # Nobody has the private half: a number without small factors serves as modulus.
     small = math.prod(range(3, 10_000, 2))
     modulus = next(number for number in itertools.count(2**8191 + 1, 2) if math.gcd(number, small) == 1)
@@ -130,7 +130,7 @@ GOOD_JWKS = (
 
 
 @pytest.mark.parametrize("good", GOOD_JWKS, ids=lambda good: good.title)
-def test_what_a_jwk_may_say(good: GoodJwk, owners: dict[str, Owner], node: NodeOpener) -> None:
+def test_optional_members_of_a_jwk(good: GoodJwk, owners: dict[str, Owner], node: NodeOpener) -> None:
     owner = owners["P-256"]
     signing = [p256(use="sig"), rsa(alg="RS256"), '{"kty": "AKP"}', p256(kty="OKP", crv="Ed25519")]
     text = json.dumps(json.loads(owner.public) | good.members, indent=1)
@@ -157,7 +157,7 @@ def test_a_bad_jwk_is_refused(bad: BadRecipient, owners: dict[str, Owner]) -> No
     assert refusal(owners["P-256"].public, bad.text)[1] == 1
 
 
-def test_what_the_library_refuses_is_no_error_of_its_own() -> None:
+def test_errors_of_the_library_become_refusals() -> None:
     unfit = Recipient("", "RSA-OAEP-256", None, in_pem=False, key=ECKey.generate_key("P-256", private=False))
     with pytest.raises(RecipientRefused) as refused:
         JweSealer((unfit,)).try_seal()

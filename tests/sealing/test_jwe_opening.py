@@ -1,4 +1,4 @@
-"""JWE through the front doors, opened by the command that the answer names; tampered ones open nowhere."""
+"""JWE answers of the endpoints open with the command in the answer; tampered ones do not open."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_answer_of_rest(function: FunctionUnderTest, node: NodeOpener) -> No
     assert_made_by_the_cloud(function, owner, node, envelope)
 
 
-def test_the_answer_of_the_v3_door(function: FunctionUnderTest, node: NodeOpener) -> None:
+def test_the_answer_of_v3(function: FunctionUnderTest, node: NodeOpener) -> None:
     owner, spare = make_owner("RSA"), make_owner("X25519")
     function = with_escrow(function, str(ESCROW.to_public()), spare.public)
     answer = function.call(function.signed(V3, function.v3_body(Recipients=[owner.public])))
@@ -138,7 +138,7 @@ def test_the_command_opens_or_leaves_nothing(kind: str, end: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["P-256", "RSA", "X25519 PEM"])
-def test_the_command_opens_what_is_for_several(kind: str, tmp_path: Path) -> None:
+def test_the_command_opens_envelopes_to_several(kind: str, tmp_path: Path) -> None:
     sealer = prepare_sealer([make_identity(kind, tmp_path), make_owner("RSA").public], now=0.0)
     (tmp_path / "deploy.jwe").write_text(sealer.seal(SecretBytes(PEM), CONTENTS) + "\n")
     assert run(sealer.open_with("deploy"), tmp_path).returncode == 0

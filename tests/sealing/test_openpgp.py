@@ -1,4 +1,4 @@
-"""Which PGP keys are refused, and why; those that are not can be sealed to."""
+"""PGP keys that are refused, and why. All others can be sealed to."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refusal(text: str, now: float) -> RecipientProblem | None:
     return caught.problem
 
 
-def test_bad_blocks_are_refused_each_for_its_reason() -> None:
+def test_bad_blocks_are_refused_for_the_right_reason() -> None:
     now = time.time()
     assert {row.title: refusal(row.text, now) for row in bad_pgp()} == {
         row.title: row.problem for row in bad_pgp()
@@ -103,7 +103,7 @@ def test_of_several_bindings_the_newest_counts(gpg: Gpg) -> None:
     assert refusal(block(b"".join(map(bytes, reversed_bindings))), time.time()) is None
 
 
-def test_a_live_subkey_makes_up_for_dead_ones(gpg: Gpg) -> None:
+def test_one_valid_subkey_is_enough(gpg: Gpg) -> None:
     fingerprint = gpg.make("ed25519", "sign", subkey=("rsa1024", "encr", "1y"), now="20200101T000000")
     gpg.run("--quick-add-key", fingerprint, "cv25519", "encr")
     public = gpg.public(fingerprint)
@@ -122,7 +122,7 @@ def test_the_block_made_here_is_refused_for_its_exponent_alone() -> None:
     assert refusal(rsa_block(65537), time.time()) is None
 
 
-def test_what_the_library_does_not_know_is_passed_over(gpg: Gpg, good: str) -> None:
+def test_unknown_packets_are_ignored(gpg: Gpg, good: str) -> None:
     subkey, binding = split(good)[3:]
     body = bytearray(subkey.body)
     body[5] = 99  # the algorithm
@@ -134,7 +134,7 @@ def test_what_the_library_does_not_know_is_passed_over(gpg: Gpg, good: str) -> N
     assert gpg.open(seal(b"the private key", public)) == b"the private key"
 
 
-def test_how_the_armor_is_written_does_not_matter(gpg: Gpg, good: str) -> None:
+def test_variations_of_the_armor_are_accepted(gpg: Gpg, good: str) -> None:
     checksum = re.compile(r"^=....$", re.MULTILINE)
     # RFC 9580 section 6.1: no block may be refused for its checksum.
     for written in (
@@ -147,7 +147,7 @@ def test_how_the_armor_is_written_does_not_matter(gpg: Gpg, good: str) -> None:
         assert gpg.open(seal(b"the private key", written)) == b"the private key"
 
 
-def test_without_the_library_it_says_what_else_to_send(
+def test_without_the_library_the_advice_names_another_kind(
     function: FunctionUnderTest, good: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pysequoia", None)  # as Python marks what is not there
@@ -169,7 +169,7 @@ def unvetted() -> OpenPgpSealer:
     return OpenPgpSealer((Recipient("fingerprint", True, Cert.from_bytes(row.text.encode())),))  # noqa: FBT003  # one flag
 
 
-def test_what_the_library_does_not_take_is_an_error_without_the_key() -> None:
+def test_a_refusal_while_sealing_is_an_error_without_the_key() -> None:
     with pytest.raises(SealingFailed) as caught:
         unvetted().seal(SecretBytes(b"the private key"), CONTENTS)
     assert list(chain(caught.value)) == [caught.value]
@@ -178,7 +178,7 @@ def test_what_the_library_does_not_take_is_an_error_without_the_key() -> None:
     assert b"the private key" not in values
 
 
-def test_what_the_library_does_not_take_on_trial_is_a_refusal() -> None:
+def test_a_failed_trial_refuses_the_recipient() -> None:
     with pytest.raises(RecipientRefused) as caught:
         unvetted().try_seal()
     assert caught.value.problem is RecipientProblem.UNUSABLE

@@ -1,4 +1,4 @@
-"""PGP certificates that pass a trial and fail, or protect nothing, when it counts."""
+"""PGP certificates that pass the trial, but fail or protect nothing in the real sealing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ends(at: int) -> bytes:
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_they_are_taken_as_they_are(native: bool) -> None:  # noqa: FBT001  # a parameter of pytest
+def test_the_unmodified_certificates_are_accepted(native: bool) -> None:  # noqa: FBT001  # a parameter of pytest
     assert refusal(certificate(key=subkey(MADE, native=native))) is None
 
 
@@ -71,7 +71,7 @@ def test_a_signature_that_ends_later() -> None:
     ],
     ids=["bound for nothing", "revoked", "replaced"],
 )
-def test_a_signature_of_the_future(kind: int, subpackets: bytes) -> None:
+def test_a_signature_that_is_not_yet_valid(kind: int, subpackets: bytes) -> None:
     assert refusal(then(kind, subpackets, int(time.time()) + 60)) is PROBLEM.PGP_USE
 
 
@@ -87,5 +87,5 @@ def test_a_signature_of_the_future(kind: int, subpackets: bytes) -> None:
         "ec" + "ff" * 30 + "7f",
     ],
 )
-def test_points_with_which_anybody_opens_the_message(point: str, native: bool) -> None:  # noqa: FBT001  # as above
+def test_points_of_low_order_are_refused(point: str, native: bool) -> None:  # noqa: FBT001  # as above
     assert refusal(certificate(key=subkey(MADE, bytes.fromhex(point), native=native))) is PROBLEM.LOW_ORDER

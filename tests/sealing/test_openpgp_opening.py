@@ -1,4 +1,4 @@
-"""What is sealed to PGP keys opens for their owners, in GnuPG and OpenPGP.js; tampered with, for nobody."""
+"""Owners of PGP keys open their envelopes in GnuPG and OpenPGP.js; tampered ones do not open."""
 
 from __future__ import annotations
 

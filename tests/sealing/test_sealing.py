@@ -1,4 +1,4 @@
-"""Recipients are vetted, and what is sealed to them opens with the real age and the key of each, alone."""
+"""Recipients are vetted, and each can open the envelope alone, with the real age."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ MODULUS = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
 
 
 def refused(text: str) -> RecipientProblem:
-    """Return the problem, having looked at everything that the error carries."""
+    """Return the problem, after checking everything that the error carries."""
     with pytest.raises(RecipientRefused) as caught:
         prepare_sealer([text])
     assert caught.value.position == 0
@@ -317,11 +317,11 @@ def test_low_order_points_are_refused(u: int, top_bit: int) -> None:
 
 
 @pytest.mark.parametrize("u", [P + 2, 2**255 - 1, 2**255 + 9, 2**256 - 1])
-def test_another_spelling_of_a_point_is_refused(u: int) -> None:
+def test_another_encoding_of_a_point_is_refused(u: int) -> None:
     assert refused(age_recipient(u)) is PROBLEM.UNUSABLE
 
 
-def test_to_another_spelling_nothing_can_be_sealed_that_its_owner_opens() -> None:
+def test_the_owner_cannot_open_an_envelope_to_another_encoding() -> None:
     owner = pyrage.x25519.Identity.generate()
     _, point = bech32.decode(str(owner.to_public()))
     spelling = age_recipient(int.from_bytes(point, "little") | 1 << 255)
@@ -358,7 +358,7 @@ def test_to_another_spelling_nothing_can_be_sealed_that_its_owner_opens() -> Non
         ("someone@example.com", PROBLEM.UNKNOWN),
     ],
 )
-def test_what_is_no_age_recipient(text: str, problem: RecipientProblem) -> None:
+def test_malformed_age_recipients(text: str, problem: RecipientProblem) -> None:
     assert refused(text) is problem
 
 
@@ -380,7 +380,7 @@ def test_what_is_no_age_recipient(text: str, problem: RecipientProblem) -> None:
         "-----BEGIN PRIVATE KEY-----\x00é",
     ],
 )
-def test_private_material_is_told_apart_before_anything_else(text: str) -> None:
+def test_private_keys_are_detected_before_anything_else(text: str) -> None:
     assert refused(text) is PROBLEM.PRIVATE
 
 
@@ -401,7 +401,7 @@ def test_ed25519_points_with_a_sign_and_no_x_are_refused(y: int) -> None:
 
 
 @pytest.mark.parametrize("y", [OFF_CURVE, OFF_CURVE | 1 << 255, P, P + 1, P + 3, 2**255 - 1, 2**256 - 1])
-def test_what_is_no_ed25519_point_is_refused(y: int) -> None:
+def test_invalid_ed25519_points_are_refused(y: int) -> None:
     assert refused(ed25519_line(y.to_bytes(32, "little"))) is PROBLEM.ED25519_POINT
 
 
@@ -476,7 +476,7 @@ def test_an_ed25519_point_of_mixed_order_is_harmless(owners: dict[str, Owner]) -
         ("restrict," + ed25519_line(b"\x09" * 32), PROBLEM.UNKNOWN),
     ],
 )
-def test_what_is_no_ssh_recipient(line: str, problem: RecipientProblem) -> None:
+def test_malformed_ssh_recipients(line: str, problem: RecipientProblem) -> None:
     assert refused(line) is problem
 
 
@@ -530,14 +530,14 @@ def test_spacing_and_comment_do_not_matter(kind: str, owners: dict[str, Owner]) 
     assert fingerprints == [(listed[1],)] * 4
 
 
-def test_the_position_of_the_first_at_fault_is_told(owners: dict[str, Owner]) -> None:
+def test_the_position_of_the_first_bad_recipient_is_reported(owners: dict[str, Owner]) -> None:
     with pytest.raises(RecipientRefused) as caught:
         prepare_sealer([owners["age"].public, owners["ed25519"].public, "nonsense", age_recipient(0)])
     assert caught.value.position == 2
     assert [(p.field, p.rule) for p in caught.value.problems] == [("recipients.2", "recipient-unknown")]
 
 
-def test_nobody_is_no_recipient() -> None:
+def test_at_least_one_recipient_is_required() -> None:
     with pytest.raises(RecipientRefused) as caught:
         prepare_sealer([])
     assert (caught.value.problem, caught.value.position) == (PROBLEM.MISSING, None)
@@ -614,7 +614,7 @@ def settle(owner: Owner, kind: str, home: Path) -> None:
 
 @pytest.mark.parametrize("kind", HOME_IDENTITIES)
 @pytest.mark.parametrize("form", PrivateKeyFormat)
-def test_the_command_opens_a_key_that_ssh_takes(
+def test_the_command_writes_a_key_that_ssh_accepts(
     kind: str, form: PrivateKeyFormat, owners: dict[str, Owner], tmp_path: Path
 ) -> None:
     made = rsa.generate_private_key(65537, 2048)
@@ -641,7 +641,7 @@ def test_the_command_opens_a_key_that_ssh_takes(
     assert shown.split()[:2] == public.split()[:2]
 
 
-def test_the_command_leaves_nothing_where_it_fails(owners: dict[str, Owner], tmp_path: Path) -> None:
+def test_the_command_leaves_no_file_if_it_fails(owners: dict[str, Owner], tmp_path: Path) -> None:
     settle(owners["age"], "age", tmp_path)
     envelope = prepare_sealer([age_recipient(9)])
     (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
@@ -649,7 +649,7 @@ def test_the_command_leaves_nothing_where_it_fails(owners: dict[str, Owner], tmp
     assert not (tmp_path / "ci_key.pem").exists()
 
 
-def test_the_command_leaves_a_file_that_is_there(owners: dict[str, Owner], tmp_path: Path) -> None:
+def test_the_command_never_overwrites_a_file(owners: dict[str, Owner], tmp_path: Path) -> None:
     settle(owners["age"], "age", tmp_path)
     envelope = prepare_sealer([owners["age"].public])
     (tmp_path / "ci_key.age").write_text(envelope.seal(SecretBytes(b"secret"), CONTENTS))
@@ -689,7 +689,7 @@ def panic(_text: str) -> pyrage.x25519.Recipient:
 
 
 @pytest.mark.parametrize("parse", [pyrage.ssh.Recipient.from_str, pyrage.x25519.Recipient.from_str, panic])
-def test_what_pyrage_does_not_take_is_refused(parse: Callable[[str], pyrage.x25519.Recipient]) -> None:
+def test_recipients_that_pyrage_rejects_are_refused(parse: Callable[[str], pyrage.x25519.Recipient]) -> None:
     with pytest.raises(RecipientRefused) as caught:
         _accepted(parse, "ssh-ed25519 AAAA")
     assert caught.value.problem is PROBLEM.UNUSABLE
@@ -700,7 +700,7 @@ def interrupt(_text: str) -> pyrage.x25519.Recipient:
     raise KeyboardInterrupt
 
 
-def test_what_is_not_of_pyrage_is_not_hidden() -> None:
+def test_other_errors_are_not_hidden() -> None:
     with pytest.raises(KeyboardInterrupt):
         _accepted(interrupt, "")
     with pytest.raises(TypeError):
@@ -729,7 +729,7 @@ def test_any_text_is_refused_and_never_echoed(prefix: str, text: str) -> None:
 
 @quick
 @given(st.binary(max_size=100))
-def test_any_point_and_blob_is_refused_or_sealed_to(data: bytes) -> None:
+def test_any_point_or_blob_is_refused_or_sealed_to(data: bytes) -> None:
     for text in (bech32_encode("age", data), ed25519_line(data), ssh_line(string(b"ssh-rsa"), data)):
         envelope = envelope_to(text)
         assert envelope is None or envelope.seal(SecretBytes(b"x"), CONTENTS)

@@ -1,4 +1,4 @@
-"""The form without JavaScript, from the event to the page that answers it."""
+"""The form for browsers without JavaScript, from the event to the page in the response."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def blocks(answer: Answer) -> list[str]:
     return [html.unescape(text) for text in re.findall(r"<pre [^>]*>(.*?)</pre>", answer.body, re.DOTALL)]
 
 
-def test_a_form_is_answered_with_the_envelope_and_the_command(function: FunctionUnderTest) -> None:
+def test_a_form_gets_the_envelope_and_the_command(function: FunctionUnderTest) -> None:
     sent = fields(region="ap-shanghai", expiresIn="12h", privateKeyFormat="openssh")
     answer = post(function, sent)
     assert answer.status == 201
@@ -112,7 +112,7 @@ def test_a_form_is_answered_with_the_envelope_and_the_command(function: Function
     assert TOKEN not in answer.body
 
 
-def test_empty_fields_are_as_if_they_were_not_there(function: FunctionUnderTest) -> None:
+def test_empty_fields_count_as_absent(function: FunctionUnderTest) -> None:
     answer = post(function, fields(region="", expiresIn="  ", privateKeyFormat=""))
     assert answer.status == 201
     assert "<code>ap-guangzhou</code>" in answer.body
@@ -155,7 +155,7 @@ def test_registered_recipients_need_none_in_the_form(function: FunctionUnderTest
         ({"recipient": "AGE-SECRET-KEY-1ABC"}, 422, "recipient-private-key", "replace that key pair"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_page(
+def test_errors_are_shown_in_a_page(
     function: FunctionUnderTest, changes: dict[str, Any], status: int, reason: str, told: str
 ) -> None:
     answer = post(function, fields(**changes))
@@ -179,7 +179,7 @@ def test_what_is_wrong_is_said_in_a_page(
         ("", "application/x-www-form-urlencoded", "form"),
     ],
 )
-def test_what_is_no_form_is_refused(
+def test_malformed_forms_are_refused(
     function: FunctionUnderTest, body: str | None, content_type: str, reason: str
 ) -> None:
     answer = post(function, fields() if body is None else body, content_type=content_type)
@@ -187,7 +187,7 @@ def test_what_is_no_form_is_refused(
     assert [line["reason"] for line in function.audit_lines()] == [reason]
 
 
-def test_where_waiting_helps_the_header_says_how_long(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_retry_after_says_how_long_to_wait(emulator: EmulatorProcess, tmp_path: Path) -> None:
     function = function_with(emulator, tmp_path, failed_rate="1/minute")
     assert post(function, fields(token="x")).status == 401
     answer = post(function, fields())
@@ -195,7 +195,7 @@ def test_where_waiting_helps_the_header_says_how_long(emulator: EmulatorProcess,
     assert "Wait a moment, then reload this page." in answer.body
 
 
-def test_a_name_that_is_taken_is_said(function: FunctionUnderTest) -> None:
+def test_a_name_that_is_taken(function: FunctionUnderTest) -> None:
     name = fresh_name()
     assert post(function, fields(keyName=name)).status == 201
     answer = post(function, fields(keyName=name, expiresIn="1h"))
@@ -203,9 +203,7 @@ def test_a_name_that_is_taken_is_said(function: FunctionUnderTest) -> None:
     assert "otherwise choose another name" in answer.body
 
 
-def test_when_the_service_is_out_the_form_may_be_sent_again(
-    emulator: EmulatorProcess, tmp_path: Path
-) -> None:
+def test_a_form_may_be_repeated_after_an_outage(emulator: EmulatorProcess, tmp_path: Path) -> None:
     function = FunctionUnderTest(
         emulator,
         tmp_path / "policy.json",

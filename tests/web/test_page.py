@@ -1,4 +1,4 @@
-"""The page's files and headers, what a caller may ask for, other origins: without a browser."""
+"""The files and headers of the page, grants, and cross-origin requests: without a browser."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_without_a_web_table_there_is_no_page(function: FunctionUnderTest) -> No
     assert get(function, "/form", "POST").status == 404
 
 
-def test_the_page_is_sent_with_all_that_protects_it(web: FunctionUnderTest) -> None:
+def test_the_page_has_its_security_headers(web: FunctionUnderTest) -> None:
     page = get(web, "/")
     assert page.status == 200
     assert page.headers == {
@@ -157,7 +157,7 @@ def test_an_issuer_that_nobody_can_sign_in_at_is_refused(
     assert str(refused.value) == told
 
 
-def test_the_page_takes_get_and_the_door_at_its_path_post(web: FunctionUnderTest) -> None:
+def test_get_shows_the_page_and_post_calls_api_v3(web: FunctionUnderTest) -> None:
     answer = get(web, "/", "PUT")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST, GET")
     assert web.call(web.signed("/")).json["Response"]["KeyPair"]["KeyId"].startswith("skey-")
@@ -166,7 +166,7 @@ def test_the_page_takes_get_and_the_door_at_its_path_post(web: FunctionUnderTest
 # ---------------------------------------------------------------- what a caller may ask for
 
 
-def test_grants_are_told_with_the_caller_filled_in(web: FunctionUnderTest) -> None:
+def test_grants_contain_the_callers_id(web: FunctionUnderTest) -> None:
     answer = web.call(web.signed(GRANTS, {}, "restricted"))
     assert answer.status == 200
     assert answer.json == {
@@ -201,7 +201,7 @@ def test_a_template_in_a_name_is_filled_in(emulator: EmulatorProcess, tmp_path: 
     assert function.call(function.signed(GRANTS, {}, "dev-1")).json["grants"][0]["names"] == ["dev_1_*"]
 
 
-def test_asking_takes_nothing_from_a_callers_rate(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_fetching_grants_does_not_count_against_the_rate(emulator: EmulatorProcess, tmp_path: Path) -> None:
     rated = {**POLICY["callers"], "demo": {**POLICY["callers"]["demo"], "rate": "1/hour"}}
     function = function_with(emulator, tmp_path, {}, callers=rated)
     for _ in range(3):
@@ -209,7 +209,7 @@ def test_asking_takes_nothing_from_a_callers_rate(emulator: EmulatorProcess, tmp
     assert function.call(function.signed("/v1/key-pairs")).status == 201
 
 
-def test_grants_are_told_to_nobody_else(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_grants_require_authentication(emulator: EmulatorProcess, tmp_path: Path) -> None:
     function = function_with(emulator, tmp_path, {}, failed_rate="2/minute")
     forged = function.signed(GRANTS, {}, master=b"master secret of somebody else..")
     assert [function.call(forged).status for _ in range(3)] == [401, 401, 429]
@@ -221,7 +221,7 @@ def test_grants_are_told_to_nobody_else(emulator: EmulatorProcess, tmp_path: Pat
     ]
 
 
-def test_asking_for_grants_is_an_empty_object(web: FunctionUnderTest) -> None:
+def test_the_body_of_a_grants_request_is_an_empty_object(web: FunctionUnderTest) -> None:
     answer = web.call(web.signed(GRANTS, {"caller": "second"}))
     assert (answer.status, answer.json["errors"]) == (400, [{"field": "caller", "rule": "unknown"}])
     assert web.call(web.signed(GRANTS, {}, content_type="text/plain")).status == 415
@@ -260,7 +260,7 @@ def test_a_listed_origin_may_call(web: FunctionUnderTest, path: str) -> None:
     "origin",
     ["https://evil.example", "null", f"{ELSEWHERE}.evil.example", "http://intranet.example.com", None],
 )
-def test_no_other_origin_is_told_anything(web: FunctionUnderTest, origin: str | None) -> None:
+def test_other_origins_learn_nothing(web: FunctionUnderTest, origin: str | None) -> None:
     headers = {} if origin is None else {"origin": origin}
     asked = get(web, GRANTS, "OPTIONS", access_control_request_method="POST", **headers)
     assert asked.status == 204
@@ -279,11 +279,11 @@ def test_without_a_list_there_is_no_cross_origin_answer(emulator: EmulatorProces
     assert "Vary" not in answer.headers
 
 
-def test_options_that_asks_for_no_permission_is_no_preflight(web: FunctionUnderTest) -> None:
+def test_options_without_a_requested_method_is_not_a_preflight(web: FunctionUnderTest) -> None:
     assert get(web, GRANTS, "OPTIONS", origin=ELSEWHERE).status == 405
 
 
-def test_other_paths_are_for_the_own_origin(web: FunctionUnderTest) -> None:
+def test_other_paths_are_for_the_same_origin_only(web: FunctionUnderTest) -> None:
     answer = get(web, "/healthz", origin=ELSEWHERE)
     assert answer.status == 200
     assert "Vary" not in answer.headers

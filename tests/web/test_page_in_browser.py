@@ -145,7 +145,7 @@ def test_what_is_copied_is_what_is_shown(browser: Browser, typed: FunctionProces
         page.reload()  # it was copied, so nothing is asked
 
 
-def test_what_is_sealed_to_a_registered_key_is_handed_on(
+def test_an_envelope_to_a_registered_key_is_passed_on(
     browser: Browser, at_issuer: FunctionProcess, tmp_path: Path
 ) -> None:
     """This caller may bring no recipient, so the page has nothing to open it with."""
@@ -258,7 +258,7 @@ def test_in_chinese_by_keyboard_alone(browser: Browser, typed: FunctionProcess, 
 
 
 @pytest.mark.parametrize(("width", "zoom"), [(320, 1), (640, 2)])
-def test_it_fits(browser: Browser, typed: FunctionProcess, width: int, zoom: int) -> None:
+def test_the_page_fits_small_screens(browser: Browser, typed: FunctionProcess, width: int, zoom: int) -> None:
     """At 320 px, and with text of twice the size at 640 px."""
     name = f"web_{'w' * 18}{width}"
     with watched(browser, viewport=(width, 640)) as watch:

@@ -137,7 +137,7 @@ def test_a_sign_in_that_ran_out_keeps_what_was_entered(browser: Browser, at_issu
         watch.assert_clean(page)
 
 
-def test_a_wrong_secret_is_said(browser: Browser, typed: FunctionProcess) -> None:
+def test_a_wrong_secret_is_reported(browser: Browser, typed: FunctionProcess) -> None:
     with watched(browser) as watch:
         page = type_secret(watch, typed, "not the secret")
         page.wait_for_selector("#trouble")
@@ -178,8 +178,8 @@ def test_a_reload_in_flight_says_that_the_key_is_lost(browser: Browser, typed: F
         watch.assert_clean(page)
 
 
-def test_a_doubt_stays_until_it_is_settled(browser: Browser, typed: FunctionProcess) -> None:
-    """After a 504 a key pair may be there, whatever a later try is told."""
+def test_an_unknown_outcome_is_shown_until_it_is_resolved(browser: Browser, typed: FunctionProcess) -> None:
+    """After a 504 a key pair may exist, whatever the response to a later attempt says."""
     with watched(browser) as watch:
         page = type_secret(watch, typed)
         page.wait_for_selector("#order-title")
@@ -212,7 +212,7 @@ def test_closing_asks_until_the_key_is_saved(browser: Browser, typed: FunctionPr
         page.wait_for_selector("#typed")
 
 
-def test_what_the_policy_does_not_grant_is_not_sent(browser: Browser, typed: FunctionProcess) -> None:
+def test_a_request_without_a_grant_is_not_sent(browser: Browser, typed: FunctionProcess) -> None:
     with watched(browser) as watch:
         page = type_secret(watch, typed)
         page.wait_for_selector("#order-title")
@@ -244,7 +244,7 @@ def test_what_the_policy_does_not_grant_is_not_sent(browser: Browser, typed: Fun
 
 
 @pytest.mark.parametrize(("part", "value"), [("fingerprint", "SHA256:other"), ("ciphertext", "a.b.c.d.e")])
-def test_an_answer_that_is_not_for_this_page_is_not_shown(
+def test_an_answer_sealed_to_another_key_is_not_shown(
     browser: Browser, typed: FunctionProcess, part: str, value: str
 ) -> None:
     def other(route: Route) -> None:

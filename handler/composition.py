@@ -42,7 +42,7 @@ from handler.issuance.sweeper import Sweeper
 from handler.pickup.endpoint import PickupEndpoint
 from handler.pickup.links import PickupLinks
 from handler.policy.model import Policy
-from handler.settings import Settings
+from handler.settings import Settings, effective_environ
 from handler.store import open_store
 from handler.web.origins import CrossOriginRules
 from handler.web.page import pages as web_pages
@@ -102,6 +102,7 @@ def services(
     chat: ChatNetwork | None = None,
 ) -> Services:
     """Return the services that `environ` describes; raise SettingsInvalid or PolicyInvalid."""
+    environ = effective_environ(environ)
     chat = chat or ChatNetwork()
     settings = Settings.from_environ(environ, delegated=map(registry.prefix_of, chat.platforms))
     return compose(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 PREFIX = "KEYPAIR_"
 PACKED_POLICY = Path(__file__).with_name("policy.json")
 """Where `scripts/build` puts the policy."""
+PACKED_SETTINGS = Path(__file__).with_name("settings.json")
+"""Where `scripts/deploy` puts settings that are not secret and that SCF's pattern for variables forbids."""
+ENCODED = "b32_"
+"""Begins a value that `scripts/deploy` has written in base32, because SCF's pattern forbids it as it is."""
 
 # With `http://`: tccli and the Python SDK, told to use plain HTTP, sign the scheme as a part of the host.
 _HOST = re.compile(r"(http://)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
@@ -40,6 +46,46 @@ def decode_secret(value: object) -> bytes:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43,}", value):
         raise ValueError("not unpadded base64url of 32 bytes or more")
     return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+
+
+def effective_environ(environ: Mapping[str, str], packed: Path = PACKED_SETTINGS) -> dict[str, str]:
+    """Return the environment with each setting under its own name, as a person wrote it.
+
+    A setting that is no variable may be in the file `packed`, which `scripts/deploy` puts beside the code.
+    """
+    try:
+        defaults: dict[str, str] = json.loads(packed.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        defaults = {}
+    return {**defaults, **decoded(environ)}
+
+
+def decoded(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with every value in base32 decoded.
+
+    SCF documents 2 to 64 letters, digits and underscores for a value (583/14570). Other values arrive in
+    base32 after a prefix, long ones in pieces: NAME, NAME_2, NAME_3.
+    """
+    values = dict(environ)
+    encoded = {
+        name for name, value in environ.items() if name.startswith(PREFIX) and value.startswith(ENCODED)
+    }
+    # Sorted, so that NAME comes before NAME_2, which is then gone.
+    for name in sorted(encoded):
+        if name not in values:
+            continue
+        pieces = [name]
+        while (following := f"{name}_{len(pieces) + 1}") in encoded:
+            pieces.append(following)
+        text = "".join(environ[piece].removeprefix(ENCODED) for piece in pieces)
+        try:
+            value = base64.b32decode(text + "=" * (-len(text) % 8)).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            continue  # not base32: the value is what it is
+        for piece in pieces:
+            del values[piece]
+        values[name] = value
+    return values
 
 
 def _hosts(value: object) -> object:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from handler.errors import SettingsInvalid
 from handler.scf.invocation import Credentials
-from handler.settings import PACKED_POLICY, Settings, decode_secret
+from handler.settings import PACKED_POLICY, Settings, decode_secret, effective_environ
+from scripts.deployment.function_settings import environment_variables
 
 SECRET = "A" * 42 + "8"
 LEAST = {
@@ -191,3 +194,45 @@ def test_half_set_credentials(environ: dict[str, str], text: str) -> None:
     with pytest.raises(SettingsInvalid) as refused:
         Credentials.from_environ(environ)
     assert str(refused.value) == text
+
+
+def encoded(name: str, text: str) -> dict[str, str]:
+    """Return the variables that scripts/deploy makes of a value that SCF's pattern forbids."""
+    return environment_variables({name: text})
+
+
+@pytest.mark.parametrize("length", [1, 36, 37, 38, 120])
+def test_a_value_in_base32_is_read_however_long_it_is(length: int) -> None:
+    store = "redis://:" + "p" * length + "@redis.example.com"
+    written = encoded("KEYPAIR_STORE", store)
+    assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,63}", value) for value in written.values())
+    assert Settings.from_environ(effective_environ({**LEAST, **written})).store == store
+
+
+def test_a_master_secret_in_base32_is_the_same_secret() -> None:
+    secret = "-" + SECRET[1:]
+    written = encoded("KEYPAIR_MASTER_SECRET", secret)
+    assert len(written) == 2
+    settings = Settings.from_environ(effective_environ({**LEAST, **written}))
+    assert settings.master_secrets == (decode_secret(secret),)
+
+
+def test_a_secret_that_only_looks_like_base32_stays_what_it_is() -> None:
+    secret = "b32_" + "a" * 39  # base32 has no small letters
+    settings = Settings.from_environ(effective_environ({**LEAST, "KEYPAIR_MASTER_SECRET": secret}))
+    assert settings.master_secrets == (decode_secret(secret),)
+
+
+def test_a_piece_without_its_beginning_is_an_unknown_setting() -> None:
+    with pytest.raises(SettingsInvalid, match="^KEYPAIR_STORE_2 is not a setting"):
+        Settings.from_environ(effective_environ({**LEAST, "KEYPAIR_STORE_2": "b32_MFRGG"}))
+
+
+def test_settings_packed_beside_the_code_count_unless_a_variable_says_otherwise(tmp_path: Path) -> None:
+    packed = tmp_path / "settings.json"
+    packed.write_text(json.dumps({**LEAST, "KEYPAIR_STORE": "redis://packed"}), "utf-8")
+    assert Settings.from_environ(effective_environ({}, packed)).store == "redis://packed"
+    variables = {"KEYPAIR_STORE": "redis://environment"}
+    settings = Settings.from_environ(effective_environ(variables, packed))
+    assert settings.store == "redis://environment"
+    assert settings.region == LEAST["KEYPAIR_REGION"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # The earliest time that a zip can hold.
@@ -29,11 +31,27 @@ def write_zip(tree: Path, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(name, _NO_TIME)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = _UNIX
-            entry.external_attr = _REGULAR_FILE_0644
-            archive.writestr(entry, (tree / name).read_bytes())
+            _add(archive, name, (tree / name).read_bytes())
+
+
+def with_entries(package: bytes, entries: Mapping[str, bytes]) -> bytes:
+    """Return a zip with these entries put in, or put in the place of those of the same name."""
+    output = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(package)) as source,
+        zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
+    ):
+        for name in sorted({*source.namelist(), *entries}):
+            _add(target, name, entries[name] if name in entries else source.read(name))
+    return output.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = _UNIX
+    entry.external_attr = _REGULAR_FILE_0644
+    archive.writestr(entry, content)
 
 
 def shares(zip_file: Path) -> list[Share]:

@@ -76,6 +76,11 @@ def check_policy(source: Path) -> dict[str, object]:
     return content
 
 
+def policy_regions(source: Path) -> frozenset[str]:
+    """Return the regions that the policy file grants to somebody; raise PolicyUnusable."""
+    return Policy.parse(check_policy(source)).regions
+
+
 def _check_recipients(source: Path, policy: Policy) -> None:
     now = time.time()
     # Escrow recipients are checked one by one, because they may have different formats. Each one is given

@@ -224,7 +224,7 @@ def test_a_secret_that_only_looks_like_base32_stays_what_it_is() -> None:
 
 
 def test_a_piece_without_its_beginning_is_an_unknown_setting() -> None:
-    with pytest.raises(SettingsInvalid, match="^KEYPAIR_STORE_2 is not a setting"):
+    with pytest.raises(SettingsInvalid, match=r"^KEYPAIR_STORE_2 is not a setting"):
         Settings.from_environ(effective_environ({**LEAST, "KEYPAIR_STORE_2": "b32_MFRGG"}))
 
 

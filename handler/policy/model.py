@@ -141,6 +141,9 @@ class Caller(PolicyPart):
         default=(),
         description="one or more [[callers.NAME.chat]] tables, each with platform, tenant and user",
     )
+    operator: Annotated[bool, Field(strict=True)] = Field(
+        default=False, description="true where the caller may ask whether the function is ready, else false"
+    )
     rate: Rate | None = Field(
         default=None,
         description='how many requests are allowed, for example "20/hour" (minute, hour, day)',

@@ -43,8 +43,8 @@ class Identity:
             if secret_id and secret_key:
                 return cls(secret_id, secret_key, environment.get(prefix + "TOKEN", ""))
         raise SettingsMissing(
-            "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY (with TENCENTCLOUD_TOKEN for a temporary key) are "
-            "not set, neither in the environment nor in .env"
+            "TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY (with TENCENTCLOUD_TOKEN for a temporary "
+            "key) are not set, neither in the environment nor in .env"
         )
 
 
@@ -87,7 +87,9 @@ class TencentCloud:
         if self.endpoint:
             protocol, _, host = self.endpoint.partition("://")
             http = HttpProfile(protocol=protocol, endpoint=host, reqTimeout=_TIMEOUT)
-        credential = Credential(self.identity.secret_id, self.identity.secret_key, self.identity.token or None)
+        credential = Credential(
+            self.identity.secret_id, self.identity.secret_key, self.identity.token or None
+        )
         # The SDK's StandardRetryer repeats calls after a success; see handler/cloud/sdk.py.
         profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)
         client = CommonClient(service, VERSIONS[service], credential, self.region, profile)

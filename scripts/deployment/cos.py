@@ -42,7 +42,9 @@ def authorization(
     key_time = f"{begins};{ends}"
     sign_key = _hmac(identity.secret_key, key_time)
     signed = sorted((quote(name.lower(), safe=""), quote(value, safe="")) for name, value in headers.items())
-    http_string = "\n".join([method.lower(), path, "", "&".join(f"{name}={value}" for name, value in signed), ""])
+    http_string = "\n".join(
+        [method.lower(), path, "", "&".join(f"{name}={value}" for name, value in signed), ""]
+    )
     digest = hashlib.sha1(http_string.encode()).hexdigest()  # noqa: S324  # the algorithm is COS's choice
     signature = _hmac(sign_key, f"sha1\n{key_time}\n{digest}\n")
     names = ";".join(name for name, _ in signed)
@@ -105,7 +107,11 @@ class Bucket:
         self._request("DELETE", "/" + key)
 
     def _request(
-        self, method: str, path: str, extra: Mapping[str, str] | None = None, body: Iterator[bytes] | None = None
+        self,
+        method: str,
+        path: str,
+        extra: Mapping[str, str] | None = None,
+        body: Iterator[bytes] | None = None,
     ) -> dict[str, str] | None:
         """Return the answer's headers; None for 404."""
         what = f"cos {method} {'Bucket' if path == '/' else 'Object'}"

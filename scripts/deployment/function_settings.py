@@ -46,6 +46,11 @@ def environment_of(folder: Path, environment: Mapping[str, str] = os.environ) ->
     return {**written, **environment}
 
 
+def is_secret(variable: str) -> bool:
+    """Tell whether an environment variable holds a secret, or a piece of one."""
+    return re.sub(r"_[0-9]+$", "", variable) in _SECRET
+
+
 def new_master_secret() -> str:
     """Return 32 random bytes as `KEYPAIR_MASTER_SECRET` takes them."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
@@ -59,7 +64,7 @@ class FunctionSettings:
 
     @classmethod
     def checked(cls, variables: Mapping[str, str]) -> FunctionSettings:
-        """Return the settings; raise SettingsMissing, which lists all that is missing or malformed at once."""
+        """Return the settings; raise SettingsMissing, which lists all problems at once."""
         values = {name: value for name, value in variables.items() if value}
         problems = [
             f"{name} is not set, neither in the environment nor in .env"

@@ -37,7 +37,9 @@ class Package:
             raise DeploymentStopped(f"The package is not a zip: {error}") from error
         with zipfile.ZipFile(io.BytesIO(package.content)) as archive:
             if "index.py" not in archive.namelist():
-                raise DeploymentStopped("The package has no index.py at its root. Build it with scripts/build.")
+                raise DeploymentStopped(
+                    "The package has no index.py at its root. Build it with scripts/build."
+                )
         return package
 
     @property

@@ -37,7 +37,11 @@ _VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]
 class _Part(BaseModel):
     # SCF's tools ignore what they do not know; here a misspelt key is an error.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=False, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=False,
+        hide_input_in_errors=True,
     )
 
 
@@ -242,12 +246,12 @@ _Location = tuple[int | str, ...]
 def _constructed(root: yaml.MappingNode, path: Path) -> dict[str, object]:
     loader = yaml.SafeLoader("")
     try:
-        data: dict[str, object] = loader.construct_document(root)  # type: ignore[no-untyped-call]
+        data: dict[str, object] = loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise FileInvalid(f"{path}:{line}: {error.problem}") from error
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     return data
 
 

@@ -248,13 +248,18 @@ def _report(step: Step, error: DeploymentStopped, done: list[str]) -> str:
     if isinstance(error, CallFailed):
         lines.append(advice(error.code))
     lines.append("Done before that: " + ("; ".join(done) or "nothing") + ".")
-    lines.append("All of that stays as it is. Run the same command again: it looks first, and goes on from there.")
+    lines.append(
+        "All of that stays as it is. Run the same command again: it looks first, and goes on from there."
+    )
     return "\n".join(lines)
 
 
 _ADVICE = (
     ("", "No answer arrived, so the call may have been executed."),
-    ("AuthFailure", "The deployer's key is not accepted: check TENCENTCLOUD_SECRET_ID, _SECRET_KEY and the clock."),
+    (
+        "AuthFailure",
+        "The deployer's key is not accepted: check TENCENTCLOUD_SECRET_ID, _SECRET_KEY and the clock.",
+    ),
     (
         "UnauthorizedOperation",
         "The deployer lacks a right: docs/operations.md lists what a deployer needs, action by action.",
@@ -263,7 +268,10 @@ _ADVICE = (
     ("BucketAlreadyExists", "The name is taken by somebody else's bucket: choose another with --bucket."),
     ("LimitExceeded", "A quota of the account is used up: delete what is no longer needed, or ask for more."),
     ("ResourceInUse", "Something of that name exists already; the next run finds it."),
-    ("InvalidParameterValue.Role", "The role does not exist: use --with-role, or make it as docs/deploy.md says."),
+    (
+        "InvalidParameterValue.Role",
+        "The role does not exist: use --with-role, or make it as docs/deploy.md says.",
+    ),
     ("RequestLimitExceeded", "Too many calls at once: wait a moment."),
 )
 

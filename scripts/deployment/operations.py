@@ -1,0 +1,156 @@
+"""What is done to a function that is deployed: roll back, rotate secrets, change the policy, destroy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handler.settings import PREFIX, decoded
+from scripts.deployment.account import present, variables_of
+from scripts.deployment.errors import DeploymentStopped
+from scripts.deployment.function_settings import (
+    MASTER_SECRET,
+    PREVIOUS_MASTER_SECRET,
+    environment_variables,
+    is_secret,
+)
+from scripts.deployment.steps import Call, Known, Smoke, Step, WaitUntilActive, learned, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scripts.deployment.account import DeployedFunction
+    from scripts.deployment.cloud import Cloud
+
+ALIAS = "$DEFAULT"
+
+
+def settings_of(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """Return the function's own settings among its variables, decoded."""
+    variables = variables_of(configuration)
+    return decoded({name: value for name, value in variables.items() if name.startswith(PREFIX)})
+
+
+def roll_back(
+    cloud: Cloud,
+    function: Mapping[str, str],
+    deployed: DeployedFunction,
+    to: str | None,
+    *,
+    with_secrets: bool,
+) -> list[Step]:
+    """Return the steps back to version `to`, or to the one before the present one.
+
+    Raises DeploymentStopped if there is none, or if it has another master secret: callers' secrets are
+    derived from it, so those handed out since would no longer be accepted.
+    """
+    current = deployed.alias_version
+    versions = [str(version["Version"]) for version in deployed.versions]
+    older = [version for version in versions if current == "$LATEST" or int(version) < int(current)]
+    target = to or (older[0] if older else None)
+    if target is None or target not in versions:
+        there = ", ".join(versions) or "none"
+        raise DeploymentStopped(
+            f"There is no such version to roll back to. Versions: {there}; present: {current}."
+        )
+    if not with_secrets:
+        now, then = (
+            settings_of(cloud.call("scf", "GetFunction", {**function, "Qualifier": version}))
+            for version in (current, target)
+        )
+        if now.get(MASTER_SECRET) not in (then.get(MASTER_SECRET), then.get(PREVIOUS_MASTER_SECRET)):
+            raise DeploymentStopped(
+                f"Version {target} has another master secret: rolling back undoes a rotation, and callers "
+                "with new secrets are refused. If that is wanted: --with-secrets."
+            )
+    alias = {**function, "Name": ALIAS, "FunctionVersion": target}
+    return [Call("scf", "UpdateAlias", alias, f"send requests to version {target}"), Smoke()]
+
+
+def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | None) -> list[Step]:
+    """Return the steps that bring in the master secret `new`; None ends the time in which both are accepted.
+
+    Raises DeploymentStopped if the function has no secret, or is in the midst of a rotation.
+    """
+    settings = settings_of(deployed.configuration)
+    present_secret = settings.get(MASTER_SECRET)
+    if present_secret is None:
+        raise DeploymentStopped("The function has no KEYPAIR_MASTER_SECRET. Run scripts/deploy apply.")
+    if new is None:
+        settings.pop(PREVIOUS_MASTER_SECRET, None)
+    elif PREVIOUS_MASTER_SECRET in settings:
+        raise DeploymentStopped(
+            "The function still accepts a previous master secret. End that first: "
+            "scripts/deploy secrets finish."
+        )
+    else:
+        settings = {**settings, MASTER_SECRET: new, PREVIOUS_MASTER_SECRET: present_secret}
+    own = [{"Key": key, "Value": value} for key, value in environment_variables(settings).items()]
+    others = [
+        {"Key": key, "Value": value}
+        for key, value in deployed.variables.items()
+        if not key.startswith(PREFIX)
+    ]
+    variables = [
+        {"Key": one["Key"], "Value": secret(one["Value"]) if is_secret(one["Key"]) else one["Value"]}
+        for one in sorted([*own, *others], key=lambda one: one["Key"])
+    ]
+    change = {**function, "Environment": {"Variables": variables}}
+    return [
+        Call("scf", "UpdateFunctionConfiguration", change, "change the master secret"),
+        WaitUntilActive(function),
+        *publish(function, "Secrets changed, code as before"),
+        Smoke(),
+    ]
+
+
+def publish(function: Mapping[str, str], description: str) -> Iterator[Step]:
+    """Return the steps that make a version of `$LATEST` and send requests to it."""
+
+    def learn(answer: Mapping[str, Any], known: Known) -> None:
+        known["version"] = answer["FunctionVersion"]
+
+    version = {**function, "Description": description}
+    yield Call("scf", "PublishVersion", version, "publish a version", learn)
+    yield WaitUntilActive(function)
+    alias = {**function, "Name": ALIAS, "FunctionVersion": learned("version")}
+    yield Call("scf", "UpdateAlias", alias, "send requests to the new version")
+
+
+def destroy(
+    function: Mapping[str, str],
+    deployed: DeployedFunction | None,
+    role: str | None,
+    cloud: Cloud,
+    *,
+    url_only: bool,
+) -> list[Step]:
+    """Return the steps that remove the triggers, the function, and with `role` that role and its policies."""
+    steps: list[Step] = []
+    if deployed is not None:
+        for trigger in deployed.triggers:
+            if url_only and trigger["Type"] != "http":
+                continue
+            parameters = {
+                **function,
+                "TriggerName": trigger["TriggerName"],
+                "Type": trigger["Type"],
+                "Qualifier": trigger["Qualifier"],
+            }
+            steps.append(
+                Call("scf", "DeleteTrigger", parameters, f"remove the trigger {trigger['TriggerName']}")
+            )
+        if not url_only:
+            steps.append(
+                Call("scf", "DeleteFunction", dict(function), "remove the function and all its versions")
+            )
+    if role is not None and present(cloud, "cam", "GetRole", {"RoleName": role}) is not None:
+        listing = {"RoleName": role, "Page": 1, "Rp": 100}
+        for policy in cloud.call("cam", "ListAttachedRolePolicies", listing)["List"]:
+            detachment = {"PolicyId": int(policy["PolicyId"]), "DetachRoleName": role}
+            name = policy["PolicyName"]
+            steps.append(Call("cam", "DetachRolePolicy", detachment, f"detach the policy {name}"))
+            if name.startswith("keypair-function"):
+                deletion = {"PolicyId": [int(policy["PolicyId"])]}
+                steps.append(Call("cam", "DeletePolicy", deletion, f"remove the policy {name}"))
+        steps.append(Call("cam", "DeleteRole", {"RoleName": role}, f"remove the role {role}"))
+    return steps

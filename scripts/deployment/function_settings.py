@@ -8,10 +8,17 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from handler.auth.nonces import Nonces
+from handler.chat.platforms.base import PlatformContext
+from handler.chat.platforms.registry import PLATFORMS, prefix_of
 from handler.errors import SettingsInvalid
+from handler.http.client import HttpClient
+from handler.scf.invocation import Clock
 from handler.settings import ENCODED, PREFIX, Settings
+from handler.store.memory import MemoryStore
 from scripts.deployment.errors import SettingsMissing
 
 if TYPE_CHECKING:
@@ -25,7 +32,19 @@ REGION = PREFIX + "REGION"
 STORE = PREFIX + "STORE"
 REQUIRED = (REGION, MASTER_SECRET, STORE)
 
-_SECRET = {PREFIX + name.upper() for name, field in Settings.model_fields.items() if not field.repr}
+# Whatever is not listed here counts as a secret.
+_PUBLIC = {
+    PREFIX + name
+    for name in (
+        "FEISHU_APP_ID",
+        "FEISHU_ORIGIN",
+        "HOSTS",
+        "PUBLIC_URL",
+        "REGION",
+        "WECOMAPP_AGENT_ID",
+        "WECOMAPP_CORP_ID",
+    )
+}
 _ALLOWED = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
 """What both pages on variables say of a value: 583/14570, and 583/32748 of the international site."""
 _PIECE = 64 - len(ENCODED)
@@ -48,7 +67,7 @@ def environment_of(folder: Path, environment: Mapping[str, str] = os.environ) ->
 
 def is_secret(variable: str) -> bool:
     """Tell whether an environment variable holds a secret, or a piece of one."""
-    return re.sub(r"_[0-9]+$", "", variable) in _SECRET
+    return re.sub(r"_[0-9]+$", "", variable) not in _PUBLIC
 
 
 def new_master_secret() -> str:
@@ -74,10 +93,16 @@ class FunctionSettings:
         # One of a kind that is certainly well-formed stands in for what is reported as missing above.
         stand_ins = {REGION: "ap-guangzhou", MASTER_SECRET: "A" * 43, STORE: "memory:"}
         found = cls(values)
-        try:
-            Settings.from_environ({**stand_ins, **values, HOSTS: found.hosts(_PLACEHOLDER_HOST)})
-        except SettingsInvalid as error:
-            problems += str(error).split("; K")[:1] + ["K" + more for more in str(error).split("; K")[1:]]
+        complete = {**stand_ins, **values, HOSTS: found.hosts(_PLACEHOLDER_HOST)}
+        delegated = [prefix_of(platform) for platform in PLATFORMS]
+        checks = [partial(Settings.from_environ, complete, delegated)]
+        context = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
+        checks += [partial(make, values, context) for make in PLATFORMS.values()]
+        for check in checks:
+            try:
+                check()
+            except SettingsInvalid as error:
+                problems += re.split(r"; (?=KEYPAIR_)", str(error))
         if problems:
             raise SettingsMissing("\n".join(problems))
         return found
@@ -90,8 +115,7 @@ class FunctionSettings:
     @property
     def has_chat(self) -> bool:
         """Whether a chat platform is set up; the function then needs the right to invoke itself."""
-        platforms = ("SLACK_", "WECOM", "FEISHU_ENCRYPT", "DINGTALK_")
-        return any(name.removeprefix(PREFIX).startswith(platforms) for name in self.values)
+        return any(name.startswith(tuple(map(prefix_of, PLATFORMS))) for name in self.values)
 
     def hosts(self, url_host: str) -> str:
         """Return `KEYPAIR_HOSTS`: the Function URL's host first, then those that the settings name."""
@@ -120,7 +144,10 @@ class FunctionSettings:
         return written
 
     def _is_packed(self, name: str) -> bool:
-        return name not in _SECRET and name != HOSTS and not _ALLOWED.fullmatch(self.values[name])
+        value = self.values[name]
+        # The address of a store is public only without a password in it.
+        public = "@" not in value if name == STORE else not is_secret(name)
+        return public and name != HOSTS and not _ALLOWED.fullmatch(value)
 
 
 def environment_variables(values: Mapping[str, str]) -> dict[str, str]:

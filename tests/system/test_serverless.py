@@ -47,7 +47,7 @@ def events(inputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_only_documented_keys_are_used(
     document: dict[str, Any], inputs: dict[str, Any], events: dict[str, dict[str, Any]]
 ) -> None:
-    assert set(document) == {"app", "stage", "component", "name", "inputs"}
+    assert set(document) == {"app", "stage", "component", "name", "inputs", "deployment"}
     assert document["component"] == "scf"
     assert set(inputs) <= INPUTS
     assert set(inputs["src"]) <= {"src", "exclude"}

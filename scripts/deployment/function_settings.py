@@ -22,7 +22,7 @@ from handler.store.memory import MemoryStore
 from scripts.deployment.errors import SettingsMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 HOSTS = PREFIX + "HOSTS"
@@ -95,7 +95,7 @@ class FunctionSettings:
         found = cls(values)
         complete = {**stand_ins, **values, HOSTS: found.hosts(_PLACEHOLDER_HOST)}
         delegated = [prefix_of(platform) for platform in PLATFORMS]
-        checks = [partial(Settings.from_environ, complete, delegated)]
+        checks: list[Callable[[], object]] = [partial(Settings.from_environ, complete, delegated)]
         context = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
         checks += [partial(make, values, context) for make in PLATFORMS.values()]
         for check in checks:

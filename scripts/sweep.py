@@ -77,5 +77,17 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
+def _flushed(status: int) -> int:
+    """Return `status`, or 1 where standard output cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"scripts/sweep: standard output: {error.strerror}", file=sys.stderr)
+        # Python flushes once more when it exits. If that failed, the status would be 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status or 1
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_flushed(main()))

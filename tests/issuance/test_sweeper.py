@@ -719,12 +719,34 @@ def test_the_exit_status_shows_failures(command: Command) -> None:
     assert told.stdout.splitlines()[0] == f"failed the listing in {REGION}: describe-InternalError"
 
 
-def test_the_command_removes_nothing_if_it_cannot_write(command: Command) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_the_command_removes_nothing_if_it_cannot_write(command: Command, unbuffered: str) -> None:
     pair = make(command.emulator, expires=utc(0))
-    settings = environment(command.emulator, KEYPAIR_POLICY=str(command.policy))
+    done = swept_onto_a_full_device(command, PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == (
+        "scripts/sweep: The audit log is not available. (audit-unavailable)"
+    )
+    assert left(command.emulator) == [pair[0]]
+
+
+def test_a_dry_run_that_nobody_can_read_has_failed(command: Command) -> None:
+    make(command.emulator, expires=utc(0))
+    done = swept_onto_a_full_device(command, "--dry-run", PYTHONUNBUFFERED="")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "scripts/sweep --dry-run: 1 removed",
+        "scripts/sweep: standard output: No space left on device",
+    ]
+
+
+def swept_onto_a_full_device(
+    command: Command, *arguments: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    settings = environment(command.emulator, KEYPAIR_POLICY=str(command.policy), **environ)
     with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
-        done = subprocess.run(
-            [sys.executable, "-m", "scripts.sweep"],
+        return subprocess.run(
+            [sys.executable, "-m", "scripts.sweep", *arguments],
             env=clean_environment(settings),
             stdout=full,
             stderr=subprocess.PIPE,
@@ -732,11 +754,6 @@ def test_the_command_removes_nothing_if_it_cannot_write(command: Command) -> Non
             check=False,
             timeout=60,
         )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == (
-        "scripts/sweep: The audit log is not available. (audit-unavailable)"
-    )
-    assert left(command.emulator) == [pair[0]]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
+import math
 import subprocess
 import traceback
 from functools import cache
@@ -93,8 +95,10 @@ CUBIC = made("cubic", exponent=3)
 PHI = (NUMBERS.p - 1) * (NUMBERS.q - 1)
 # Fits d as the prime itself does, and is no factor of the modulus.
 HALF = (NUMBERS.p + 1) // 2
+# A small prime as exponent does not fit every key: it must not divide φ(n).
+EXPONENT = next(exponent for exponent in itertools.count(257, 2) if math.gcd(exponent, PHI) == 1)
 ANOTHER_EXPONENT = (
-    rsa.RSAPublicNumbers(257, NUMBERS.public_numbers.n)
+    rsa.RSAPublicNumbers(EXPONENT, NUMBERS.public_numbers.n)
     .public_key()
     .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     .decode()
@@ -111,7 +115,7 @@ BODY = PRIVATE.split(b"-----\n")[1]
         (PUBLIC, private_pem(OTHER), "answer-key-mismatch"),
         (public_line(WEAK), private_pem(WEAK), "answer-key-weak"),
         (public_line(CUBIC), private_pem(CUBIC), "answer-key-exponent"),
-        (ANOTHER_EXPONENT, contradicting(e=257, d=pow(257, -1, PHI)), "answer-key-exponent"),
+        (ANOTHER_EXPONENT, contradicting(e=EXPONENT, d=pow(EXPONENT, -1, PHI)), "answer-key-exponent"),
         (public_line(ed25519.Ed25519PrivateKey.generate()), PRIVATE, "answer-key-type"),
         # the public half
         (PUBLIC[:-5], PRIVATE, "answer-key-unreadable"),

@@ -677,6 +677,19 @@ def test_redis_password_is_not_shown() -> None:
 # --- TLS ----------------------------------------------------------------------------------------------------
 
 
+MAY_SIGN_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 @dataclass(frozen=True)
 class Authority:
     """A certificate authority; `file` is its own certificate."""
@@ -690,8 +703,10 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         authority = cls(key, subject, folder / f"{name}.pem")
-        certificate = authority._builder(subject, key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        certificate = (
+            authority._builder(subject, key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(MAY_SIGN_CERTIFICATES, critical=True)
         )
         authority._write(authority.file, certificate)
         return authority
@@ -719,6 +734,11 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + dt.timedelta(hours=1))
+            # From Python 3.13 on, certificates must have what RFC 5280 section 4.2.1 asks for.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
         )
 
     def _write(

@@ -245,10 +245,12 @@ def test_the_command_leaves_no_file_from_a_tampered_envelope(kind: str, tmp_path
     envelope = prepare_sealer([owner.text])
     der = der_of(seal(envelope))
     (tmp_path / "ci_key.cms").write_text(pem("CMS", der[:-1] + bytes([der[-1] ^ 1])))
-    # What the command is for: openssl alone writes it all.
+    # What the command is for: some versions of openssl alone write it all.
     alone = ("openssl", "cms", "-decrypt", "-inform", "PEM", "-in", tmp_path / "ci_key.cms")
     written = subprocess.run([*alone, "-inkey", owner.path], capture_output=True, check=False)
-    assert (written.returncode, written.stdout) == (4, b"some secret text")
+    assert written.returncode == 4
+    # OpenSSL 3.0 writes before it has checked, 3.5 only afterwards.
+    assert written.stdout in (b"some secret text", b"")
 
     done = run_in_bash(envelope.open_with("ci_key"), tmp_path)
 

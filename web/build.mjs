@@ -21,7 +21,7 @@ const { outputFiles } = await build({
 const files = new Map(outputFiles.map((file) => [file.path.split("/").pop(), file.text]));
 files.set("icon.svg", readFileSync("src/icon.svg", "utf8"));
 
-// A name says what is in the file, so that browsers may keep it for good.
+// Files are named after their contents, so that browsers may cache them forever.
 let page = readFileSync("src/index.html", "utf8");
 for (const [name, text] of files) {
   const digest = createHash("sha256").update(text).digest("hex").slice(0, 10);

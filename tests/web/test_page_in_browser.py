@@ -107,7 +107,7 @@ def test_a_pasted_recipient_gets_the_envelope_and_the_command(
         page.wait_for_selector("#order-title")
         page.click("#advanced summary")
         page.fill("#recipient", f"{identity.to_public()}\n")
-        assert page.inner_text("#sealed-to").endswith("this page cannot open it.")
+        assert page.inner_text("#sealed-to").endswith("This page cannot open it.")
         audit(page, "order-advanced")
         create(page, "web_pasted")
         audit(page, "envelope")

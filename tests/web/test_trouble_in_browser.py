@@ -57,15 +57,15 @@ REFUSED = errors.RecipientRefused(RecipientProblem.UNKNOWN, 0)
     ("error", "told", "repeats"),
     [
         (errors.MalformedRequest("x", (errors.FieldProblem("tags", "invalid"),)), "tags: invalid", False),
-        (errors.NotGranted(), "The policy does not grant you this.", False),
+        (errors.NotGranted(), "The policy does not grant this.", False),
         (errors.NameTaken(), "Choose another name.", False),
-        (errors.RequestInFlight(), "still being worked on", True),
+        (errors.RequestInFlight(), "still in progress", True),
         (REFUSED, "recipients.0: send an age recipient", False),
-        (errors.RateLimited("x", 7), "It can be repeated in 7 seconds.", True),
+        (errors.RateLimited("x", 7), "You can try again in 7 seconds.", True),
         (errors.InternalFault(), "The function failed.", True),
-        (errors.CloudRefused(), "no key pair is left. Tell whoever runs this function.", False),
-        (errors.StoreUnavailable(), "The service is not available at the moment", True),
-        (errors.OutcomeUnknown(), "It is not known yet whether the key pair was made.", True),
+        (errors.CloudRefused(), "No key pair remains. Tell the operator of this function.", False),
+        (errors.StoreUnavailable(), "The service is unavailable.", True),
+        (errors.OutcomeUnknown(), "It is not clear yet whether the key pair was created.", True),
         (platform_error, "The function failed.", True),
         (None, "There was no answer. Check your connection", True),
     ],
@@ -128,7 +128,7 @@ def test_a_sign_in_that_ran_out_keeps_what_was_entered(browser: Browser, at_issu
         page.fill("#name", "t_again")
         page.click("#create")
         page.wait_for_selector("#trouble")
-        assert "Sign in again; what you have entered stays." in page.inner_text("#trouble")
+        assert "Sign in again. Your entries are kept." in page.inner_text("#trouble")
         finish_sign_in(watch, page)
         assert (page.input_value("#name"), page.input_value("#expiry")) == ("t_again", "8h")
         page.click("#create")
@@ -141,7 +141,7 @@ def test_a_wrong_secret_is_reported(browser: Browser, typed: FunctionProcess) ->
     with watched(browser) as watch:
         page = type_secret(watch, typed, "not the secret")
         page.wait_for_selector("#trouble")
-        assert "Id and secret do not fit" in page.inner_text("#trouble")
+        assert "The ID or secret is wrong" in page.inner_text("#trouble")
         assert page.is_visible("#typed")
         watch.assert_clean(page)
 
@@ -171,7 +171,7 @@ def test_a_reload_in_flight_says_that_the_key_is_lost(browser: Browser, typed: F
         page.locator("#progress", has_text="Creating").wait_for()
         picture(page, "creating")
         reload(page)
-        assert "before the private key of t_lost was saved" in page.inner_text("#trouble")
+        assert "before you saved the private key of t_lost" in page.inner_text("#trouble")
         page.reload()  # nothing is asked, and nothing told, a second time
         page.wait_for_selector("#typed")
         assert not page.is_visible("#trouble")
@@ -218,13 +218,13 @@ def test_a_request_without_a_grant_is_not_sent(browser: Browser, typed: Function
         page.wait_for_selector("#order-title")
         page.fill("#name", "not a name")
         page.click("#create")
-        assert page.inner_text("#name-error") == "Letters, digits and _ only, 1 to 25 of them."
+        assert page.inner_text("#name-error") == "A key name has 1 to 25 letters, digits or underscores."
         page.select_option("#grant", "1")
-        assert page.inner_text("#name-hint").endswith("Yours are like ci_*.")
+        assert page.inner_text("#name-hint").endswith("Yours look like ci_*.")
         page.fill("#name", "web_x")
         page.click("#create")
-        assert page.inner_text("#name-error") == "The policy grants you names like ci_*."
-        assert page.inner_text("#tag-0-error") == "team has to be like core-?."
+        assert page.inner_text("#name-error") == "The policy allows you names like ci_*."
+        assert page.inner_text("#tag-0-error") == "team must match core-?."
         assert page.evaluate("document.activeElement.id") == "name"
         assert page.input_value("#tag-1") == "staging"
         audit(page, "order-wrong")
@@ -260,7 +260,7 @@ def test_an_answer_sealed_to_another_key_is_not_shown(
         page.fill("#name", fresh_name())
         page.click("#create")
         page.wait_for_selector("#trouble")
-        assert "does not open with this page's key" in page.inner_text("#trouble")
+        assert "page's key does not open the answer" in page.inner_text("#trouble")
         assert not page.is_visible("#result")
 
 
@@ -297,10 +297,10 @@ def other_audience(page: Page) -> None:
 @pytest.mark.parametrize(
     ("cause", "told"),
     [
-        (unreachable, "The sign-in service did not answer as it should."),
+        (unreachable, "The sign-in service returned an unexpected answer."),
         (blocked, "The browser blocked the sign-in window."),
         (cancelled, "The sign-in was refused or cancelled."),
-        (other_audience, "the service gives no token for this page"),
+        (other_audience, "the service issued no token for this page"),
     ],
 )
 def test_a_failed_sign_in_says_why(

@@ -1,8 +1,8 @@
-// Requests to the function, and what can go wrong with them.
+// Requests to the function, and their errors.
 
 import type { Config } from "./config";
 
-/** Returns the headers that prove who sends a POST with these lower-case headers and this body. */
+/** Return the headers that authenticate a POST with these lower-case headers and this body. */
 export type Prove = (
   url: URL,
   headers: Record<string, string>,
@@ -48,7 +48,7 @@ interface Problem {
   errors?: { field: string; rule: string; advice?: string }[];
 }
 
-/** The function's answer where it is none of those asked for; status 0 where there was no answer. */
+/** An error response from the function. Status 0 means that there was no response. */
 export class Refusal extends Error {
   readonly code: string;
   readonly requestId: string;
@@ -83,7 +83,7 @@ export function connect(config: Config, prove: Prove): Api {
         method: "POST",
         headers: { ...headers, ...proof },
         body,
-        // No cookie goes along, and no proof follows a redirect to somewhere else.
+        // No cookies, and no credentials follow a redirect to another place.
         credentials: "omit",
         redirect: "error",
         cache: "no-store",

@@ -1,4 +1,4 @@
-// The page: sign in, order, result. What happened so far is in memory only.
+// The page: sign in, order, result. Its state is in memory only.
 
 import { type Api, connect, type Prove, Refusal } from "./api";
 import { type Config, loadConfig } from "./config";
@@ -11,13 +11,13 @@ import { signer } from "./tc3";
 import { clear, speak, write } from "./texts";
 import { explain, hide, leavesDoubt, tell } from "./trouble";
 
-/** One wish, however often it is sent: the same bytes, under the same key, for the same recipient. */
+/** One request, however often it is sent: the same bytes, idempotency key and recipient. */
 interface Attempt {
   order: string;
   body: string;
   idempotencyKey: string;
   recipient: Recipient | null;
-  /** Whether one of its tries may have made a key pair. */
+  /** Whether one of its tries may have created a key pair. */
   inDoubt: boolean;
 }
 
@@ -28,8 +28,8 @@ let working = false;
 // ---------------------------------------------------------------- what would be lost with the page
 
 /**
- * The name of a key pair that may exist and is not saved. It is kept in the history entry, which survives a
- * reload: no storage, and nothing secret.
+ * Remember the name of a key pair that may exist and is not saved yet. The history entry keeps it across a
+ * reload, without storage. The name is not secret.
  */
 function pending(name: string | null): void {
   history.replaceState(name === null ? null : { pending: name }, "");
@@ -107,7 +107,7 @@ function signInAtIssuer(config: Config, signIn: NonNullable<Config["signIn"]>): 
   button("sign-in-button").addEventListener("click", async () => {
     hide();
     try {
-      // Once it is ready, nothing is waited for: some browsers block a window that opens later than the click.
+      // Do not wait if it is ready: some browsers block a window that opens after the click.
       const { finish } = ready ?? (await prepare(signIn));
       ready = null;
       const proving = finish();
@@ -141,7 +141,7 @@ async function create(config: Config, order: Order): Promise<void> {
     pending(order.keyName);
     const issued = await api.create(current.body, current.idempotencyKey);
     const opened = current.recipient ? await current.recipient.open(issued) : null;
-    // With it goes the key that opens the envelope.
+    // This also drops the key that opens the envelope.
     attempt = null;
     if (opened === null) pending(null);
     show(issued, opened, () => pending(null));

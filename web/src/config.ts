@@ -1,4 +1,4 @@
-// What the page has to know: `web.json` beside it. `handler/web/page.py` writes it, or whoever hosts the
+// The page's configuration: `web.json` beside it, written by `handler/web/page.py` or by whoever hosts the
 // page elsewhere.
 
 export interface SignIn {
@@ -10,9 +10,9 @@ export interface SignIn {
 export interface Config {
   /** Where the function is: an origin, or "" for the page's own. */
   api: string;
-  /** The region that is meant where a request names none. */
+  /** The default region of requests. */
   region: string;
-  /** Where people sign in; null where they type an id and a secret. */
+  /** Where people sign in; null if they type an ID and a secret. */
   signIn: SignIn | null;
 }
 

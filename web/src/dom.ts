@@ -19,7 +19,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Save a text as a file; the browser's copy of it is let go at once. */
+/** Save a text as a file, and free the browser's copy at once. */
 export function save(text: string, file: string): void {
   const address = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
   make("a", { href: address, download: file }).click();

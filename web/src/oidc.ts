@@ -1,11 +1,11 @@
-// Sign-in by authorization code with PKCE (RFC 7636, RFC 9700 section 2.1.1), in a window of its own.
+// Sign-in with authorization code and PKCE (RFC 7636, RFC 9700 section 2.1.1), in a separate window.
 //
-// Why a window and not a redirect: this page holds the key that a sealed answer is for. Signing in again
-// after a token has run out must not take that away. And nothing of the attempt is put into any storage:
-// verifier, state and nonce stay in the memory of the page that asked.
+// Why a window and not a redirect: this page holds the key that an answer is sealed to, and signing in again
+// after a token expires must not lose it. Verifier, state and nonce stay in the memory of this page; nothing
+// is put into storage.
 //
-// The page has the COOP `same-origin`, so the window has no opener to talk to. It tells what the issuer said
-// over a BroadcastChannel, which reaches pages of this origin only.
+// With COOP `same-origin` the window has no opener to talk to. It passes on the issuer's response over a
+// BroadcastChannel, which reaches only pages of this origin.
 
 import * as oauth from "oauth4webapi";
 import type { Prove } from "./api";
@@ -23,7 +23,7 @@ export class NotSignedIn extends Error {
   }
 }
 
-/** In the window that comes back from the issuer: hand over what it said, and tell whether this is one. */
+/** If this window comes back from the issuer, pass on its response and return true. */
 export function handOver(): boolean {
   const parameters = new URLSearchParams(location.search);
   if (!parameters.has("state")) return false;
@@ -36,14 +36,14 @@ export function handOver(): boolean {
   return true;
 }
 
-/** What signing in needs, made ready, for a window opens only at once when somebody clicks. */
+/** Prepare a sign-in, so that a click can open the window at once. */
 export interface Attempt {
   finish(): Promise<Prove>;
 }
 
 export async function prepare(signIn: SignIn): Promise<Attempt> {
   const issuer = new URL(signIn.issuer);
-  // Only this machine's own issuers go by plain HTTP; the policy allows no others, the browser neither.
+  // Plain HTTP only for issuers on this machine; neither the policy nor the browser allows others.
   const options = { [oauth.allowInsecureRequests]: issuer.protocol === "http:" };
   const client: oauth.Client = { client_id: signIn.clientId };
   const redirectUri = location.origin + location.pathname;
@@ -99,13 +99,13 @@ export async function prepare(signIn: SignIn): Promise<Attempt> {
   return { finish: async () => exchange(await inWindow(address, state)) };
 }
 
-/** Open a window at the issuer and return what it says at the end. */
+/** Open a window at the issuer and return its response. */
 function inWindow(address: URL, state: string): Promise<URLSearchParams> {
   return new Promise((resolve, reject) => {
     const channel = new BroadcastChannel(CHANNEL);
     channel.onmessage = ({ data }) => {
       const said = new URLSearchParams(String(data));
-      // Another page of this origin may be signing in as well.
+      // Another page of this origin may be signing in too.
       if (said.get("state") !== state) return;
       channel.postMessage(state);
       channel.close();
@@ -119,7 +119,7 @@ function inWindow(address: URL, state: string): Promise<URLSearchParams> {
   });
 }
 
-/** Whether a token is a JWT for this function alone. Only to choose: the function verifies it. */
+/** Whether a token is a JWT for this function only. This only selects one; the function verifies it. */
 function isFor(token: string, audience: string): boolean {
   try {
     const payload = token.split(".")[1] ?? "";

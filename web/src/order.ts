@@ -1,4 +1,4 @@
-// The form: it offers what the policy grants, and nothing else.
+// The form. It offers only what the policy grants.
 
 import type { Grant, Grants } from "./api";
 import { find, input, make, select } from "./dom";
@@ -8,7 +8,7 @@ const DURATIONS = ["1h", "8h", "1d", "7d", "30d", "90d", "365d"];
 type Unit = "minutes" | "hours" | "days";
 const UNITS: Record<string, [number, Unit]> = { m: [60, "minutes"], h: [3600, "hours"], d: [86400, "days"] };
 
-/** What the form asks for. Two of the same JSON are the same request. */
+/** What the form asks for. Equal JSON means the same request. */
 export interface Order {
   keyName: string;
   region: string;
@@ -16,14 +16,14 @@ export interface Order {
   privateKeyFormat: string;
   tags: Record<string, string>;
   expiresIn?: string;
-  /** Pasted; without it the page's own key is meant, where a request may bring one. */
+  /** A pasted recipient. Without it the page uses its own key if the grant allows that. */
   recipients?: string[];
 }
 
 let grants: Grant[] = [];
 let shown: Grant | undefined;
 
-/** Offer these grants; what was entered stays where it is still possible. */
+/** Offer these grants, and keep entries that are still possible. */
 export function offer({ grants: offered, defaultRegion }: Grants): void {
   const chosen = select("grant").value;
   grants = offered;
@@ -42,7 +42,7 @@ export function offer({ grants: offered, defaultRegion }: Grants): void {
   input("recipient").oninput = showRecipient;
 }
 
-/** Whether a request under the grant that is shown may bring the page's own key. */
+/** Whether the selected grant lets a request name the page's own key. */
 export function ownRecipients(): boolean {
   return shown?.ownRecipients ?? false;
 }
@@ -80,7 +80,7 @@ function options(element: HTMLSelectElement, entries: [string, string][], chosen
   if (entries.some(([value]) => value === chosen)) element.value = chosen;
 }
 
-/** Options whose texts follow the language. */
+/** Set options that follow the language. */
 function texts(element: HTMLSelectElement, entries: [string, Key, Values][], chosen: string): void {
   options(element, entries.map(([value]) => [value, value]), chosen);
   entries.forEach(([, key, values], index) => {
@@ -92,7 +92,7 @@ function texts(element: HTMLSelectElement, entries: [string, Key, Values][], cho
 function offerExpiry(longest: string | null): void {
   const before = select("expiry").value;
   const limit = longest === null ? Number.POSITIVE_INFINITY : seconds(longest);
-  // The empty value is what the policy does where a request says nothing.
+  // The empty value means the policy's default.
   const entries: [string, Key, Values][] = [
     longest === null ? ["", "expiryNever", {}] : ["", `${unit(longest)[1]}Longest`, { n: amount(longest) }],
   ];
@@ -151,7 +151,7 @@ function tags(): Record<string, string> {
   );
 }
 
-/** Return what is asked for; null where fields have to be corrected, which are then marked. */
+/** Return the order, or null after marking the fields to correct. */
 export function read(): Order | null {
   const name = input("name").value.trim();
   const names = shown?.names ?? [];
@@ -195,7 +195,7 @@ export function read(): Order | null {
   };
 }
 
-/** Patterns as in the policy: `*` is any run of characters, `?` any one. */
+/** Patterns as in the policy: `*` matches any characters, `?` exactly one. */
 function matches(text: string, pattern: string): boolean {
   const escaped = pattern.replace(/[\\^$.|+()[\]{}]/g, "\\$&");
   return new RegExp(`^${escaped.replace(/\*/g, ".*").replace(/\?/g, ".")}$`, "su").test(text);

@@ -1,4 +1,4 @@
-// What came of a request: the opened private key, or the envelope for somebody else's recipient.
+// The result: the opened private key, or the envelope for another recipient.
 
 import type { Issued } from "./api";
 import { button, find, save } from "./dom";
@@ -6,10 +6,10 @@ import { clear, write } from "./texts";
 
 const SUFFIXES = { age: "age", jwe: "jwe", cms: "cms", openpgp: "asc" };
 
-/** Held here and nowhere else, and let go with `forget`. A page cannot wipe memory, only stop holding it. */
+/** The only reference to the private key. `forget` drops it; a page cannot wipe memory. */
 let privateKey: string | null = null;
 
-/** Show a key pair; `opened` is its private key, or null where this page cannot open it. */
+/** Show a key pair; `opened` is its private key, or null if this page cannot open it. */
 export function show(issued: Issued, opened: string | null, onSaved: () => void): void {
   const name = issued.keyName;
   const sealed = issued.sealedPrivateKey;
@@ -26,7 +26,7 @@ export function show(issued: Issued, opened: string | null, onSaved: () => void)
     clear(find("expires"));
     find("expires").textContent = issued.expiresAt;
   }
-  // What a browser saves, others on the machine may read, and ssh then refuses it.
+  // Files that a browser saves may be readable to other users, and ssh refuses such a key.
   find("ssh").textContent = `chmod 600 ${name}.pem\nssh -i ${name}.pem root@HOST`;
   button("save").onclick = () => {
     if (privateKey === null) return;
@@ -53,7 +53,7 @@ export function show(issued: Issued, opened: string | null, onSaved: () => void)
     button(`copy-${id}`).onclick = () => copy(find(id).textContent ?? "");
 }
 
-/** Let go of the private key. */
+/** Drop the private key. */
 export function forget(): void {
   privateKey = null;
   find<HTMLDetailsElement>("reveal").open = false;

@@ -1,15 +1,15 @@
-// The browser's own key pair, and what is sealed to it.
+// The browser's own key pair, and envelopes sealed to it.
 
 import { type JWK, calculateJwkThumbprint, compactDecrypt, generalDecrypt } from "jose";
 import type { Issued } from "./api";
 
-/** A key pair whose private half nobody can read, this page not either; it is gone with the page. */
+/** A key pair that lives as long as the page. Nobody can export its private half, not even the page. */
 export interface Recipient {
   publicJwk: string;
   open(issued: Issued): Promise<string>;
 }
 
-/** What came cannot be opened, or says that it is the key of another key pair. */
+/** The envelope cannot be opened, or it belongs to another key pair. */
 export class NotOurs extends Error {}
 
 export async function makeRecipient(): Promise<Recipient> {
@@ -27,7 +27,7 @@ async function open(issued: Issued, key: CryptoKey): Promise<string> {
   const envelope = issued.sealedPrivateKey.ciphertext;
   const options = { contentEncryptionAlgorithms: ["A256GCM"] };
   try {
-    // With recipients of the policy's own besides ours it is the JSON serialization (RFC 7516 section 7.2.1).
+    // If the policy adds recipients, it is the JSON serialization (RFC 7516 section 7.2.1).
     const { plaintext, protectedHeader } = envelope.startsWith("{")
       ? await generalDecrypt(JSON.parse(envelope), key, options)
       : await compactDecrypt(envelope, key, options);

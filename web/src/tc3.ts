@@ -1,6 +1,6 @@
-// TC3-HMAC-SHA256, from the side that signs: https://cloud.tencent.com/document/api/213/30654
+// TC3-HMAC-SHA256, the signing side: https://cloud.tencent.com/document/api/213/30654
 //
-// The secret goes into a WebCrypto key that nobody can read again, and never into a request.
+// The secret goes into a WebCrypto key that cannot be exported, and never into a request.
 
 import type { Prove } from "./api";
 
@@ -26,7 +26,7 @@ function mac(key: CryptoKey, text: string): Promise<ArrayBuffer> {
   return crypto.subtle.sign(HMAC, key, encoder.encode(text));
 }
 
-/** Returns what signs requests of a caller. */
+/** Return a function that signs a caller's requests. */
 export async function signer(id: string, secret: string): Promise<Prove> {
   const root = await importKey(encoder.encode(`TC3${secret}`));
 

@@ -25,11 +25,11 @@ const BY_STATUS: Record<number, Key> = {
   504: "e504",
 };
 
-/** Whether a key pair may have been made all the same, or still be in the making. */
+/** Whether a key pair may exist despite the error, or may still appear. */
 export function leavesDoubt(error: unknown): boolean {
   if (!(error instanceof Refusal)) return false;
   const { status, code } = error;
-  // An answer without a code is not the function's but of something before it.
+  // A response without a code comes not from the function but from something in front of it.
   return !code || status === 504 || code === "request-in-flight";
 }
 
@@ -37,7 +37,7 @@ export function hide(): void {
   find("trouble").hidden = true;
 }
 
-/** Say what to do about `error`; `again` repeats the same request, where that helps. */
+/** Say what to do about `error`. `again` repeats the same request, if that helps. */
 export function explain(error: unknown, typed: boolean, again: (() => void) | null): void {
   const list = find("trouble-list");
   list.replaceChildren();

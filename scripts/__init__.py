@@ -1,1 +1,1 @@
-"""What a person runs, and what it takes."""
+"""Commands for people, and the code behind them."""

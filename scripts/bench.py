@@ -1,6 +1,6 @@
 """Measures the function on this machine, against the local CVM: start, issue, replay, refusal.
 
-Times are medians; what the emulator takes to answer CreateKeyPair is in them. Compare ratios, not machines.
+Times are medians and include the emulator's own time for CreateKeyPair. Compare ratios, not machines.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def main() -> int:
             replays.append(_timed(lambda event=event: answer(event), 201))  # type: ignore[misc]
             forged = {**event, "body": "{}"}
             refusals.append(_timed(lambda event=forged: answer(event), 401))  # type: ignore[misc]
-            time.sleep(0.1)  # the emulator takes 10 requests a second, as the cloud does
-    print(f"{'first issue, the SDK loaded in it':34} {issues[0]:8.1f} ms")
+            time.sleep(0.1)  # the emulator allows 10 requests a second, as the cloud does
+    print(f"{'first issue, with the import of the SDK':34} {issues[0]:8.1f} ms")
     issue = statistics.median(issues[1:])
     print(f"{'issue':34} {issue:8.1f} ms")
     for what, times in (("replay", replays), ("refusal of a forged signature", refusals)):
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def _start(code: str) -> float:
-    """Measure with bytecode, which the package brings: the first run writes it where it is missing."""
+    """Measure with bytecode, as in the package. The first run writes it if it is missing."""
     with tempfile.TemporaryDirectory() as bytecode:
         environ = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode, "PYTHONDONTWRITEBYTECODE": ""}
 

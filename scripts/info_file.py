@@ -1,4 +1,4 @@
-"""The JSON file in which a started process tells others where to reach it."""
+"""The JSON file in which a started process says where to reach it."""
 
 import json
 import os
@@ -13,7 +13,7 @@ class NotStarted(Exception):
 
 
 def write_info(path: Path, info: Mapping[str, object]) -> None:
-    """Write the file, so that a reader sees the whole of it or nothing; only the owner may read it."""
+    """Write the file atomically, readable only to its owner."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(info, file)

@@ -1,6 +1,6 @@
-"""`scripts/mutants`: mutation testing with mutmut, whose settings are in pyproject.toml.
+"""`scripts/mutants`: mutation testing with mutmut, configured in pyproject.toml.
 
-mutmut works in `mutants/`, on a copy; the sources stay as they are.
+mutmut works on a copy in `mutants/` and leaves the sources alone.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 FOLDER = Path("mutants")
 _SMALLEST = "handler.auth.nonces.*"
-"""With the mutants of any module, mutmut writes the names of all."""
+"""Whatever module mutmut is asked for, it writes the names of all mutants."""
 
-# The exit statuses that mutmut records: of pytest, and its own for a mutant that no test reaches.
+# Exit statuses that mutmut records: pytest's, and its own for a mutant that no test reaches.
 _KILLED, _SURVIVED, _UNREACHED = 1, 0, 33
 
 
 @dataclass(frozen=True)
 class Module:
-    """What became of the mutants of a module, by name; None for those that were not tried."""
+    """Results for the mutants of a module, by name; None if a mutant was not tried."""
 
     name: str
     outcomes: dict[str, int | None]
@@ -44,16 +44,16 @@ class Module:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the mutants, run the tests on them, and print what survived; return 0 if nothing did, else 1."""
+    """Run the tests on the mutants, and print the survivors; return 0 if there are none, else 1."""
     options = _options().parse_args(arguments)
     workers = f"--max-children={options.workers}"
-    # What an earlier run has found is not always found again by this one's tests.
+    # Results of an earlier run do not always hold for this one's tests.
     shutil.rmtree(FOLDER, ignore_errors=True)
     if options.sample is None:
         _mutmut("run", workers)
     else:
         _mutmut("run", workers, _SMALLEST)
-        chance = random.Random(options.seed)  # noqa: S311  # a sample that can be drawn again
+        chance = random.Random(options.seed)  # noqa: S311  # a reproducible sample
         names = []
         for module in _modules():
             names += chance.sample(sorted(module.outcomes), min(options.sample, len(module.outcomes)))
@@ -79,10 +79,10 @@ def _options() -> argparse.ArgumentParser:
         "--sample",
         type=int,
         metavar="N",
-        help="try N mutants of each module, drawn at random, instead of all",
+        help="try N random mutants of each module instead of all",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the random numbers (default: 0)")
-    parser.add_argument("--workers", type=int, default=2, help="processes at once (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample (default: 0)")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes (default: 2)")
     return parser
 
 
@@ -91,7 +91,7 @@ def _mutmut(*arguments: str) -> None:
 
 
 def _modules() -> list[Module]:
-    """Return what mutmut has written down, without the modules that have nothing to mutate."""
+    """Return mutmut's records, without modules that have nothing to mutate."""
     found = []
     for path in sorted((FOLDER / "handler").rglob("*.meta")):
         outcomes = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]

@@ -1,1 +1,1 @@
-"""A local stand-in of the CVM key pair API, of today and legacy, for tests and for trying things out."""
+"""Emulates the CVM key pair API, v3 and legacy, for tests and trials."""

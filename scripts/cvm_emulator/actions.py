@@ -87,7 +87,7 @@ Result = dict[str, object]
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an action: its decoded body, the fault that it meets, and the region that it is for."""
+    """One call of an action: its decoded body, its fault if any, and its region."""
 
     body: object
     fault: Fault | None
@@ -135,7 +135,7 @@ class Actions:
             try:
                 key_pair = self._add(order, key.public_key, tags, call.region)
             except PublicKeyTakenError:
-                # A pool file that an earlier process used with the same state.
+                # An earlier process used the same pool file with the same state.
                 continue
             except ApiError:
                 if not isinstance(fault, Weak):
@@ -194,7 +194,7 @@ class Actions:
         _check_filters(query.filters)
         names = next((wanted.values for wanted in query.filters if wanted.name == "key-name"), None)
         if names is not None:
-            # What cannot be a name might not even be text that a database takes.
+            # Invalid names may not even be text that a database accepts.
             names = [name for name in names if _NAME.fullmatch(name)]
         stored = self._state.all(key_ids=query.key_ids or None, names=names)
         stored += [
@@ -352,7 +352,7 @@ def _properties(key_pair: KeyPair, filter_name: str) -> set[str]:
 
 
 def _public_key(text: str) -> str:
-    """Return `ssh-rsa BASE64`; the server replaces the comment by its own."""
+    """Return `ssh-rsa BASE64`; the server replaces the comment with its own."""
     try:
         key = load_ssh_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as malformed:

@@ -17,8 +17,8 @@ _CLOCK_SKEW = timedelta(hours=1)
 def tls_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
     """Make a certificate for 127.0.0.1 and localhost in the directory.
 
-    Returns the server's context, and the file of the authority that a client has to trust. The key of that
-    authority is forgotten at once: nobody can make another certificate for those who trust it.
+    Returns the server's context, and the file of the authority that clients must trust. The authority's key
+    is dropped at once, so nobody can issue another certificate that they would trust.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority_key = ec.generate_private_key(ec.SECP256R1())
@@ -47,7 +47,7 @@ def _certificate(
     authority: x509.Certificate | None,
     authority_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Return a certificate from the authority, or its own one when there is none yet."""
+    """Return a certificate from the authority; without one, return the authority's own."""
     is_authority = authority is None
     now = datetime.now(tz=timezone.utc)
     builder = (
@@ -58,7 +58,7 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + _LIFETIME)
-        # Python 3.13 asks for all of RFC 5280: key usage and both key identifiers included.
+        # Python 3.13 requires all of RFC 5280, including key usage and both key identifiers.
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .add_extension(_key_usage(is_authority=is_authority), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

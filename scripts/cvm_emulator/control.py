@@ -4,9 +4,9 @@ POST   /faults                 a JSON list of faults, see faults.py
 DELETE /faults
 GET    /state                  {"calls": {ACTION: COUNT}, "keyPairs": [...], "faults": [...]}
 POST   /key-pairs/KEY_ID/bind  as if an instance used the key pair; DELETE ends that
-GET    /private-keys           every private key that went into an answer; what is here opens nothing
+GET    /private-keys           every private key that went into an answer; they open nothing
 GET    /private-keys?from=N    all but the first N of them
-POST   /clock                  {"offset": SECONDS}: shifts CreatedTime of what is created from now on
+POST   /clock                  {"offset": SECONDS}: shifts the CreatedTime of new key pairs
 POST   /rate                   {"perSecond": N}: 0 means no limit
 POST   /conduct                how badly the cloud behaves, see conduct.py; DELETE ends that
 GET    /tags                   every tag that the account has ever had: [[KEY, VALUE], ...]
@@ -35,7 +35,7 @@ _BIND = re.compile(r"/key-pairs/([^/]+)/bind")
 
 
 class CreationClock:
-    """The time that new key pairs carry. Signatures are always checked against the true time."""
+    """The time of new key pairs. Signatures are always checked against the true time."""
 
     def __init__(self) -> None:
         self.offset: float = 0
@@ -72,12 +72,12 @@ class ControlHandler(QuietHandler):
     """Answers on the control port."""
 
     def __init__(self, emulator: Emulator, *connection: Any) -> None:  # noqa: ANN401 -- http.server's own arguments
-        # The base class serves the whole connection inside its constructor.
+        # The base class serves the whole connection in its constructor.
         self._emulator = emulator
         super().__init__(*connection)
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server asks for this name
-        """Show something."""
+        """Serve GET."""
         if self.path == "/state":
             key_pairs = [key_pair.described() for key_pair in self._emulator.state.all()]
             self._send(
@@ -96,7 +96,7 @@ class ControlHandler(QuietHandler):
             self._send(404, {"error": "no such path"})
 
     def do_POST(self) -> None:  # noqa: N802 -- http.server asks for this name
-        """Change something."""
+        """Serve POST."""
         body = self.body() or b""
         try:
             self._set(body)

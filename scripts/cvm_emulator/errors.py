@@ -1,5 +1,5 @@
 class ApiError(Exception):
-    """A refusal that the API answers with one of its published error codes."""
+    """A refusal with one of the API's published error codes."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

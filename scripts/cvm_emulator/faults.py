@@ -20,12 +20,12 @@ class _Fault(BaseModel):
         "CreateKeyPair", "DescribeKeyPairs", "DeleteKeyPairs", "ImportKeyPair", "ModifyKeyPairAttribute"
     ]
     times: int = Field(default=1, ge=1)
-    """How many calls of the action it meets."""
+    """How many calls of the action it affects."""
     after: Literal["before", "effect"] = "effect"
-    """Whether the action has taken effect when the fault strikes."""
+    """Whether the action takes effect before the fault."""
 
     def spoiled(self, answer: Answer) -> Answer:
-        """Return what the caller gets instead of the answer."""
+        """Return the reply that replaces the answer."""
         return self._spoil(answer)
 
     def _spoil(self, answer: Answer) -> Answer:
@@ -60,7 +60,7 @@ class HttpStatus(_Fault):
 
 
 class Throttle(_Fault):
-    """RequestLimitExceeded, which promises that nothing was done."""
+    """RequestLimitExceeded, which means that nothing was done."""
 
     kind: Literal["throttle"]
     after: Literal["before"] = "before"
@@ -82,7 +82,7 @@ class ErrorCode(_Fault):
 
 
 class Redirect(_Fault):
-    """307, which makes a client post the same body to another place."""
+    """307, which makes clients post the same body elsewhere."""
 
     kind: Literal["redirect"]
     location: str
@@ -93,7 +93,7 @@ class Redirect(_Fault):
 
 
 class ContentType(_Fault):
-    """A Content-Type by which the official SDK does not recognise errors."""
+    """A Content-Type with which the official SDK does not recognise errors."""
 
     kind: Literal["content-type"]
     value: str = "application/json; charset=utf-8"
@@ -104,7 +104,7 @@ class ContentType(_Fault):
 
 
 class Truncate(_Fault):
-    """Half of the body; the Content-Length tells the truth about it, or promises the whole."""
+    """Half of the body, with its true Content-Length or that of the whole."""
 
     kind: Literal["truncate"]
     honest: bool = True
@@ -118,7 +118,7 @@ class Truncate(_Fault):
 
 
 class Undecodable(_Fault):
-    """A body that is no JSON."""
+    """A body that is not JSON."""
 
     kind: Literal["undecodable"]
     after: Literal["effect"] = "effect"
@@ -158,26 +158,26 @@ class Weak(_CreateFault):
 
 
 class NoFinalNewline(_CreateFault):
-    """The PEM block ends without a newline, as recent field examples do."""
+    """The PEM block ends without a newline, as in recent examples from the field."""
 
     kind: Literal["no-final-newline"]
 
 
 class SkeyComment(_CreateFault):
-    """The comment of the public key has the form of the published example, not the key's id."""
+    """The comment of the public key looks as in the published example instead of being the key's ID."""
 
     kind: Literal["skey-comment"]
 
 
 class OtherName(_CreateFault):
-    """The answer is about a key pair of another name."""
+    """The answer names a key pair with another name."""
 
     kind: Literal["other-name"]
     name: str = "another_name"
 
 
 class NoKeyPair(_CreateFault):
-    """The answer has nothing but its RequestId."""
+    """The answer has only its RequestId."""
 
     kind: Literal["no-keypair"]
 
@@ -211,19 +211,19 @@ Fault = Annotated[
 
 
 class FaultQueue:
-    """The faults that wait for calls; each action meets its own in the order in which they were added."""
+    """Faults waiting for calls. Each action takes its own, oldest first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[Fault] = deque()
 
     def add(self, faults: list[Fault]) -> None:
-        """Let these wait behind the others."""
+        """Append faults."""
         with self._lock:
             self._waiting.extend(faults)
 
     def take(self, action: str) -> Fault | None:
-        """Return the fault that this call of the action meets."""
+        """Take the fault for this call of the action, if any."""
         with self._lock:
             for position, fault in enumerate(self._waiting):
                 if fault.action == action:
@@ -235,11 +235,11 @@ class FaultQueue:
             return None
 
     def clear(self) -> None:
-        """Forget all that wait."""
+        """Remove all faults."""
         with self._lock:
             self._waiting.clear()
 
     def remaining(self) -> list[dict[str, object]]:
-        """Return those that wait, in the form in which they were posted."""
+        """Return the waiting faults, as they were posted."""
         with self._lock:
             return [fault.model_dump(by_alias=True) for fault in self._waiting]

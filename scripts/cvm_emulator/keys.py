@@ -32,10 +32,11 @@ class Key:
 
 
 class KeyPool:
-    """RSA-2048 keys made ahead, because making one takes tens of milliseconds.
+    """RSA-2048 keys generated in advance, because each takes tens of milliseconds.
 
-    A pool file (mode 0600) keeps them for later runs. Within one process every key is given out once.
-    Raises OSError or ValueError when the pool file is not a regular file that only its owner can read.
+    A pool file (mode 0600) keeps them for later runs. One process gives out each key once.
+
+    Raises OSError or ValueError unless the pool file is a regular file that only its owner can read.
     """
 
     def __init__(self, pool_file: Path | None) -> None:
@@ -46,10 +47,10 @@ class KeyPool:
         self._maker: threading.Thread | None = None
         self._make_ahead()
         self.handed_out: list[str] = []
-        """Every private key that was put into an answer, for tests that search for leaks of it."""
+        """Every private key that went into an answer, for tests that search for leaks."""
 
     def take(self) -> Key:
-        """Return a key that this process has not used, made ahead if there is one."""
+        """Return a key that this process has not used yet."""
         with self._lock:
             self._make_ahead()
             if self._unused:
@@ -60,18 +61,18 @@ class KeyPool:
         return _key(pem)
 
     def put_back(self, key: Key) -> None:
-        """Return a key that was not given out after all."""
+        """Put back a key that was not given out after all."""
         with self._lock:
             self._unused.append(key.private_pem)
 
     def hand_out(self, key: Key) -> str:
-        """Return the private half, and remember that it went out."""
+        """Return the private half, and remember that it was given out."""
         self.handed_out.append(key.private_pem)
         return key.private_pem
 
     def _make_ahead(self) -> None:
         if self._maker is None and len(self._unused) < _READY:
-            # cryptography lets other threads run while it makes a key.
+            # cryptography releases the GIL while it generates a key.
             self._maker = threading.Thread(target=self._make_keys, daemon=True)
             self._maker.start()
 
@@ -81,7 +82,7 @@ class KeyPool:
 
 
 def weak_key() -> Key:
-    """Return an RSA-1024 key, made on the spot."""
+    """Generate an RSA-1024 key."""
     return _key(_new_pem(_WEAK_BITS))
 
 
@@ -91,7 +92,7 @@ def _new_pem(bits: int) -> str:
 
 
 def _key(pem: str) -> Key:
-    # Checking the primes would cost as much as making the key, and this process made it.
+    # Checking the primes would cost as much as generating the key, and this process generated it.
     private_key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     public_key = private_key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return Key(private_pem=pem, public_key=public_key.decode())
@@ -110,7 +111,7 @@ def _save_key(pool_file: Path, pem: str) -> None:
 
 
 def _open_private(path: Path) -> BinaryIO:
-    # The keys are worthless, yet a file that others may write to would let them choose the "secret" keys.
+    # The keys are worthless, but a file that others can write to would let them choose the "secret" keys.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     file = os.fdopen(descriptor, "rb+", buffering=0)
     status = os.fstat(descriptor)

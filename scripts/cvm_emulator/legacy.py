@@ -1,8 +1,8 @@
-"""The legacy API on `/v2/index.php`: another envelope around the same account. It knows CreateKeyPair only.
+"""The legacy API on `/v2/index.php`: another format for the same account. It supports only CreateKeyPair.
 
 Without Version, a request has camelCase parameters and gets `code`, `codeDesc`, `message` and `data`; with
 Version 2017-03-12 it has the parameters of API v3 and gets its envelope. The numbers are the common ones of
-https://cloud.tencent.com/document/api/309/7025; which the live API gives for key pairs is not documented.
+https://cloud.tencent.com/document/api/309/7025; those of the live API for key pairs are not documented.
 """
 
 import json
@@ -42,14 +42,14 @@ _BAD_PARAMETER = 4000
 
 
 class LegacyService:
-    """The account of a service, by way of the legacy API."""
+    """The account of a service, through the legacy API."""
 
     def __init__(self, service: Service, credential: Credential) -> None:
         self._service = service
         self._signature = SignatureV2(credential)
 
     def answer(self, method: str, host: str, encoded: str) -> Answer:
-        """Perform a request whose parameters are `encoded`, as in a query; `host` is its Host header."""
+        """Serve a request with the parameters `encoded` as in a query; `host` is its Host header."""
         request_id = str(uuid.uuid4())
         parameters = dict(parse_qsl(encoded, keep_blank_values=True))
         try:
@@ -86,7 +86,7 @@ def _current(parameters: Mapping[str, str]) -> dict[str, object]:
 
 
 def _older_shape(answer: Answer) -> Answer:
-    """Return the answer as the older shape has it; what a fault has made unreadable stays as it is."""
+    """Return the answer in the older shape; an answer that a fault has made unreadable stays as it is."""
     try:
         response = json.loads(answer.body)["Response"]
     except ValueError:

@@ -16,7 +16,7 @@ _LARGEST_BODY = 10 * 1024 * 1024
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves every connection in a thread of its own; port 0 takes a free port."""
+    """Serves each connection in its own thread. Port 0 means any free port."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -27,13 +27,13 @@ class LoopbackServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), handler)
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.server_port}"
         if tls is not None:
-            # The handshake happens at the first read, in the connection's thread: a client that is slow at
-            # it keeps nobody else waiting.
+            # The handshake happens at the first read, in the connection's thread, so a slow client does not
+            # keep others waiting.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- as the base class
         """Report what went wrong in a connection's thread."""
-        # Clients that hang up are part of what is being tried here, and no news.
+        # Clients that hang up are part of the tests.
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -52,14 +52,14 @@ def serving(server: LoopbackServer) -> Iterator[None]:
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with keep-alive; headers and body leave in one send, which spares the Nagle delay."""
+    """HTTP/1.1 with keep-alive. Headers and body go out in one send, which avoids the Nagle delay."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 64 * 1024
     disable_nagle_algorithm = True
 
     def body(self) -> bytes | None:
-        """Read the body; None, and the end of the connection, when it has no usable length."""
+        """Read the body. Without a usable length, return None and close the connection."""
         length = self.headers.get("Content-Length", "0")
         if self.headers.get("Transfer-Encoding") or not length.isdecimal() or int(length) > _LARGEST_BODY:
             self.close_connection = True
@@ -74,11 +74,11 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
-        """Log nothing: request lines are no news to the person at the terminal."""
+        """Log nothing: request lines would only clutter the terminal."""
 
 
 class CvmHandler(QuietHandler):
-    """Answers on the API's endpoint."""
+    """Answers at the API's endpoint."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One call of the API, from the headers and the body to what goes over the wire."""
+"""One API call, from headers and body to the bytes of the answer."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 
 
 class RateLimit:
-    """So many calls of each action within any second; 0 means no limit."""
+    """Limits the calls of each action within any second; 0 means no limit."""
 
     def __init__(self, per_second: int) -> None:
         self.per_second = per_second
@@ -29,7 +29,7 @@ class RateLimit:
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def check(self, action: str) -> None:
-        """Count a call. Raises ApiError when it is one too many."""
+        """Count a call; raise ApiError if it is one too many."""
         with self._lock:
             now = time.monotonic()
             recent = self._recent[action]
@@ -43,9 +43,9 @@ class RateLimit:
 
 
 class Service:
-    """The API as its callers meet it.
+    """The API as its callers see it.
 
-    `wait` pauses for a number of seconds, and returns early, with True, when the emulator is about to end.
+    `wait` pauses for a number of seconds. It returns True early if the emulator is shutting down.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Service:
             return dict(self._calls)
 
     def answer(self, headers: Message, body: bytes) -> Answer:
-        """Perform a `POST /` and return what its caller gets."""
+        """Serve a `POST /` and return its answer."""
         request_id = str(uuid.uuid4())
         try:
             action = self._admitted(headers, body)
@@ -82,29 +82,29 @@ class Service:
         return self.perform(action, lambda: _decoded(headers, body), request_id, headers["X-TC-Region"])
 
     def count(self, action: str) -> None:
-        """Count a call before anything can refuse it; what is no action is not counted."""
+        """Count a call before anything can refuse it. Unknown actions do not count."""
         if action in self._actions.by_name:
             with self._lock:
                 self._calls[action] += 1
 
     def admit(self, action: str) -> None:
-        """Let an authenticated call of an action pass; raise ApiError if it is unknown or one too many."""
+        """Admit an authenticated call of an action; raise ApiError if it is unknown or one too many."""
         if action not in self._actions.by_name:
             raise ApiError("InvalidAction", "The action does not exist in this version.")
         self._conduct.check_rights(action)
         self._rate_limit.check(action)
 
     def perform(self, action: str, parameters: Callable[[], object], request_id: str, region: str) -> Answer:
-        """Perform an admitted call, with the fault that waits for it.
+        """Serve an admitted call, with its fault if there is one.
 
-        `parameters` gives those of the action in the form of API v3, or raises ApiError.
+        `parameters` returns the action's parameters in the form of API v3, or raises ApiError.
         """
         fault = self._faults.take(action)
         if fault is not None and fault.after == "before":
             if not isinstance(fault, Delay):
                 return fault.spoiled(Answer(request_id))
             if self._wait(fault.seconds):
-                # What comes after the end must not change an account that is kept.
+                # Calls after the shutdown must not change a saved account.
                 return Answer(request_id, cut=True)
         answer = self._performed(action, lambda: Call(parameters(), fault, region), request_id)
         if isinstance(fault, Delay) and fault.after == "effect":

@@ -1,7 +1,6 @@
 """TC3-HMAC-SHA256, as https://cloud.tencent.com/document/product/213/15692 describes it.
 
-The signature itself is made by the official SDK, which makes this check independent of the function under
-test: both would have to be wrong in the same way to agree.
+The official SDK computes the signature, so this check is independent of the function under test.
 """
 
 import hashlib
@@ -29,7 +28,7 @@ _MUST_BE_SIGNED = {"content-type", "host"}
 
 @dataclass(frozen=True)
 class Credential:
-    """The one key that the emulator knows; a token makes it a temporary one."""
+    """The one key that the emulator accepts. With a token it is a temporary key."""
 
     secret_id: str
     secret_key: str = field(repr=False)

@@ -16,7 +16,7 @@ _REQUIRED = ("Action", "SecretId", "Timestamp", "Nonce", "Signature")
 
 
 class SignatureV2:
-    """Checks requests against the one credential; remembers the nonces of those that were good."""
+    """Checks requests against the one credential, and remembers the nonces of valid ones."""
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
@@ -55,10 +55,10 @@ class SignatureV2:
 
 
 def signature(secret_key: str, method: str, host: str, parameters: Mapping[str, str]) -> str:
-    """Return the signature of these parameters, in base64; that among them is left out."""
+    """Return the signature of these parameters in base64, leaving out the one among them."""
     pairs = {name.replace("_", "."): value for name, value in parameters.items() if name != "Signature"}
     joined = "&".join(f"{name}={pairs[name]}" for name in sorted(pairs))
-    # Whatever is not HmacSHA256 is HmacSHA1: https://cloud.tencent.com/document/api/213/4772
+    # Anything but HmacSHA256 means HmacSHA1: https://cloud.tencent.com/document/api/213/4772
     digest = "sha256" if parameters.get("SignatureMethod") == "HmacSHA256" else "sha1"
     made = hmac.new(secret_key.encode(), f"{method}{host}{PATH}?{joined}".encode(), digest)
     return base64.b64encode(made.digest()).decode()

@@ -30,7 +30,7 @@ _COLUMNS = "key_id, name, project_id, public_key, created_at, tags, instance_ids
 
 @dataclass(frozen=True)
 class KeyPair:
-    """What the account keeps of a key pair; never its private half."""
+    """What the account stores of a key pair, which never includes its private half."""
 
     key_id: str
     name: str
@@ -53,7 +53,7 @@ class KeyPair:
         return replace(self, description=description)
 
     def described(self) -> dict[str, object]:
-        """Return the form in which the API shows it."""
+        """Return it in the form of the API."""
         created = datetime.fromtimestamp(self.created_at, tz=timezone.utc)
         return {
             "KeyId": self.key_id,
@@ -101,7 +101,7 @@ class State:
                         key_pair.region,
                     ),
                 )
-                # A tag is an object of its own, which outlives what bears it (651/13354).
+                # A tag is a separate object that outlives the key pairs that carry it (651/13354).
                 database.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?)", key_pair.tags.items())
             except sqlite3.IntegrityError as conflict:
                 if database.execute("SELECT 1 FROM key_pair WHERE name = ?", (key_pair.name,)).fetchone():
@@ -121,7 +121,7 @@ class State:
             return set(database.execute("SELECT name, value FROM tag").fetchall())
 
     def forget_tags(self) -> None:
-        """Forget the tags that no key pair bears."""
+        """Remove the tags that no key pair carries."""
         with self._transaction() as database:
             database.execute("DELETE FROM tag")
             for key_pair in _all(database):
@@ -130,14 +130,14 @@ class State:
     def all(
         self, *, key_ids: Collection[str] | None = None, names: Collection[str] | None = None
     ) -> list[KeyPair]:
-        """Return every key pair, or those with one of these ids or names, in the order of creation."""
+        """Return every key pair, or those with one of these IDs or names, in the order of creation."""
         with self._transaction() as database:
             return _all(database, key_ids, names)
 
     def delete(self, key_ids: list[str]) -> list[KeyPair]:
         """Delete all of these key pairs, or none; return them.
 
-        Raises ApiError when one of them does not exist or is bound to an instance.
+        Raises ApiError if one of them does not exist or is bound to an instance.
         """
         with self._transaction() as database:
             existing = {key_pair.key_id: key_pair for key_pair in _all(database, key_ids)}
@@ -155,7 +155,7 @@ class State:
     def modify(self, key_id: str, name: str | None, description: str | None) -> None:
         """Give a key pair another name, another description, or both.
 
-        Raises ApiError when it does not exist or the name is taken.
+        Raises ApiError if it does not exist or the name is taken.
         """
         with self._transaction() as database:
             try:
@@ -172,7 +172,7 @@ class State:
                 raise ApiError("InvalidKeyPairId.NotFound", f"The key pair `{key_id}` does not exist.")
 
     def bind(self, key_id: str, instance_id: str | None) -> bool:
-        """Mark a key pair as used by an instance, or by none; returns whether it exists."""
+        """Bind a key pair to an instance, or release it; return whether it exists."""
         with self._transaction() as database:
             changed = database.execute(
                 "UPDATE key_pair SET instance_ids = ? WHERE key_id = ?",
@@ -182,7 +182,7 @@ class State:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        # isolation_level=None: the module must not begin transactions of its own, which lock too late.
+        # isolation_level=None: the module's implicit transactions would lock too late.
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -198,7 +198,7 @@ def _all(
     key_ids: Collection[str] | None = None,
     names: Collection[str] | None = None,
 ) -> list[KeyPair]:
-    # Chosen here, as reading a large account takes Python longer than all the rest of a request.
+    # Filtered in SQL: reading a large account in Python would take longer than the rest of a request.
     conditions = ["TRUE"]
     values: list[str] = []
     for column, wanted in (("key_id", key_ids), ("name", names)):

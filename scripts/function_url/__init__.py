@@ -1,1 +1,1 @@
-"""A local Function URL: what SCF does between an HTTP request and `main_handler`, traps included."""
+"""A local Function URL: what SCF does between an HTTP request and `main_handler`, including its traps."""

@@ -75,9 +75,9 @@ def _parse() -> _Options:
 
 
 def _serve(options: _Options, cleanup: ExitStack) -> None:
-    """Run until interrupted; what must be undone at the end goes onto `cleanup`, in the order it was done."""
+    """Run until interrupted. `cleanup` collects what to undo at the end."""
     if options.info:
-        options.info.unlink(missing_ok=True)  # whoever waits for it must not find that of an earlier run
+        options.info.unlink(missing_ok=True)  # nobody must find the file of an earlier run
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="function-url-")))
     code = cleanup.enter_context(unpacked(options.package, os.environ)) if options.package else source_code()
     front = cleanup.enter_context(FunctionUrl(options.port))
@@ -115,15 +115,15 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     if invocations:
         worker = instance
         if configuration.get("KEYPAIR_STORE", "memory:") != "memory:":
-            # Of its own, as on SCF, where an event does not keep requests waiting. With a store in memory
-            # it would know nothing of what the other one remembers.
+            # A separate instance, as on SCF, where events do not delay requests. With a store in memory the two
+            # would not share what they remember.
             worker = instance_of(lambda _pid: None)
             cleanup.callback(worker.stop)
         cleanup.enter_context(invocations.serving(worker))
     if options.info:
         cleanup.callback(options.info.unlink, missing_ok=True)
     if failed := instance.start():
-        # Served all the same, as SCF does: each request tries again and gets the platform's error.
+        # Served anyway, as SCF does: each request tries to load it again and gets SCF's error.
         print(f"{failed.message}\n{failed.trace}", file=sys.stderr, flush=True)
     print(f"Function URL   {url}")
     if secret_key:
@@ -134,7 +134,7 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
 
 
 def _invocations(configuration: dict[str, str], credentials: dict[str, str], url: str) -> Invocations | None:
-    """Give the function a place to send events to itself, unless it is told another or cannot sign."""
+    """Give the function an Invoke API, unless it is configured with another one or cannot sign."""
     secret_id = credentials.get("TENCENTCLOUD_SECRETID")
     if "KEYPAIR_SCF_ENDPOINT" in configuration or not secret_id:
         return None
@@ -161,22 +161,22 @@ def _configuration(options: _Options, folder: Path, emulator: Emulator | None, p
 
 
 def _caller_secret(configuration: dict[str, str]) -> str | None:
-    """Give the secret key that the function derives for the caller, or None when it has no master secret."""
+    """Return the secret that the function derives for the caller, or None without a master secret."""
     master = configuration.get("KEYPAIR_MASTER_SECRET")
     if master is None:
         return None
-    # Here and not above: without callers that sign, nothing of the function's own code is needed.
+    # Imported here: without callers that sign, none of the function's code is needed.
     from handler.auth.master_secret import MasterSecrets, Purpose
 
     try:
         secret = base64.urlsafe_b64decode(master + "=" * (-len(master) % 4))
     except ValueError:
-        return None  # the function itself refuses it
+        return None  # the function refuses it itself
     return MasterSecrets([secret]).derive(Purpose.TC3_SECRET, _CALLER)[0]
 
 
 def main() -> None:
-    """Serve until SIGINT or SIGTERM, then take everything down and exit with 0; 2 when it cannot start."""
+    """Serve until SIGINT or SIGTERM, then shut everything down and return 0; return 2 if it cannot start."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = 0
     with ExitStack() as cleanup:
@@ -187,7 +187,7 @@ def main() -> None:
         except _UNUSABLE as error:
             print(error, file=sys.stderr)
             status = 2
-        # Once it goes down, a second Ctrl-C shall not leave half of it behind.
+        # A second Ctrl-C must not interrupt the shutdown halfway.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status)

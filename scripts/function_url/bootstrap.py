@@ -1,8 +1,8 @@
 """The function instance: loads `index.py` and calls `main_handler` the way SCF's Python runtime does.
 
 Runs as `python bootstrap.py REQUESTS ANSWERS INDEX` with the code root as working directory. REQUESTS and
-ANSWERS are inherited file descriptors that carry one JSON object a line; standard output and error belong to
-the function. Only the standard library is used, since the function's packages are the only ones here.
+ANSWERS are inherited file descriptors that carry one JSON object per line. Standard output and error belong
+to the function. It uses only the standard library, because only the function's packages are installed here.
 """
 
 import importlib.machinery
@@ -23,7 +23,7 @@ HANDLER_NOT_FOUND = 437
 
 
 def main() -> None:
-    """Load the function, say how that went, then answer one request after the other until the pipe closes."""
+    """Load the function, report the result, then answer one request after another until the pipe closes."""
     requests = _private(int(sys.argv[1]), "r")
     answers = _private(int(sys.argv[2]), "w")
     _prepare_interpreter()
@@ -40,7 +40,7 @@ def main() -> None:
         return
     _say(answers, {"ready": True})
     for line in requests:
-        # Said before the function runs: a request of which this was not said may go to another instance.
+        # Reported before the function runs: without this report, the request may go to another instance.
         _say(answers, {"began": True})
         _say(answers, _run(handler, json.loads(line)))
 
@@ -57,8 +57,8 @@ def _prepare_interpreter() -> None:
     if os.getcwd() not in sys.path:  # noqa: PTH109 # as above
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 # as above
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what was printed is in the log even after a kill
-    # SCF's bootstrap does the same: whatever a library logs at DEBUG lands in the function's log.
+        sys.stdout.reconfigure(line_buffering=True)  # so that output reaches the log even after a kill
+    # SCF's bootstrap does the same, so whatever a library logs at DEBUG ends up in the function's log.
     logging.basicConfig(
         level=logging.DEBUG, stream=sys.stdout, format="[%(levelname)s] %(asctime)s %(name)s %(message)s"
     )
@@ -83,7 +83,7 @@ def _load(index: str) -> ModuleType:
 def _run(
     handler: Callable[[object, object], object], request: dict[str, dict[str, str]]
 ) -> dict[str, object]:
-    # Anew for each call, as SCF does: temporary credentials change, and what the function set itself is gone.
+    # Set again for each call, as SCF does: credentials change, and the function's own changes are lost.
     os.environ.clear()
     os.environ.update(request["environment"])
     answer: dict[str, object]
@@ -94,7 +94,7 @@ def _run(
     except Exception as error:  # noqa: BLE001 # the function's own code: anything may come
         answer = _failure(USER_CODE_ERROR, error)
         message = json.dumps(answer)
-    # SCF writes every return value to the log, and nobody can switch that off.
+    # SCF writes every return value to the log, and no setting stops that.
     print(f"Response RequestId:{request['context']['request_id']} RetMsg:{message}", flush=True)
     sys.stderr.flush()
     return answer

@@ -1,4 +1,4 @@
-"""Where the function's code lies and what runs it: this repository, or an unpacked deployment package."""
+"""Where the function's code is and what runs it: this repository, or an unpacked deployment package."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ from scripts.python310 import HOW_TO_GET_ONE, find_python310
 
 
 class CodeUnusable(Exception):
-    """The package or the Python to run it with cannot be used; `str()` tells a person what to do."""
+    """The package, or the Python to run it with, is unusable; `str()` says what to do."""
 
 
 @dataclass(frozen=True)
 class CodeRoot:
-    """What an instance runs: `command` (interpreter and its flags), in folder `root`, the file `index`."""
+    """What an instance runs: `command` (interpreter and flags), in folder `root`, with the file `index`."""
 
     command: tuple[str, ...]
     root: Path
@@ -29,21 +29,21 @@ class CodeRoot:
 
 
 def source_code() -> CodeRoot:
-    """Give the code of this repository, run by this Python with the packages it has."""
+    """Return the code of this repository, run by this Python with its packages."""
     root = Path(__file__).resolve().parents[2]
     return CodeRoot((sys.executable, "-X", "utf8"), root, "./handler/index.py")
 
 
 @contextmanager
 def unpacked(package: Path, environment: Mapping[str, str]) -> Iterator[CodeRoot]:
-    """Unpack a deployment package into a read-only folder, run by a Python 3.10 that sees no other packages.
+    """Unpack a deployment package into a read-only folder, for a Python 3.10 that sees no other packages.
 
-    Raises CodeUnusable when the file is no zip or no Python 3.10 is found.
+    Raises CodeUnusable if the file is not a zip or no Python 3.10 is found.
     """
     python310 = find_python310(environment)
     if python310 is None:
         raise CodeUnusable(HOW_TO_GET_ONE)
-    # -I and -S: neither our environment variables nor site-packages; the package must bring all it needs.
+    # -I and -S: no environment variables and no site-packages; the package must bring all it needs.
     command = (*_bound_by_permissions(), str(python310), "-I", "-S", "-B", "-X", "utf8")
     with tempfile.TemporaryDirectory(prefix="function-code-") as folder:
         root = Path(folder).resolve()
@@ -66,7 +66,7 @@ def _set_writable(root: Path, *, writable: bool) -> None:
 
 
 def _bound_by_permissions() -> tuple[str, ...]:
-    """Give a command prefix that makes 'read-only' hold for root too, where that is possible."""
+    """Return a command prefix that makes 'read-only' hold for root too, if possible."""
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0 or setpriv is None:
         return ()

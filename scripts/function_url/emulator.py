@@ -12,7 +12,7 @@ from scripts.info_file import NotStarted, await_info
 
 @dataclass(frozen=True)
 class Emulator:
-    """Where a running emulator is reached, and the cloud credentials that it accepts."""
+    """The address of a running emulator, and the cloud credentials that it accepts."""
 
     cvm_endpoint: str
     control_url: str
@@ -21,7 +21,7 @@ class Emulator:
     token: str
 
     def credentials(self) -> dict[str, str]:
-        """Give them by the names under which SCF hands a function those of its execution role."""
+        """Return them under the names that SCF uses for the execution role's credentials."""
         # https://cloud.tencent.com/document/product/583/40142
         return {
             "TENCENTCLOUD_SECRETID": self.secret_id,
@@ -40,7 +40,7 @@ def running_emulator(folder: Path) -> Iterator[Emulator]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C ends the function first
+            start_new_session=True,  # on Ctrl-C the function must stop first
         )
     try:
         try:

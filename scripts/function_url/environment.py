@@ -1,4 +1,4 @@
-"""The environment variables that the function sees, and nothing else of this machine's."""
+"""The environment variables that the function sees, and no others of this machine."""
 
 import base64
 import secrets
@@ -18,7 +18,7 @@ _CREDENTIALS = (
     "TENCENTCLOUD_SECRETID",
     "TENCENTCLOUD_SECRETKEY",
     "TENCENTCLOUD_SESSIONTOKEN",
-    # The SDK's own names, which a developer's machine has and SCF cannot.
+    # The SDK's own names, which may be set on a developer's machine but never on SCF.
     "TENCENTCLOUD_SECRET_ID",
     "TENCENTCLOUD_SECRET_KEY",
     "TENCENTCLOUD_TOKEN",
@@ -27,7 +27,7 @@ _TOTAL_LIMIT = 4096  # bytes, https://cloud.tencent.com/document/product/583/116
 
 
 class NotOnScf(Exception):
-    """SCF would not take this configuration, or would mangle it; `str()` says which variable and why."""
+    """SCF would refuse or mangle this configuration; `str()` names the variable and the reason."""
 
 
 def configuration_of(environment: Mapping[str, str]) -> dict[str, str]:
@@ -36,7 +36,7 @@ def configuration_of(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def emulator_defaults(emulator: Emulator, port: int) -> dict[str, str]:
-    """Give a configuration that works with the emulator, master secret included."""
+    """Return a configuration that works with the emulator, including a master secret."""
     return {
         "KEYPAIR_REGION": "ap-guangzhou",
         "KEYPAIR_HOSTS": f"127.0.0.1:{port},localhost:{port},http://127.0.0.1:{port}",
@@ -47,16 +47,16 @@ def emulator_defaults(emulator: Emulator, port: int) -> dict[str, str]:
 
 
 def credentials_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """Pick the cloud credentials from the variables of this process, as they are."""
+    """Pick the cloud credentials from the variables of this process, unchanged."""
     return {name: environment[name] for name in _CREDENTIALS if name in environment}
 
 
 def function_environment(
     configuration: Mapping[str, str], credentials: Mapping[str, str], code_root: Path
 ) -> dict[str, str]:
-    """Put the whole together. Raises NotOnScf."""
+    """Return the complete environment; raise NotOnScf."""
     for name, value in configuration.items():
-        # SCF's runtime gets them as one text `K=V;K=V` and splits it without any quoting.
+        # SCF's runtime gets them as one text `K=V;K=V` and splits it without quoting.
         if ";" in value or "=" in value:
             raise NotOnScf(f"{name}: SCF cannot carry ';' or '=' in a value; use unpadded base64url")
     size = sum(len(f"{name}{value}".encode()) for name, value in configuration.items())

@@ -1,4 +1,4 @@
-"""The HTTP side: request -> documented event, and what the function returned -> response.
+"""The HTTP side: request -> documented event, and return value -> response.
 
 https://cloud.tencent.com/document/product/583/96099
 """
@@ -23,7 +23,7 @@ _BODY_LIMIT = (
 )  # synchronous event and response, https://cloud.tencent.com/document/product/583/11637
 _REQUEST_TOO_LARGE = 406
 _RESPONSE_TOO_LARGE = 407
-# The connection is the platform's own.
+# SCF manages the connection.
 _HOP_BY_HOP = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 
 
@@ -40,15 +40,15 @@ class Function(Protocol):
     """Whatever runs the function on an event."""
 
     def call(self, event: Mapping[str, object]) -> Outcome:
-        """Give what came of it."""
+        """Return the outcome."""
         ...
 
 
 def event_of(method: str, target: str, headers: "Message", body: bytes, client: str) -> dict[str, object]:
     """Build the documented event; it has neither `isBase64Encoded` nor `requestContext`.
 
-    Not documented, and chosen here: the path is given as it came, the last of several equal query parameters
-    counts, and equal headers are joined with a comma.
+    Our choice where the documentation is silent: the path is passed on unchanged, the last of several equal
+    query parameters wins, and equal headers are joined with a comma.
     """
     path, _, query = target.partition("?")
     lower: dict[str, str] = {}
@@ -66,7 +66,7 @@ def event_of(method: str, target: str, headers: "Message", body: bytes, client: 
 
 
 def reply_to(outcome: Outcome) -> Reply:
-    """Turn what came of a call into a response, by the platform's rules."""
+    """Turn the outcome of a call into a response, by SCF's rules."""
     if isinstance(outcome, Failed):
         return _platform_error(outcome.code, outcome.message, outcome.trace)
     value = outcome.value
@@ -74,17 +74,17 @@ def reply_to(outcome: Outcome) -> Reply:
     if len(encoded) > _BODY_LIMIT:
         return _platform_error(_RESPONSE_TOO_LARGE, "Response body is too large")
     if not isinstance(value, dict) or "statusCode" not in value:
-        # The trap of failing open: whatever has no statusCode, an error object included, is a success.
+        # SCF fails open: anything without statusCode, even an error object, counts as a success.
         return Reply(HTTPStatus.OK, (("Content-Type", "application/json"),), encoded)
     try:
         return _reply_of(value)
     except ValueError as error:
-        # Not documented; refused here so that a malformed response is noticed.
+        # Not documented. Refused here so that tests notice malformed responses.
         return _platform_error(USER_CODE_ERROR, f"Malformed response: {error}")
 
 
 def _reply_of(value: Mapping[str, object]) -> Reply:
-    """Raise ValueError when the response is not of the documented form."""
+    """Raise ValueError if the response does not have the documented form."""
     status, body, headers = value["statusCode"], value.get("body", ""), value.get("headers", {})
     if not isinstance(status, int) or not HTTPStatus.OK <= status < 600:  # noqa: PLR2004 # the end of HTTP's range
         raise ValueError("statusCode is no HTTP status of a final response")
@@ -101,15 +101,15 @@ def _reply_of(value: Mapping[str, object]) -> Reply:
 
 
 def _platform_error(code: int, message: str, trace: str = "") -> Reply:
-    # Which HTTP status a Function URL gives here is not confirmed; nothing may depend on it. Nor is it known
-    # whether the traceback is shown; here it is, so that a secret in an exception is seen to be told.
+    # We could not confirm which HTTP status a Function URL returns here, or whether it shows the traceback.
+    # Nothing may depend on either. Showing it here makes a secret in an exception visible.
     content = {"errorCode": code, "errorMessage": message, **({"stackTrace": trace} if trace else {})}
     headers = (("Content-Type", "application/json"),)
     return Reply(HTTPStatus.INTERNAL_SERVER_ERROR, headers, json.dumps(content).encode())
 
 
 class FunctionUrl(ThreadingHTTPServer):
-    """Listens on 127.0.0.1; a port of 0 means any free one."""
+    """Listens on 127.0.0.1. Port 0 means any free port."""
 
     _function: Function
 
@@ -172,6 +172,6 @@ class _Exchange(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         # Without the query: it may carry a signature.
         del size
-        # A request line that cannot be read (TLS, say) has neither method nor path.
+        # An unreadable request line (such as TLS) has neither method nor path.
         method, path = self.command or "-", getattr(self, "path", "-").partition("?")[0]
         self.log_message("%s %s %s", method, path, str(int(code)))

@@ -1,4 +1,4 @@
-"""One function instance: a child process that handles one request at a time, started anew when it is gone."""
+"""One function instance: a child process that serves one request at a time, restarted if it ends."""
 
 import json
 import os
@@ -39,14 +39,14 @@ class Returned:
 
 @dataclass(frozen=True)
 class Failed:
-    """The call gave no value: the platform's code, and the function's traceback where there is one."""
+    """The call returned no value: SCF's code, and the function's traceback if there is one."""
 
     code: int
     trace: str = ""
 
     @property
     def message(self) -> str:
-        """Say in the platform's manner what happened."""
+        """Describe the failure as SCF does."""
         return _MESSAGES[self.code]
 
 
@@ -55,18 +55,18 @@ Outcome = Returned | Failed
 
 @dataclass(frozen=True)
 class Logs:
-    """The files to which an instance's standard output and error are appended."""
+    """The files that receive an instance's standard output and error."""
 
     stdout: Path
     stderr: Path
 
 
-class _Gone(Exception):  # an event between the two processes, not a mistake
+class _Gone(Exception):  # a signal between the two processes, not an error
     """The child process ended."""
 
 
 class _Child:
-    """The process and the two pipes to it; each message is a JSON object in one line."""
+    """The process and the two pipes to it. Each message is a JSON object on one line."""
 
     def __init__(self, code: CodeRoot, environment: Mapping[str, str], logs: Logs) -> None:
         requests_read, self._requests = os.pipe()
@@ -83,12 +83,12 @@ class _Child:
                 stderr=stderr,
                 start_new_session=True,
             )
-        # Only the child holds these ends now, so its death is seen as an end of file.
+        # Now only the child holds these ends, so its death shows as end of file.
         os.close(requests_read)
         os.close(answers_write)
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Raise _Gone when the child has ended."""
+        """Send a message; raise _Gone if the child has ended."""
         unsent = memoryview(json.dumps(message).encode() + b"\n")
         try:
             while unsent:
@@ -97,7 +97,7 @@ class _Child:
             raise _Gone from error
 
     def receive(self, deadline: float) -> dict[str, object]:
-        """Raise _Gone when the child has ended, TimeoutError at `deadline` (monotonic seconds)."""
+        """Receive a message; raise _Gone if the child has ended, TimeoutError at `deadline` (monotonic)."""
         while b"\n" not in self._unread:
             readable, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
             if not readable:
@@ -111,7 +111,7 @@ class _Child:
         return message
 
     def kill(self) -> None:
-        """End it and what it started, without notice, as SCF does."""
+        """Kill it and its children without notice, as SCF does."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -134,9 +134,9 @@ class Instance:
         time_limit: float,
         on_start: Callable[[int | None], None],
     ) -> None:
-        """Prepare; `on_start` is told the process id of an instance that is ready, None when loading failed.
+        """Prepare. `on_start` gets the process ID of an instance that is ready, or None if loading failed.
 
-        `environment` is what the function sees; `time_limit` is in seconds and does not include loading.
+        The function sees `environment`. `time_limit` is in seconds and does not include loading.
         """
         self._code = code
         self._environment = dict(environment)
@@ -148,13 +148,13 @@ class Instance:
         self._stopped = threading.Event()
 
     def start(self) -> Failed | None:
-        """Load the function ahead of the first request; gives what went wrong, if something did."""
+        """Load the function before the first request; return the failure, if any."""
         with self._one_at_a_time:
             started = self._running()
             return started if isinstance(started, Failed) else None
 
     def call(self, event: Mapping[str, object]) -> Outcome:
-        """Run the function on one event, after those that came before."""
+        """Run the function on one event, after the earlier ones."""
         request = {"event": event, "context": self._context(), "environment": self._environment}
         with self._one_at_a_time:
             while True:
@@ -166,7 +166,7 @@ class Instance:
                     child.send(request)
                     child.receive(deadline)
                 except _Gone:
-                    # It ended before it took the request up: the function has seen nothing of it.
+                    # It ended before it accepted the request, so the function has not seen it.
                     self._discard()
                     continue
                 except TimeoutError:
@@ -175,7 +175,7 @@ class Instance:
                 return self._finish(child, deadline)
 
     def stop(self) -> None:
-        """End the child process for good; a call that runs gets PROCESS_EXITED."""
+        """End the child process for good. A running call gets PROCESS_EXITED."""
         self._stopped.set()
         if child := self._child:
             child.kill()
@@ -201,14 +201,14 @@ class Instance:
         if self._child is not None and self._child.process.poll() is None:
             return self._child
         self._discard()
-        # Credentials come with a call, never with loading: code that reads them at import shall fail here.
+        # Credentials come with a call, not at load time, so code that reads them at import fails here.
         at_load = {
             name: value
             for name, value in self._environment.items()
             if not name.startswith(("TENCENTCLOUD_SECRET", "TENCENTCLOUD_SESSION", "TENCENTCLOUD_TOKEN"))
         }
         self._child = child = _Child(self._code, at_load, self._logs)
-        if self._stopped.is_set():  # again: it may have come while there was no child
+        if self._stopped.is_set():  # again: it may have been set while there was no child
             return Failed(PROCESS_EXITED)
         failed: Failed | None = None
         try:
@@ -231,12 +231,12 @@ class Instance:
             self._child = None
 
     def _context(self) -> dict[str, object]:
-        """Give the documented context, https://cloud.tencent.com/document/product/583/9210."""
+        """Return the documented context, https://cloud.tencent.com/document/product/583/9210."""
         return {
             "memory_limit_in_mb": 128,
             "time_limit_in_ms": int(self._time_limit * 1000),
             "request_id": str(uuid.uuid4()),
-            # The real ones hold live credentials too: whoever logs the context publishes them.
+            # On SCF they hold live credentials too, so logging the context would publish them.
             "environment": json.dumps(self._environment),
             "environ": ";".join(f"{name}={value}" for name, value in self._environment.items()),
             "function_version": "$LATEST",

@@ -1,4 +1,4 @@
-"""SCF's Invoke for the one function that runs here: an asynchronous event is queued, and runs a moment later.
+"""SCF's Invoke API for the one function here: it queues asynchronous events, which run a moment later.
 
 https://cloud.tencent.com/document/api/583/17243
 """
@@ -25,7 +25,7 @@ _PARAMETERS = {"FunctionName", "Namespace", "Qualifier", "InvocationType", "Clie
 
 
 class Invocations:
-    """Takes Invoke calls on a port of its own, and runs their events afterwards."""
+    """Accepts Invoke calls on its own port, and runs their events afterwards."""
 
     def __init__(self, credential: Credential, port: int = 0) -> None:
         self._credential = credential
@@ -35,7 +35,7 @@ class Invocations:
 
     @contextmanager
     def serving(self, function: Function, instances: int = 1) -> Iterator[None]:
-        """Take calls and run `function` on their events, so many at a time, for the duration of the block."""
+        """Accept calls and run `function` on their events, with limited concurrency, during the block."""
         threads = [
             threading.Thread(target=self._run, args=(function,), daemon=True) for _ in range(instances)
         ]
@@ -54,17 +54,17 @@ class Invocations:
         while (event := self._events.get()) is not None:
             try:
                 function.call(event)
-            except Exception:  # noqa: BLE001 # whatever it is, there are more events, and somebody may wait
+            except Exception:  # noqa: BLE001 # whatever it is, other events must still run
                 traceback.print_exc()
             finally:
                 self._events.task_done()
 
     def settle(self) -> None:
-        """Wait until the function has run on every event so far."""
+        """Wait until the function has run on all events so far."""
         self._events.join()
 
     def answer(self, headers: Any, body: bytes) -> dict[str, object]:  # noqa: ANN401 # an email.message.Message
-        """Return what goes under `Response`."""
+        """Return the contents of `Response`."""
         request_id = str(uuid.uuid4())
         try:
             authenticate(headers, body, self._credential, time.time(), "scf")

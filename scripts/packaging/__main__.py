@@ -1,4 +1,4 @@
-"""`scripts/build`: makes the zip that is deployed to SCF."""
+"""`scripts/build`: builds the zip that is deployed to SCF."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def main(
     root: Path = ROOT,
     environment: Mapping[str, str] = os.environ,
 ) -> int:
-    """Build; return 0, or 1 where the build failed, or 2 where something that it needs is missing."""
+    """Build; return 0, 1 if the build failed, or 2 if something that it needs is missing."""
     options = _options(root).parse_args(arguments)
     python310 = None if options.without_bytecode else find_python310(environment)
     if not (python310 or options.without_bytecode):
-        return _refuse(f"{HOW_TO_GET_ONE}\nOr build a function that starts slowly: --without-bytecode")
+        return _refuse(f"{HOW_TO_GET_ONE}\nOr build a function that starts more slowly: --without-bytecode")
     policy = options.policy or root / "policy.toml"
     if not options.policy and not policy.exists():
         policy = root / "policy.example.toml"
@@ -53,7 +53,7 @@ def main(
 
 
 def describe(zip_file: Path) -> str:
-    """Return a table of what takes the room in a zip, with its size and its SHA-256."""
+    """Return a table of what takes up space in a zip, with its size and its SHA-256."""
     found = shares(zip_file)
     unpacked, zipped = sum(share.unpacked for share in found), sum(share.zipped for share in found)
     rows = [*found, Share("all", unpacked, zipped)]
@@ -73,7 +73,7 @@ def _refuse(reason: str) -> int:
 
 
 def _options(root: Path) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/build", description="Make the zip that SCF runs.")
+    parser = argparse.ArgumentParser(prog="scripts/build", description="Build the zip that SCF runs.")
     parser.add_argument(
         "--output",
         type=Path,
@@ -91,12 +91,12 @@ def _options(root: Path) -> argparse.ArgumentParser:
         "--with",
         dest="extra",
         choices=["openpgp"],
-        help="pack what is needed to seal to PGP keys too; it takes 3 MB more",
+        help="include what sealing to PGP keys needs (3 MB more)",
     )
     parser.add_argument(
         "--without-bytecode",
         action="store_true",
-        help="do without Python 3.10; every cold start then compiles all modules anew",
+        help="work without Python 3.10; every cold start then compiles all modules again",
     )
     return parser
 

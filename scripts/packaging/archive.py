@@ -1,4 +1,4 @@
-"""Packs a folder into a zip that is the same bytes every time, and tells what takes the room."""
+"""Packs a folder into a reproducible zip, and reports what takes up space in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# The earliest time that a zip can hold.
+# The earliest time that a zip can store.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE_0644 = 0o100644 << 16
 _UNIX = 3
@@ -19,7 +19,7 @@ _UNIX = 3
 
 @dataclass(frozen=True)
 class Share:
-    """The room that one top-level name takes, in bytes."""
+    """The space that one top-level name takes up, in bytes."""
 
     name: str
     unpacked: int
@@ -27,7 +27,7 @@ class Share:
 
 
 def write_zip(tree: Path, output: Path) -> None:
-    """Pack every file below `tree` into `output`: sorted, without times, all with mode 0644."""
+    """Pack every file below `tree` into `output`, sorted, without time stamps, all with mode 0644."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()):
@@ -55,7 +55,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def shares(zip_file: Path) -> list[Share]:
-    """Return what takes the room in a zip, largest zipped size first.
+    """Return what takes up space in a zip, largest zipped size first.
 
     Modules of the zip's root and their bytecode are counted together, under the module's file name.
     """

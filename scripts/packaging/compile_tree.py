@@ -1,11 +1,11 @@
-"""Compiles every module of a folder; run by Python 3.10 itself: `python3.10 compile_tree.py FOLDER`.
+"""Compiles every module of a folder. Python 3.10 runs it: `python3.10 compile_tree.py FOLDER`.
 
-The folder is read-only on SCF, so what is not compiled here would be compiled anew at each cold start. The
-bytecode is marked 'unchecked hash' (PEP 552): Python then never compares it with the source, whose time no
-zip tool can be trusted to keep.
+The folder is read-only on SCF, so a module without bytecode would be compiled again at each cold start. The
+bytecode is marked 'unchecked hash' (PEP 552), so Python never compares it with the time stamp of its source,
+which zip tools do not keep reliably.
 
-The same sources give the same bytes. Needed for that: PYTHONHASHSEED=0, no site-packages (-S), one process,
-sorted order, and paths relative to the folder; Python puts the true path in when it loads a module.
+The same sources give the same bytes. That needs PYTHONHASHSEED=0, no site-packages (-S), one process, sorted
+order, and paths relative to the folder. Python inserts the true path when it loads a module.
 """
 
 import importlib.util
@@ -18,9 +18,9 @@ from types import CodeType
 from typing import Any
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
-# Hashed by value, thus alike in each process. None is hashed by its address in Python 3.10, so the order of a
-# set that holds it can differ from run to run, and does from one build of Python 3.10 to another. From 3.11
-# on marshal sorts sets itself (https://bugs.python.org/issue37596).
+# These hash by value, so their hash is the same in each process. Python 3.10 hashes None by its address, so
+# the order of a set with None in it differs from run to run, and between builds of Python 3.10. From 3.11
+# on, marshal sorts sets itself (https://bugs.python.org/issue37596).
 HASHED_BY_VALUE = (bool, bytes, complex, float, int, str)
 
 
@@ -37,12 +37,12 @@ def compile_tree(folder: Path) -> None:
 
 
 def dump(code: CodeType) -> bytes:
-    """Return `code` in the format of a .pyc, the same bytes however the sets in it happen to be ordered."""
+    """Return `code` in the format of a .pyc, with the same bytes whatever the order of its sets."""
     unordered = list(_sets_without_order(code))
     if not unordered:
         return marshal.dumps(code)
-    # Version 2 of the format has no references between parts, so a part can be replaced. Without references
-    # a file loads a little more slowly, hence only where it must be.
+    # Version 2 of the format has no references between parts, so a part can be replaced. Without references,
+    # a file loads a little more slowly, so this is used only where necessary.
     data = marshal.dumps(code, 2)
     for members in unordered:
         ordered = b"".join(sorted(marshal.dumps(member, 2) for member in members))

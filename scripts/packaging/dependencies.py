@@ -1,4 +1,4 @@
-"""Installs the run-time dependencies for SCF's interpreter, whatever Python runs the build."""
+"""Installs the run-time dependencies for SCF's interpreter, whichever Python runs the build."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-# pip asks environment markers of the interpreter that it runs on, even when --python-version names another
-# (on 3.11 it leaves out what only 3.10 needs), so the markers are settled here, by pip's own parser.
+# pip evaluates environment markers for the interpreter that it runs on, even with --python-version (on 3.11
+# it leaves out what only 3.10 needs). So the markers are evaluated here, with pip's own parser.
 from pip._vendor.packaging.requirements import Requirement
 
 from scripts.packaging.errors import PackagingError
@@ -31,11 +31,11 @@ TARGET_MARKERS = {
     "sys_platform": "linux",
 }
 
-# All that an installed package needs to run: modules, and certifi's authorities. The rest of a wheel is type
+# What an installed package needs at run time: modules, and certifi's authorities. The rest of a wheel is type
 # stubs, C headers, licences and notes.
 KEPT_SUFFIXES = frozenset({".pem", ".py", ".so"})
 
-# Patterns of paths ('*' also matches '/'), each with the reason why the function never needs them.
+# Patterns of paths ('*' also matches '/') that the function never needs, each with the reason.
 EXCLUDED = {
     "bin/*": "command-line tools",
     "*.dist-info/*": "metadata: at run time only pydantic looks, for plug-ins, and there are none",
@@ -50,9 +50,9 @@ EXCLUDED = {
 
 
 def install_dependencies(requirements: Path, tree: Path) -> None:
-    """Put the packages that `requirements` pins by hash into the folder `tree`, less what never runs.
+    """Install the packages that `requirements` pins by hash into the folder `tree`, without what never runs.
 
-    Raises PackagingError when pip refuses: a hash that differs, no wheel for SCF, no index.
+    Raises PackagingError if pip refuses: a wrong hash, no wheel for SCF, no index.
     """
     with tempfile.TemporaryDirectory() as temporary:
         pinned = Path(temporary) / "requirements.txt"
@@ -87,7 +87,7 @@ def requirements_for_target(text: str) -> str:
 
 def _pip_install(requirements: Path, target: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    # A wheel is unpacked and no code of it runs; a source distribution would run its set-up here.
+    # Installing a wheel runs none of its code; a source distribution would run its set-up here.
     pip += ["--only-binary=:all:", "--require-hashes", "--no-deps", "--no-compile"]
     pip += ["--python-version", PYTHON_VERSION, "--implementation", "cp", "--platform", PLATFORM]
     pip += ["--target", str(target), "--requirement", str(requirements)]

@@ -2,4 +2,4 @@
 
 
 class PackagingError(Exception):
-    """The build cannot go on; the text says why, for a person at a terminal."""
+    """The build cannot continue. The text says why, for a person at a terminal."""

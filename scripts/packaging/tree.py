@@ -1,4 +1,4 @@
-"""Lays out the folder that becomes the zip."""
+"""Fills the folder that becomes the zip."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from scripts.packaging.dependencies import install_dependencies
 from scripts.packaging.errors import PackagingError
 from scripts.policy_file import compile_policy
 
-# A file of another kind in handler/ stops the build: it is a stray, or this list must learn of it.
+# Any other kind of file in handler/ stops the build: either it is a stray, or it belongs on this list.
 HANDLER_SUFFIXES = frozenset({".css", ".html", ".ico", ".js", ".json", ".png", ".py", ".svg"})
 
 
 def lay_out(root: Path, tree: Path, *, policy: Path, requirements: Path, python310: Path | None) -> None:
-    """Fill the empty folder `tree` with all that is deployed of the project at `root`.
+    """Fill the empty folder `tree` with everything that is deployed.
 
-    The file `policy` is checked and becomes handler/policy.json; `requirements` pins what is installed. With
-    `python310` None there is no bytecode.
+    The file `policy` is checked and becomes handler/policy.json. `requirements` pins what is installed.
+    Without `python310` there is no bytecode.
+
     Raises PackagingError, PolicyUnusable.
     """
     _copy_handler(root / "handler", tree)
@@ -29,11 +30,11 @@ def lay_out(root: Path, tree: Path, *, policy: Path, requirements: Path, python3
 
 
 def compile_modules(tree: Path, python310: Path) -> None:
-    """Put bytecode of `python310` beside every module below `tree`; raises PackagingError."""
+    """Write bytecode by `python310` beside every module below `tree`; raise PackagingError."""
     program = Path(__file__).with_name("compile_tree.py")
     done = subprocess.run(
         [python310, "-S", "-B", program, tree],
-        env={"PYTHONHASHSEED": "0"},  # compile_tree says why; and nothing else of this environment
+        env={"PYTHONHASHSEED": "0"},  # see compile_tree; and no other variables
         capture_output=True,
         text=True,
         check=False,

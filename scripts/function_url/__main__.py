@@ -115,8 +115,8 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     if invocations:
         worker = instance
         if configuration.get("KEYPAIR_STORE", "memory:") != "memory:":
-            # A separate instance, as on SCF, where events do not delay requests. With a store in memory the two
-            # would not share what they remember.
+            # A separate instance, as on SCF, where events do not delay requests. With a store in memory the
+            # two would not share what they remember.
             worker = instance_of(lambda _pid: None)
             cleanup.callback(worker.stop)
         cleanup.enter_context(invocations.serving(worker))

@@ -20,6 +20,15 @@ def write_info(path: Path, info: Mapping[str, object]) -> None:
     unfinished.replace(path)
 
 
+def read_info(path: Path) -> dict[str, object]:
+    """Return what the file says; nothing if it is not there or unreadable."""
+    try:
+        info: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return info
+
+
 def await_info(process: subprocess.Popen[bytes], path: Path, *, seconds: float) -> dict[str, object]:
     """Wait until `process` has written its info file. Raises NotStarted."""
     deadline = time.monotonic() + seconds

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from scripts.function_url.environment import (
 from scripts.function_url.front import FunctionUrl
 from scripts.function_url.instance import Instance, Logs
 from scripts.function_url.invocations import Invocations
+from scripts.function_url.local_profile import LocalProfile
 from scripts.info_file import NotStarted, write_info
 from scripts.policy_file import PolicyUnusable, compile_policy
 
@@ -59,7 +60,10 @@ def _parse() -> _Options:
         "--package", type=Path, metavar="ZIP", help="run this deployment package, on Python 3.10"
     )
     parser.add_argument(
-        "--info", type=Path, metavar="FILE", help="write addresses and process ids there as JSON"
+        "--info",
+        type=Path,
+        metavar="FILE",
+        help="write addresses and process ids there as JSON, and no profile for `keypair --local`",
     )
     parser.add_argument(
         "--timeout",
@@ -105,6 +109,7 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
         if options.info:
             write_info(options.info, {**info, "instancePid": instance_pid})
 
+    cleanup.enter_context(_local_profile(options, url, secret_key))
     environment = function_environment(configuration, credentials, code.root)
 
     def instance_of(on_start: Callable[[int | None], None]) -> Instance:
@@ -125,12 +130,24 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     if failed := instance.start():
         # Served anyway, as SCF does: each request tries to load it again and gets SCF's error.
         print(f"{failed.message}\n{failed.trace}", file=sys.stderr, flush=True)
+    _announce(options, url, secret_key, logs)
+    front.serve(instance)
+
+
+def _announce(options: _Options, url: str, secret_key: str | None, logs: Logs) -> None:
     print(f"Function URL   {url}")
     if secret_key:
-        print(f"caller         {_CALLER} (secret id; its secret key is in the file given with --info)")
+        where = "is in the file given with --info" if options.info else "is known to `keypair --local`"
+        print(f"caller         {_CALLER} (secret id; its secret key {where})")
     print(f"function's log {logs.stdout}")
     print("Ctrl-C stops it.", flush=True)
-    front.serve(instance)
+
+
+def _local_profile(options: _Options, url: str, secret_key: str | None) -> AbstractContextManager[None]:
+    """Let `keypair --local` find this function, unless --info names another place for its address."""
+    if secret_key is None or options.info:
+        return nullcontext()
+    return LocalProfile(url, _CALLER, secret_key).published()
 
 
 def _invocations(configuration: dict[str, str], credentials: dict[str, str], url: str) -> Invocations | None:

@@ -127,7 +127,7 @@ def by_typed_client(function: FunctionProcess, _identity: Identity) -> tuple[str
 
 def by_curl(function: FunctionProcess, identity: Identity) -> tuple[str, str]:
     environment = caller_environment(function)
-    command = [str(ROOT / "scripts" / "keypair"), "curl", identity.recipient, "one-and-the-same"]
+    command = [str(ROOT / "docs" / "curl-client.sh"), "curl", identity.recipient, "one-and-the-same"]
     first = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
     answer = json.loads(first)
     return answer["publicKey"], answer["sealedPrivateKey"]["ciphertext"]

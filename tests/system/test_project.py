@@ -26,13 +26,13 @@ else:
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS: dict[str, list[str]] = PROJECT["dependency-groups"]
-DEPLOYED: list[str] = PROJECT["project"]["dependencies"]
-OPENPGP: list[str] = PROJECT["project"]["optional-dependencies"]["openpgp"]
+CLIENT: list[str] = PROJECT["project"]["dependencies"]
+DEPLOYED, OPENPGP = GROUPS["function"], GROUPS["openpgp"]
 REQUIREMENTS = {
     "function": DEPLOYED,
-    "local": DEPLOYED + OPENPGP + GROUPS["local"],
+    "local": DEPLOYED + OPENPGP + CLIENT + GROUPS["local"],
     "openpgp": DEPLOYED + OPENPGP,
-    "dev": DEPLOYED + OPENPGP + GROUPS["dev"],
+    "dev": DEPLOYED + OPENPGP + CLIENT + GROUPS["dev"],
     "tccli": GROUPS["tccli"],
     "mutants": GROUPS["mutants"],
 }

@@ -63,7 +63,8 @@ class Home:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     folder = tmp_path_factory.mktemp("home")
-    (folder / "scripts").symlink_to(ROOT / "scripts")
+    for name in ("docs", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
     key = folder / ".ssh" / "id_ed25519"
     key.parent.mkdir(mode=0o700)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
@@ -83,7 +84,7 @@ def opens(home: Home, ciphertext: str) -> bool:
 
 
 def test_curl_and_open(home: Home) -> None:
-    home.run("bash", "-euc", block("scripts/keypair web_1") + block("> web_1.age"))
+    home.run("bash", "-euc", block("docs/curl-client.sh web_1") + block("> web_1.age"))
     private_key = home.folder / "web_1.pem"
     assert private_key.stat().st_mode & 0o777 == 0o600
     answer = json.loads((home.folder / "web_1.json").read_text())
@@ -158,7 +159,7 @@ def test_all_blocks_are_covered() -> None:
         "scripts/serve",
         "cp policy",
         "export FUNCTION_URL",
-        "scripts/keypair web_1",
+        "docs/curl-client.sh web_1",
         "> web_1.age",
         "CommonClient(",
         "tccli",

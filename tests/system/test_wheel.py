@@ -1,4 +1,4 @@
-"""The wheel that `pip install` builds holds all of handler/."""
+"""The wheel that `pip install` builds holds the client and nothing of the function."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
-    """Modules, the OpenAPI description and the web page; nothing from scripts/ or tests/."""
+def test_the_wheel_holds_the_command(tmp_path: Path) -> None:
+    """All modules of client/ and the entry point; nothing from handler/, scripts/ or tests/."""
     pytest.importorskip("setuptools")
-    for name in ("handler", "scripts", "tests/support"):
+    for name in ("client", "handler", "scripts", "tests/support"):
         shutil.copytree(
             ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
         )
@@ -30,7 +30,10 @@ def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
     [wheel] = (tmp_path / "built").glob("keypair_function-*.whl")
     with ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        [entry_points] = [name for name in archive.namelist() if name.endswith("/entry_points.txt")]
+        commands = archive.read(entry_points).decode()
     expected = {
-        str(path.relative_to(tmp_path)) for path in (tmp_path / "handler").rglob("*") if path.is_file()
+        str(path.relative_to(tmp_path)) for path in (tmp_path / "client").rglob("*") if path.is_file()
     }
     assert packed == expected
+    assert commands.split() == ["[console_scripts]", "keypair", "=", "client.cli:main"]

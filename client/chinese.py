@@ -1,0 +1,3 @@
+"""The messages in Chinese, by their English text."""
+
+CHINESE: dict[str, str] = {}

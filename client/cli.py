@@ -1,0 +1,150 @@
+"""The command line: global options, and commands that are loaded when they are run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+from client.console import Console
+from client.errors import ClientError
+from client.language import tr
+
+if TYPE_CHECKING:
+    from client.profiles import Profile
+    from client.service import Service
+
+# One module a command, with its function of the same name; `list`, `show` and `delete` would join here.
+_COMMANDS = ("create", "open", "login", "logout", "config", "doctor", "completion")
+
+_EXIT_CODES = tr("""\b
+Exit codes:
+  0   done
+  1   a defect of this program
+  2   wrong option, profile or file; nothing was sent
+  3   not signed in, or not accepted
+  4   not granted by the policy
+  5   the name is taken, or the file exists
+  6   the function refuses the request as it is
+  7   no answer yet: run the same command again
+  8   the function or the cloud failed
+  9   an envelope that cannot be opened, or a key that fails a check
+  10  a file, an agent or a program of this machine
+  130 interrupted: run the same command again""")
+
+
+@dataclass
+class Session:
+    """What the global options say."""
+
+    console: Console
+    local: bool
+    profile_name: str | None
+    url: str | None
+    flags: dict[str, str | None] = field(default_factory=dict)
+
+    def profile(self) -> Profile:
+        """Return the profile to use. Raises UsageProblem."""
+        from client.profiles import load_local_profile, load_profile
+
+        if self.local:
+            return load_local_profile()
+        return load_profile(self.profile_name, {"url": self.url, **self.flags})
+
+    def service(self, total_seconds: float = 120.0) -> Service:
+        """Return the function of the profile, with a way to sign in. Raises UsageProblem or SignInFailed."""
+        from client.service import Service
+        from client.sign_in import credential_for
+
+        profile = self.profile()
+        return Service(profile, credential_for(profile, self.console), self.console, total_seconds)
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(f"client.commands.{cmd_name}"), f"{cmd_name}_command"
+        )
+        return command
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 -- click's
+    if wanted:
+        from client import version
+
+        click.echo(f"keypair {version()}")
+        ctx.exit()
+
+
+@click.group(
+    "keypair",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=tr("SSH key pairs of Tencent Cloud, made by your function and sealed on the way to you.")
+    + "\n\n"
+    + tr("Start with: keypair create NAME"),
+    epilog=_EXIT_CODES,
+)
+@click.option("--local", is_flag=True, help=tr("Use the function that `scripts/serve --emulator` runs here."))
+@click.option("--profile", "profile_name", metavar="NAME", help=tr("Use this profile; see `keypair config`."))
+@click.option("--url", metavar="URL", help=tr("Use the function at this address."))
+@click.option("--quiet", "-q", is_flag=True, help=tr("Print nothing but results and errors."))
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help=tr("Show the version and exit."),
+)
+@click.pass_context
+def keypair(
+    ctx: click.Context, *, local: bool, profile_name: str | None, url: str | None, quiet: bool
+) -> None:
+    """Keep the global options for the command."""
+    ctx.obj = Session(Console(quiet), local, profile_name, url)
+
+
+def main() -> None:
+    """Run the command line and exit: 0, or the code of the error."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    console = Console()
+    try:
+        keypair.main(arguments, prog_name="keypair", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        console.note(tr("Interrupted. Run the same command again; it goes on where it stopped."))
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ClientError as error:
+        _show(error)
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _show(error: ClientError) -> None:
+    console = Console()
+    console.note(click.style("keypair: ", fg="red", bold=True) + str(error))
+    if error.advice:
+        console.note("  → " + error.advice)

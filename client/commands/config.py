@@ -1,0 +1,65 @@
+"""`keypair config`: shows and changes the profiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from client.language import tr
+
+if TYPE_CHECKING:
+    from client.cli import Session
+
+
+@click.group("config", invoke_without_command=True, short_help=tr("Show and change profiles."))
+@click.pass_context
+def config_command(ctx: click.Context) -> None:
+    """Show the profiles."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from client.folders import shown
+    from client.profiles import ProfileFile
+
+    session: Session = ctx.obj
+    stored = ProfileFile.read()
+    session.console.note(shown(stored.path))
+    for name in stored.names():
+        mark = "*" if name == stored.default else " "
+        session.console.result(f"{mark} {name}")
+        for key, value in stored.settings(name).items():
+            session.console.result(f"    {key.replace('_', '-')} = {value}")
+    if not stored.names():
+        session.console.note(tr("No profiles yet. Make one: keypair config set url https://…"))
+
+
+config_command.help = tr(
+    """Show the profiles, or change them with the commands below.
+
+    Settings: url, region, sign-in (secret, ci, token-command, device, browser), secret-id, audience, issuer,
+    client-id, scope, token-command. The environment has them as KP_URL, KP_SECRET_ID and so on, and secrets
+    as KP_SECRET_KEY and KP_TOKEN."""
+)
+
+
+@config_command.command("set", help=tr("Change a setting of the profile; an empty value removes it."))
+@click.argument("setting")
+@click.argument("value")
+@click.pass_obj
+def set_command(session: Session, /, *, setting: str, value: str) -> None:
+    """Change a setting."""
+    from client.profiles import ProfileFile
+
+    stored = ProfileFile.read()
+    stored.set(session.profile_name or stored.default, setting, value)
+
+
+@config_command.command("use", help=tr("Make NAME the profile that is used when none is named."))
+@click.argument("name")
+@click.pass_obj
+def use_command(session: Session, /, *, name: str) -> None:
+    """Change the default profile."""
+    from client.profiles import ProfileFile
+
+    del session
+    ProfileFile.read().use(name)

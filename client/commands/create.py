@@ -1,0 +1,511 @@
+"""`keypair create`: from a name to a private key that logs in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from client.errors import AlreadyExists, ClientError, LocalFailure, NotOpened, ServiceFailed, UsageProblem
+from client.language import tr
+from client.order import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from client.cli import Session
+    from client.order import Order
+    from client.pending import PendingFile, PendingRequest
+    from client.private_key import PrivateKey
+    from client.service import Service
+    from client.ssh_config import Host
+
+
+@click.command("create", short_help=tr("Make a key pair and save its private key."))
+@click.argument("name")
+@click.option(
+    "--region", metavar="REGION", help=tr("Region, such as ap-guangzhou [default: the function's].")
+)
+@click.option("--expires", metavar="TIME", help=tr("Remove the key pair after 90m, 12h or 30d."))
+@click.option(
+    "--project", type=click.IntRange(min=0), default=0, metavar="NUMBER", help=tr("Project of the key pair.")
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help=tr("Tag of the key pair; may be repeated.")
+)
+@click.option(
+    "--format",
+    "key_format",
+    type=click.Choice(FORMATS),
+    default="pkcs1",
+    show_default=True,
+    help=tr("How the private key is written; ppk is PuTTY's."),
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help=tr("Save the private key there [default: ~/.ssh/NAME]."),
+)
+@click.option("--agent", is_flag=True, help=tr("Put the private key into ssh-agent and into no file."))
+@click.option("--lifetime", metavar="TIME", help=tr("With --agent: remove it from there after this time."))
+@click.option("--host", metavar="USER@HOST", help=tr("Make `ssh NAME` log in to this server."))
+@click.option(
+    "--include/--no-include",
+    default=None,
+    help=tr("With --host: add the Include line to ~/.ssh/config, or do not ask."),
+)
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="FILE|-",
+    help=tr("Seal to this public key instead, and save the envelope; may be repeated."),
+)
+@click.option(
+    "--registered", is_flag=True, help=tr("Seal to the public keys that the policy registers for you.")
+)
+@click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON."))
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help=tr("Give up after this time; the same command goes on later."),
+)
+@click.option(
+    "--start-over",
+    is_flag=True,
+    help=tr("Give up an unfinished request of this name. A key pair of it cannot be opened any more."),
+)
+@click.pass_obj
+def create_command(session: Session, /, **options: Any) -> None:  # noqa: ANN401 -- click's own
+    """Make a key pair and save its private key."""
+    create(session, Options(**options))
+
+
+create_command.help = tr(
+    """Make a key pair, open what comes back, check it, and save the private key as ~/.ssh/NAME.
+
+    Nothing is lost if this is interrupted: the same command goes on where it stopped."""
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    name: str
+    region: str | None = None
+    expires: str | None = None
+    project: int = 0
+    tags: tuple[str, ...] = ()
+    key_format: str = "pkcs1"
+    save: Path | None = None
+    agent: bool = False
+    lifetime: str | None = None
+    host: str | None = None
+    include: bool | None = None
+    recipients: tuple[str, ...] = ()
+    registered: bool = False
+    as_json: bool = False
+    timeout: float = 120.0
+    start_over: bool = False
+
+
+def create(session: Session, options: Options) -> None:
+    """Do what the command is for. Raises a ClientError."""
+    from client.pending import pending_file
+
+    order = _order(session, options)
+    destination = _destination(options)
+    destination.prepare()
+    service = session.service(options.timeout)
+    with pending_file(order.name, service.profile.url) as pending:
+        if options.start_over:
+            pending.forget()
+        destination.require_free(pending.request)
+        request = _request(pending, order, service, own_key=not destination.for_others)
+        answer = request.answer
+        if answer is None:
+            answer = _ordered(service, pending, request)
+            if destination.keeps_answer:
+                # From here on not even the function is needed.
+                pending.keep_answer(answer)
+        result = destination.deliver(request, answer)
+        pending.forget()
+    _report(session, options, answer, result)
+
+
+def _order(session: Session, options: Options) -> Order:
+    from client.order import Order, check_duration, check_name, check_region, check_tags
+    from client.recipients import read_recipients
+
+    _check_combination(options)
+    region = options.region or ("" if session.local else session.profile().region)
+    return Order(
+        name=check_name(options.name),
+        recipients=read_recipients(options.recipients),
+        region=check_region(region) if region else "",
+        expires_in=check_duration(options.expires) if options.expires else "",
+        project=options.project,
+        tags=check_tags(options.tags),
+        key_format=options.key_format,
+    )
+
+
+def _check_combination(options: Options) -> None:
+    for_others = options.recipients or options.registered
+    conflicts = (
+        ("--agent", options.agent, "--save", options.save),
+        ("--recipient", options.recipients, "--registered", options.registered),
+        ("--agent", options.agent, "--recipient", for_others),
+        ("--host", options.host, "--recipient", for_others),
+        ("--format ppk", options.key_format == "ppk", "--recipient", for_others),
+        ("--format ppk", options.key_format == "ppk", "--host", options.host),
+    )
+    for one, first, other, second in conflicts:
+        if first and second:
+            raise UsageProblem(
+                tr("{one} and {other} cannot be used together.", one=one, other=other),
+                tr("Leave one of them out."),
+            )
+    if options.lifetime and not options.agent:
+        raise UsageProblem(tr("--lifetime needs --agent."), tr("Add --agent, or leave it out."))
+
+
+def _request(pending: PendingFile, order: Order, service: Service, *, own_key: bool) -> PendingRequest:
+    """Return the unfinished request of this name, or write down a new one."""
+    from dataclasses import replace
+
+    from client.envelopes import age
+    from client.order import same_order
+    from client.pending import new_request
+
+    url = service.profile.url
+    if found := pending.request:
+        whose = bool(found.identity) == own_key and (own_key or found.body == order.body().decode())
+        if not same_order(found.body.encode(), order.body()) or not whose:
+            raise UsageProblem(
+                tr("There is an unfinished request for {name} with other options.", name=order.name),
+                tr("Run it with the same options as before, or add --start-over to give it up."),
+            )
+        service.console.note(tr("Going on with the unfinished request for {name}.", name=order.name))
+        service.doubtful = True
+        return found
+    identity = ""
+    if own_key:
+        identity, recipient = age.new_identity()
+        order = replace(order, recipients=(recipient,))
+    request = new_request(order.name, url, order.body(), identity)
+    pending.save(request)
+    return request
+
+
+def _ordered(service: Service, pending: PendingFile, request: PendingRequest) -> dict[str, Any]:
+    """Return the function's answer. A refusal ends the request if it can have made nothing."""
+    from client.explanations import explained
+    from client.service import KEY_PAIRS
+
+    try:
+        answer = service.post(KEY_PAIRS, request.body.encode(), request.idempotency_key)
+    except ClientError:
+        if not service.doubtful:
+            pending.forget()  # it never left this machine
+        raise
+    if answer.status == 201 and answer.content:  # noqa: PLR2004 -- Created
+        return dict(answer.content)
+    if not service.doubtful:
+        pending.forget()
+    raise explained(answer, service, request, unfinished=pending.request is not None)
+
+
+# ---------------------------------------------------------------- where the private key goes
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was done with the private key, and what to do next."""
+
+    described: dict[str, str]
+    """For --json."""
+    lines: tuple[str, ...]
+    next_command: str
+
+
+def _destination(options: Options) -> _File | _Agent | _Envelope:
+    from client.folders import ssh_folder
+    from client.order import seconds
+    from client.ssh_config import parse_host
+
+    if options.recipients or options.registered:
+        return _Envelope(options.name, options.save)
+    host = parse_host(options.host) if options.host else None
+    if options.agent:
+        lifetime = seconds(options.lifetime) if options.lifetime else None
+        return _Agent(options.name, lifetime, host)
+    suffix = ".ppk" if options.key_format == "ppk" else ""
+    path = options.save or ssh_folder() / f"{options.name}{suffix}"
+    return _File(options.name, path.expanduser().absolute(), options.key_format, host)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of mode 0600."""
+
+    name: str
+    path: Path
+    key_format: str
+    host: Host | None
+
+    for_others = False
+    keeps_answer = True
+
+    def prepare(self) -> None:
+        """Make ~/.ssh where it is missing; raise UsageProblem for another folder that is not there."""
+        from client.folders import private_folder, ssh_folder
+
+        if self.path.parent == ssh_folder():
+            private_folder(self.path.parent)
+        _require_folder(self.path)
+
+    def require_free(self, request: PendingRequest | None) -> None:
+        """Raise AlreadyExists for a file that is not this request's key."""
+        from client.files import partial_file
+
+        partial_file(self.path).unlink(missing_ok=True)
+        if self.path.exists() and not (request and request.answer):
+            raise _file_exists(self.path)
+
+    def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
+        """Write the key. One that is there already was written before the process was killed."""
+        from client.files import create_private
+        from client.folders import shown
+
+        key = _opened(request, answer)
+        content = key.written(self.key_format, self.name)
+        try:
+            create_private(self.path, content)
+        except FileExistsError:
+            if self.path.read_bytes() != content:
+                raise _file_exists(self.path) from None
+        except OSError as error:
+            raise LocalFailure(
+                tr("{file} cannot be written: {error}", file=shown(self.path), error=error.strerror),
+                tr("Nothing is lost: correct that, or add --save PATH, and run the command again."),
+            ) from None
+        lines = (tr("Private key  {file}", file=shown(self.path)),)
+        described = {"privateKeyFile": str(self.path)}
+        if self.key_format == "ppk":
+            return Result(described, lines, f"putty -i {shown(self.path)} root@HOST")
+        if self.host:
+            return Result(described, lines, _write_host(self.name, self.host, self.path))
+        return Result(described, lines, f"ssh -i {shown(self.path)} root@HOST")
+
+
+@dataclass(frozen=True)
+class _Agent:
+    """ssh-agent: the private key is in no file."""
+
+    name: str
+    lifetime: int | None
+    host: Host | None
+
+    for_others = False
+    keeps_answer = False
+    """With the identity, which has to be written down, an envelope on the disk would be the key."""
+
+    def prepare(self) -> None:
+        """Raise LocalFailure where no agent answers."""
+        from client.ssh_agent import require_agent
+
+        require_agent()
+
+    def require_free(self, request: PendingRequest | None) -> None:
+        """Do nothing: an agent holds any number of keys."""
+
+    def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
+        """Add the key to the agent; adding it twice is the same as once."""
+        from client.files import replace_private
+        from client.folders import private_folder, ssh_folder
+        from client.ssh_agent import add_key
+
+        key = _opened(request, answer)
+        # In OpenSSH's format, the only one that carries the name that `ssh-add -l` shows.
+        add_key(key.written("openssh", self.name), self.lifetime)
+        lines = (tr("Private key  in ssh-agent, in no file"),)
+        described = {"agent": "ssh-agent"}
+        if not self.host:
+            return Result(described, lines, "ssh root@HOST")
+        # With the public half, ssh asks the agent for this key and for no other one.
+        public = private_folder(ssh_folder()) / f"{self.name}.pub"
+        replace_private(public, f"{key.public_key} {self.name}\n".encode())
+        return Result(described, lines, _write_host(self.name, self.host, public))
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    """A file with the envelope, for whoever has the recipient's private half."""
+
+    name: str
+    save: Path | None
+
+    for_others = True
+    keeps_answer = True
+
+    def prepare(self) -> None:
+        """Raise UsageProblem for a folder that is not there."""
+        if self.save:
+            _require_folder(self.save.expanduser().absolute())
+
+    def require_free(self, request: PendingRequest | None) -> None:
+        """Raise AlreadyExists for a file of that name; without --save its suffix is not known yet."""
+        if self.save and self.save.expanduser().exists() and not (request and request.answer):
+            raise _file_exists(self.save)
+
+    def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
+        """Write the envelope."""
+        from client.envelopes import SUFFIXES
+        from client.files import create_private
+        from client.folders import shown
+
+        del request
+        sealed = answer["sealedPrivateKey"]
+        path = (self.save or Path(f"{self.name}.{SUFFIXES[sealed['format']]}")).expanduser().absolute()
+        content = sealed["ciphertext"].encode()
+        try:
+            create_private(path, content)
+        except FileExistsError:
+            if path.read_bytes() != content:
+                raise _file_exists(path) from None
+        except OSError as error:
+            raise LocalFailure(
+                tr("{file} cannot be written: {error}", file=shown(path), error=error.strerror),
+                tr("Nothing is lost: correct that, or add --save PATH, and run the command again."),
+            ) from None
+        lines = (
+            tr("Envelope     {file}", file=shown(path)),
+            tr("Sealed to    {recipients}", recipients=", ".join(sealed["recipients"])),
+        )
+        return Result({"envelopeFile": str(path)}, lines, f"keypair open {shown(path)}")
+
+
+def _require_folder(path: Path) -> None:
+    from client.folders import shown
+
+    if not path.parent.is_dir():
+        raise UsageProblem(
+            tr("There is no folder {folder}.", folder=shown(path.parent)),
+            tr("Make it, or choose another one."),
+        )
+
+
+def _file_exists(path: Path) -> AlreadyExists:
+    from client.folders import shown
+
+    return AlreadyExists(
+        tr("{file} exists, and is left alone.", file=shown(path)),
+        tr("Choose another name, or another place with --save PATH."),
+    )
+
+
+def _opened(request: PendingRequest, answer: Mapping[str, Any]) -> PrivateKey:
+    """Open the envelope in memory and check the key against what was announced. Raises NotOpened."""
+    from client.envelopes import age
+    from client.private_key import checked_private_key
+
+    try:
+        sealed = answer["sealedPrivateKey"]["ciphertext"]
+        public_key, fingerprint, name = answer["publicKey"], answer["fingerprint"], answer["keyName"]
+    except (KeyError, TypeError):
+        raise ServiceFailed(
+            tr("The answer of the function is incomplete."), tr("Tell its operator, with the request id.")
+        ) from None
+    if name != request.name:
+        raise NotOpened(
+            tr(
+                "The function made the key pair {found!r} instead of {wanted!r}.",
+                found=name,
+                wanted=request.name,
+            ),
+            tr("Do not use it. Tell the function's operator, with the request id."),
+        )
+    return checked_private_key(age.open_with(sealed, request.identity), public_key, fingerprint)
+
+
+def _write_host(name: str, host: Host, identity: Path) -> str:
+    """Write the ssh configuration; return the command that logs in."""
+    from client.folders import shown, ssh_folder
+    from client.ssh_config import SshConfig
+
+    config = SshConfig(ssh_folder())
+    config.add(name, host, identity)
+    return f"ssh {name}" if config.included else f"ssh -F {shown(config.file)} {name}"
+
+
+# ---------------------------------------------------------------- what the user is told
+
+
+def _report(session: Session, options: Options, answer: Mapping[str, Any], result: Result) -> None:
+    next_command = result.next_command
+    if options.host and next_command.startswith("ssh -F"):
+        next_command = _offer_include(session, options, next_command)
+    if options.as_json:
+        shown = {name: value for name, value in answer.items() if name != "sealedPrivateKey"}
+        session.console.result(json.dumps({**shown, **result.described, "next": next_command}, indent=2))
+        return
+    say = session.console.note
+    say(
+        click.style("✓ ", fg="green")
+        + tr(
+            "Key pair {name} ({id}) in {region}",
+            name=answer["keyName"],
+            id=answer["keyId"],
+            region=answer["region"],
+        )
+    )
+    say("  " + tr("Fingerprint  {fingerprint}", fingerprint=answer["fingerprint"]))
+    if answer.get("expiresAt"):
+        say("  " + tr("Removed on   {time}", time=_local_time(answer["expiresAt"])))
+    for line in result.lines:
+        say("  " + line)
+    if not options.recipients and not options.registered:
+        say(
+            tr(
+                "Bind it to a server when you make one (console, API, Terraform: {id}), then:",
+                id=answer["keyId"],
+            )
+        )
+    session.console.result(next_command)
+
+
+def _offer_include(session: Session, options: Options, command: str) -> str:
+    from client.folders import ssh_folder
+    from client.ssh_config import INCLUDE, SshConfig
+
+    wanted = options.include
+    if wanted is None and session.console.interactive and not options.as_json:
+        wanted = click.confirm(
+            tr("Add the line `{line}` to ~/.ssh/config?", line=INCLUDE), default=True, err=True
+        )
+    if wanted:
+        SshConfig(ssh_folder()).include()
+        return f"ssh {options.name}"
+    session.console.note(
+        tr(
+            "For plain `ssh {name}`, put this line at the top of ~/.ssh/config: {line}",
+            name=options.name,
+            line=INCLUDE,
+        )
+    )
+    return command
+
+
+def _local_time(text: str) -> str:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M %Z")

@@ -1,0 +1,127 @@
+"""`keypair open`: opens an envelope of the function, however it was pasted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from client.errors import AlreadyExists, NotOpened, UsageProblem
+from client.language import tr
+
+if TYPE_CHECKING:
+    from client.cli import Session
+
+_SIZE_LIMIT = 1 << 20
+
+
+@click.command("open", short_help=tr("Open an envelope and save its private key."))
+@click.argument("file", metavar="FILE|-")
+@click.option(
+    "--identity",
+    "-i",
+    "identities",
+    multiple=True,
+    metavar="KEY",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=tr("Private key that the envelope is sealed to [default: ~/.ssh/id_ed25519, id_rsa]."),
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help=tr("Save the private key there [default: FILE without its suffix, as .pem]."),
+)
+@click.option("--agent", is_flag=True, help=tr("Put the private key into ssh-agent and into no file."))
+@click.option("--lifetime", metavar="TIME", help=tr("With --agent: remove it from there after this time."))
+@click.pass_obj
+def open_command(
+    session: Session,
+    /,
+    *,
+    file: str,
+    identities: tuple[Path, ...],
+    save: Path | None,
+    agent: bool,
+    lifetime: str | None,
+) -> None:
+    """Open an envelope and save its private key."""
+    from client.envelopes import open_envelope
+    from client.envelopes.text import find_envelope
+    from client.files import create_private
+    from client.folders import shown, ssh_folder
+    from client.order import seconds
+    from client.private_key import checked_private_key
+    from client.ssh_agent import add_key, require_agent
+
+    path = None if agent else _target(file, save)
+    if agent:
+        require_agent()
+    found = find_envelope(_read(file))
+    name = str(found.answer.get("keyName") or (Path(file).stem if file != "-" else "keypair"))
+    plain = open_envelope(found, [one.expanduser() for one in identities], _ask, ssh_folder())
+    answer = found.answer
+    key = checked_private_key(plain, answer.get("publicKey", ""), answer.get("fingerprint", ""))
+    if path is None:
+        add_key(key.written("openssh", name), seconds(lifetime) if lifetime else None)
+        session.console.note(tr("Private key  in ssh-agent, in no file"))
+    else:
+        try:
+            create_private(path, key.written("pkcs1", name))
+        except FileExistsError:
+            if path.read_bytes() != key.written("pkcs1", name):
+                raise AlreadyExists(
+                    tr("{file} exists, and is left alone.", file=shown(path)),
+                    tr("Choose another place with --save PATH."),
+                ) from None
+        session.console.note(tr("Private key  {file}", file=shown(path)))
+    session.console.note(tr("Fingerprint  {fingerprint}", fingerprint=key.fingerprint))
+    session.console.result("ssh root@HOST" if path is None else f"ssh -i {shown(path)} root@HOST")
+
+
+open_command.help = tr(
+    """Open an envelope, in a file or pasted into standard input, and save its private key.
+
+    It may be the function's JSON answer or the envelope alone: age, JWE, CMS or OpenPGP."""
+)
+
+
+def _target(file: str, save: Path | None) -> Path:
+    from client.folders import shown
+
+    if save is None and file == "-":
+        raise UsageProblem(tr("Where should the private key go?"), tr("Add --save PATH, or --agent."))
+    path = (save or Path(file).with_suffix(".pem")).expanduser().absolute()
+    if not path.parent.is_dir():
+        raise UsageProblem(
+            tr("There is no folder {folder}.", folder=shown(path.parent)),
+            tr("Make it, or choose another one."),
+        )
+    return path
+
+
+def _read(file: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read(_SIZE_LIMIT) if file == "-" else Path(file).expanduser().read_bytes()
+    except OSError as error:
+        raise UsageProblem(
+            tr("{file} cannot be read: {error}", file=file, error=error.strerror),
+            tr("Name the file with the envelope, or '-' for standard input."),
+        ) from None
+    for encoding in ("utf-8", "utf-16"):
+        # UTF-16 is what `>` of Windows PowerShell writes.
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise NotOpened(
+        tr("There is no envelope in this."),
+        tr("Give the whole text from BEGIN to END, or the function's JSON answer."),
+    )
+
+
+def _ask(prompt: str) -> str:
+    answer: str = click.prompt(prompt, hide_input=True, err=True)
+    return answer

@@ -1,0 +1,105 @@
+"""Finds the envelope in what people paste: JSON answers, code fences, quotes, mail, Windows line ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from client.errors import NotOpened
+from client.language import tr
+
+_BLOCK = re.compile(
+    r"-----BEGIN (?P<label>AGE ENCRYPTED FILE|CMS|PKCS7|PGP MESSAGE)-----"
+    r"(?P<body>.*?)-----END (?P=label)-----",
+    re.DOTALL,
+)
+_FORMATS = {"AGE ENCRYPTED FILE": "age", "CMS": "cms", "PKCS7": "cms", "PGP MESSAGE": "openpgp"}
+# Compact JWE (RFC 7516 section 7.1): five parts, of which the second may be empty.
+_COMPACT_JWE = re.compile(r"eyJ[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_ARMOR_HEADER = re.compile(r"[A-Za-z-]+: ")
+
+
+class Found:
+    """An envelope, its format, and the answer of the function that it was in, if it was."""
+
+    def __init__(self, envelope_format: str, text: str, answer: dict[str, Any] | None = None) -> None:
+        self.format = envelope_format
+        self.text = text
+        self.answer = answer or {}
+
+
+def find_envelope(text: str) -> Found:
+    """Return the one envelope in a text. Raises NotOpened."""
+    text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if (parsed := _json(text)) is not None:
+        return _in_json(parsed)
+    found = _in_text(text)
+    if found is None and "\\n" in text:
+        # A JSON string that lost its quotes.
+        found = _in_text(text.replace("\\r", "").replace("\\n", "\n").replace("\\/", "/"))
+    if found is None:
+        cut = "-----BEGIN" in text
+        raise NotOpened(
+            tr("The envelope is cut off: it has no END line.")
+            if cut
+            else tr("There is no envelope in this."),
+            tr("Give the whole text from BEGIN to END, or the function's JSON answer."),
+        )
+    return found
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 -- decoded JSON
+    for candidate in (text, _in_fence(text)):
+        try:
+            return json.loads(candidate)
+        except ValueError:
+            continue
+    return None
+
+
+def _in_fence(text: str) -> str:
+    found = re.search(r"```\w*\n(.*?)```", text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def _in_json(parsed: Any) -> Found:  # noqa: ANN401 -- decoded JSON
+    if isinstance(parsed, str):
+        return find_envelope(parsed)
+    if isinstance(parsed, dict):
+        if "ciphertext" in parsed and ("protected" in parsed or {"recipients", "iv"} <= parsed.keys()):
+            return Found("jwe", json.dumps(parsed))
+        parsed = parsed.get("Response", parsed)
+        sealed = parsed.get("sealedPrivateKey") or parsed.get("KeyPair") or parsed.get("data") or parsed
+        if isinstance(sealed, dict):
+            for member in ("ciphertext", "PrivateKey", "secretkey"):
+                if isinstance(sealed.get(member), str):
+                    found = find_envelope(sealed[member])
+                    return Found(found.format, found.text, parsed)
+    raise NotOpened(
+        tr("There is no envelope in this JSON."),
+        tr("Give the whole text from BEGIN to END, or the function's JSON answer."),
+    )
+
+
+def _in_text(text: str) -> Found | None:
+    if block := _BLOCK.search(text):
+        label = block["label"]
+        lines = [_bare(line) for line in block["body"].split("\n")]
+        # Of PGP's armor headers (RFC 9580 section 6.2.2) nothing is needed; the blank line is.
+        headers = [line for line in lines if _ARMOR_HEADER.match(line)]
+        body = [line for line in lines if line and line not in headers]
+        blank = [""] if label == "PGP MESSAGE" else []
+        return Found(
+            _FORMATS[label],
+            "\n".join([f"-----BEGIN {label}-----", *blank, *body, f"-----END {label}-----", ""]),
+        )
+    joined = re.sub(r"\s+", "", text)
+    if compact := _COMPACT_JWE.search(joined):
+        return Found("jwe", compact[0])
+    return None
+
+
+def _bare(line: str) -> str:
+    """Take away what surrounds a line of base64: indentation, quote marks of mail and of strings, commas."""
+    return line.strip(" \t>|\"',`+\\") if not _ARMOR_HEADER.match(line) else line.strip()

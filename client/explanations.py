@@ -1,0 +1,246 @@
+"""From the function's errors to what the user can do about them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from client.errors import (
+    AlreadyExists,
+    ClientError,
+    NotGranted,
+    RequestRefused,
+    ServiceFailed,
+    SignInFailed,
+    Unavailable,
+)
+from client.language import tr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from client.connection import Answer
+    from client.pending import PendingRequest
+    from client.service import Service
+
+_CLOCK_TOLERANCE = 240
+"""Seconds of difference that are mentioned; the function refuses more than 300."""
+
+
+def explained(
+    answer: Answer, service: Service, request: PendingRequest | None = None, *, unfinished: bool = False
+) -> ClientError:
+    """Return the error that an answer of the function stands for."""
+    error = _explained(answer, service, request)
+    request_id = answer.request_id or (answer.content or {}).get("requestId")
+    if request_id and isinstance(error, (ServiceFailed, SignInFailed)):
+        error.advice += " " + tr("Request id: {id}", id=request_id)
+    if unfinished:
+        error.advice += " " + tr(
+            "An earlier attempt may have made the key pair, so the request is kept; --start-over gives it up."
+        )
+    return error
+
+
+def _explained(answer: Answer, service: Service, request: PendingRequest | None) -> ClientError:
+    code = answer.code
+    if not code:
+        return _another_server(answer, service)
+    if code == "unauthenticated":
+        return SignInFailed(
+            tr("The function does not accept the sign-in."), " ".join(doubts(answer, service))
+        )
+    if code == "not-granted":
+        return NotGranted(tr("The policy does not grant this."), _what_is_granted(service, request))
+    if code == "name-taken":
+        name = request.name if request else ""
+        return AlreadyExists(
+            tr("A key pair named {name} exists in the account.", name=name),
+            tr("Choose another name: keypair create {name}", name=_another_name(name)),
+        )
+    if code in {"malformed-request", "recipient-refused", "tags-refused"}:
+        return RequestRefused(_TEXTS[code][0](), _fields(answer.content or {}) or _TEXTS[code][1]())
+    if code in _TEXTS:
+        message, advice = _TEXTS[code]
+        kind = _KINDS.get(code, ServiceFailed)
+        return kind(message(), advice())
+    kind = ServiceFailed if answer.status >= 500 else RequestRefused  # noqa: PLR2004 -- server errors
+    title = str((answer.content or {}).get("title", ""))
+    return kind(
+        tr("The function answers: {title} ({code})", title=title, code=code), tr("Tell its operator.")
+    )
+
+
+_KINDS: dict[str, type[ClientError]] = {
+    "idempotency-key-reused": RequestRefused,
+    "project-not-found": RequestRefused,
+    "body-too-large": RequestRefused,
+    "not-found": ServiceFailed,
+    "quota-reached": ServiceFailed,
+}
+# Functions, so that the language is chosen when the message is needed.
+_TEXTS: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
+    "malformed-request": (
+        lambda: tr("The function cannot read the request."),
+        lambda: tr("This client may be older than the function; update it."),
+    ),
+    "recipient-refused": (
+        lambda: tr("The function refuses a recipient."),
+        lambda: tr("Give another public key, or leave --recipient out."),
+    ),
+    "tags-refused": (
+        lambda: tr("The cloud refuses the tags."),
+        lambda: tr("Use letters, digits and +-=._:/@() in tags."),
+    ),
+    "idempotency-key-reused": (
+        lambda: tr("The unfinished request does not match what the function has."),
+        lambda: tr("Add --start-over to make a new one."),
+    ),
+    "project-not-found": (
+        lambda: tr("The project does not exist."),
+        lambda: tr("Leave --project out, or look its number up in the console."),
+    ),
+    "body-too-large": (
+        lambda: tr("The recipients are too large together."),
+        lambda: tr("Send fewer or smaller keys."),
+    ),
+    "not-found": (
+        lambda: tr("There is no such operation at this address."),
+        lambda: tr("The function may be older than this client; ask its operator to update it."),
+    ),
+    "quota-reached": (
+        lambda: tr("The account has as many key pairs as it may have."),
+        lambda: tr("Ask the function's operator to delete some."),
+    ),
+    "misconfigured": (
+        lambda: tr("The function is not configured correctly."),
+        lambda: tr("Tell its operator; the function's log says what is wrong."),
+    ),
+    "cloud-refused": (
+        lambda: tr("The cloud refuses what the function asks for."),
+        lambda: tr("Tell its operator to check the function's role. No key pair was made."),
+    ),
+    "cloud-answer-invalid": (
+        lambda: tr("What the cloud made failed a check and was deleted."),
+        lambda: tr("Run the command again. If it stays, tell the function's operator."),
+    ),
+    "internal-fault": (
+        lambda: tr("The function failed."),
+        lambda: tr("Tell its operator. No key pair is left."),
+    ),
+    "sealing-failed": (
+        lambda: tr("The private key could not be sealed."),
+        lambda: tr("Tell the function's operator. No key pair is left."),
+    ),
+}
+
+
+def doubts(answer: Answer, service: Service) -> list[str]:
+    """Return what can be wrong with a sign-in: what this machine can check first, else what remains."""
+    profile, now = service.profile, service.now()
+    found = []
+    if answer.date is not None and abs(answer.date - now) > _CLOCK_TOLERANCE:
+        found.append(
+            tr(
+                "This machine's clock is off by {minutes:.0f} minutes; set it.",
+                minutes=abs(answer.date - now) / 60,
+            )
+        )
+    found += service.credential.doubts(now)
+    if not found:
+        host = urlsplit(profile.url).netloc
+        found = [
+            tr("Clock and address were checked here. Remaining causes:"),
+            tr("(1) the secret key is wrong or was replaced: `keypair login`;"),
+            tr("(2) {id!r} is not in the policy, or lacks tc3 = true;", id=profile.secret_id),
+            tr("(3) the function's KEYPAIR_HOSTS lacks {host}.", host=host),
+            tr("The audit log says which."),
+        ]
+    return found
+
+
+def _another_server(answer: Answer, service: Service) -> ClientError:
+    if 300 <= answer.status < 400:  # noqa: PLR2004 -- redirections
+        return RequestRefused(
+            tr("{url} redirects elsewhere.", url=service.profile.url),
+            tr("Set the final address: keypair config set url URL"),
+        )
+    if answer.status >= 500:  # noqa: PLR2004 -- server errors
+        return Unavailable(
+            tr("The function is not available ({status}).", status=answer.status),
+            tr("Run the same command again later."),
+        )
+    return RequestRefused(
+        tr(
+            "What answers at {url} is not the function (status {status}).",
+            url=service.profile.url,
+            status=answer.status,
+        ),
+        tr("Check the address. In a company network a proxy may answer instead."),
+    )
+
+
+def _fields(content: Mapping[str, Any]) -> str:
+    """Say which options the function complains about, by their names here."""
+    options = {
+        "keyName": "NAME", "recipients": "--recipient", "projectId": "--project", "region": "--region",
+        "tags": "--tag", "expiresIn": "--expires", "privateKeyFormat": "--format",
+    }  # fmt: skip
+    found = []
+    for problem in content.get("errors", ()):
+        field, _, position = str(problem.get("field", "")).partition(".")
+        place = options.get(field, field)
+        if field == "recipients" and position.isdigit():
+            place += " " + tr("(number {position})", position=int(position) + 1)
+        found.append(f"{place}: {problem.get('advice') or problem.get('rule')}.")
+    return " ".join(found)
+
+
+def _another_name(name: str) -> str:
+    stem, _, number = name.rpartition("_")
+    if stem and number.isdigit():
+        return f"{stem}_{int(number) + 1}"
+    return f"{name[:23]}_2"
+
+
+def _what_is_granted(service: Service, request: PendingRequest | None) -> str:
+    grants = fetch_grants(service)
+    if grants is None:
+        return tr("Ask the function's operator what you may have.")
+    wanted = json.loads(request.body) if request else {}
+    allowed = grants.get("grants", ())
+    if wanted.get("recipients") and not any(grant.get("ownRecipients") for grant in allowed):
+        return tr("You may only use the public keys that the policy registers for you: add --registered.")
+    return tr("You are {caller}. You may have:", caller=grants.get("caller")) + "".join(
+        "\n    - " + describe_grant(grant) for grant in allowed
+    )
+
+
+def fetch_grants(service: Service) -> Mapping[str, Any] | None:
+    """Return what the caller may have, None where the function does not say."""
+    from client.service import GRANTS
+
+    try:
+        answer = service.post(GRANTS, b"{}")
+    except ClientError:
+        return None
+    return answer.content if answer.status == 200 else None  # noqa: PLR2004 -- OK
+
+
+def describe_grant(grant: Mapping[str, Any]) -> str:
+    """Return a grant in one line."""
+    parts = [
+        tr("names {names}", names=", ".join(grant["names"])),
+        tr("regions {regions}", regions=", ".join(grant["regions"])),
+    ]
+    if grant.get("projects") not in (None, [0]):
+        parts.append(tr("projects {projects}", projects=", ".join(map(str, grant["projects"]))))
+    for field, text in (("requiredTags", tr("required tags")), ("optionalTags", tr("optional tags"))):
+        if grant.get(field):
+            parts.append(f"{text} " + ", ".join(f"{key}={value}" for key, value in grant[field].items()))
+    if grant.get("longestExpiry"):
+        parts.append(tr("for at most {time}", time=grant["longestExpiry"]))
+    if not grant.get("ownRecipients"):
+        parts.append(tr("registered recipients only"))
+    return "; ".join(parts)

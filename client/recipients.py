@@ -1,0 +1,94 @@
+"""Public keys that the user names as recipients: read here so that a private one never leaves the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from client.errors import UsageProblem
+from client.folders import shown
+from client.language import tr
+
+_PRIVATE = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
+_PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_KEY_TEXT = re.compile(r"age1|ssh-|ecdsa-|sk-|-----BEGIN|\{")
+_SIZE_LIMIT = 16 * 1024
+"""Characters of one recipient that the function accepts."""
+
+
+def read_recipients(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the public keys in files, in `-` (standard input), or given as they are. Raises UsageProblem."""
+    keys = tuple(key for source in sources for key in _keys(*_text_of(source)))
+    return tuple(dict.fromkeys(keys))
+
+
+def _text_of(source: str) -> tuple[str, str]:
+    """Return where a key is from, for messages, and its text."""
+    if source == "-":
+        return tr("standard input"), sys.stdin.read()
+    if _KEY_TEXT.match(source):
+        return tr("the recipient"), source
+    path = Path(source).expanduser()
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        raise UsageProblem(
+            tr("There is no file {file}.", file=source),
+            tr("--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …"),
+        ) from None
+    try:
+        return shown(path), raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageProblem(
+            tr("{file} is not text.", file=shown(path)),
+            tr("Give a public key as text: for PGP `gpg --armor --export NAME`, for certificates PEM."),
+        ) from None
+
+
+def _keys(place: str, text: str) -> tuple[str, ...]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    # SECURITY BOUNDARY: the function refuses private keys as well, but by then they would have travelled.
+    if _PRIVATE.search(text) or _is_private_jwk(text):
+        raise UsageProblem(
+            tr("{place} contains a private key. Nothing was sent.", place=place),
+            tr("Give the public half: for an SSH key the file that ends in .pub."),
+        )
+    if not text:
+        raise UsageProblem(tr("{place} is empty.", place=place), tr("Give a public key."))
+    if text.startswith(("-----BEGIN", "{")):
+        found: tuple[str, ...] = (text,)
+    else:
+        lines = (line.strip() for line in text.split("\n"))
+        found = tuple(line for line in lines if line and not line.startswith("#"))
+    for key in found:
+        _check(place, key)
+    return found
+
+
+def _check(place: str, key: str) -> None:
+    if len(key) > _SIZE_LIMIT:
+        raise UsageProblem(
+            tr("The key in {place} is longer than 16 KiB.", place=place),
+            tr("For PGP: gpg --armor --export-options export-minimal --export NAME"),
+        )
+    if key.startswith(("ecdsa-", "sk-", "ssh-dss")):
+        raise UsageProblem(
+            tr("Nothing can be sealed to a key of type {type}.", type=key.split(maxsplit=1)[0]),
+            tr("Use an ssh-ed25519 or ssh-rsa key, or leave --recipient out."),
+        )
+    if not _KEY_TEXT.match(key):
+        raise UsageProblem(
+            tr("{place} does not contain a public key.", place=place),
+            tr("--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …"),
+        )
+
+
+def _is_private_jwk(text: str) -> bool:
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return False
+    keys = parsed.get("keys", [parsed]) if isinstance(parsed, dict) else []
+    return any(isinstance(key, dict) and _PRIVATE_JWK & set(key) for key in keys)

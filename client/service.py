@@ -1,0 +1,129 @@
+"""Calls to the function: signed each time, repeated until there is a definite answer."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
+
+from client.connection import NoAnswer, exchange
+from client.errors import Unavailable
+from client.language import tr
+from client.sign_in import UnsignedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from client.connection import Answer
+    from client.console import Console
+    from client.profiles import Profile
+    from client.sign_in import Credential
+
+KEY_PAIRS = "/v1/key-pairs"
+GRANTS = "/v1/grants"
+HEALTH = "/healthz"
+
+_LONGEST_PAUSE = 30.0
+_UNREACHED_SECONDS = 10.0
+"""How long a function that never answered is tried: a wrong address does not become right by waiting."""
+
+
+@dataclass
+class Service:
+    """The function of one profile. `doubtful` tells whether a request went out without a definite answer."""
+
+    profile: Profile
+    credential: Credential
+    console: Console
+    total_seconds: float = 120.0
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[float, float], float] = random.uniform
+    doubtful: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.monotonic()
+        self._reached = False
+
+    def post(self, path: str, body: bytes, idempotency_key: str | None = None) -> Answer:
+        """Send a request until there is a definite answer, and return that, an error as well.
+
+        Raises Unavailable when the time is over.
+        """
+        attempt = 0
+        renewed = False
+        while True:
+            attempt += 1
+            try:
+                answer = self._send(path, body, idempotency_key)
+            except NoAnswer as fault:
+                self.doubtful = self.doubtful or fault.sent
+                self._reached = self._reached or fault.sent
+                self._pause(str(fault), attempt, None)
+                continue
+            self._reached = True
+            if answer.status == HTTPStatus.UNAUTHORIZED and not renewed and self.credential.renew():
+                renewed = True
+                continue
+            if not answer.temporary:
+                self.console.end_progress()
+                return answer
+            self.doubtful = True
+            self._pause(_reason(answer), attempt, answer.retry_after)
+
+    def _send(self, path: str, body: bytes, idempotency_key: str | None) -> Answer:
+        headers = {"content-type": "application/json", "host": urlsplit(self.profile.url).netloc}
+        if idempotency_key:
+            headers["idempotency-key"] = idempotency_key
+        proof = self.credential.headers(UnsignedRequest(path, headers, body), self.now())
+        # The last attempt before the end still gets a moment to be answered.
+        seconds = max(5.0, self._left())
+        return exchange("POST", self.profile.url + path, {**headers, **proof}, body, seconds)
+
+    def _left(self) -> float:
+        return self._start + self.total_seconds - self.monotonic()
+
+    def _pause(self, problem: str, attempt: int, retry_after: float | None) -> None:
+        """Wait before the next attempt; raise Unavailable if there is no time for one."""
+        pause = retry_after
+        if pause is None:
+            # Jitter, so that clients that failed together do not return together.
+            pause = self.jitter(0.2, min(_LONGEST_PAUSE, 2.0**attempt / 2))
+        tried = self.monotonic() - self._start
+        if pause > self._left() or (not self._reached and tried + pause > _UNREACHED_SECONDS):
+            self._give_up(problem, retry_after)
+        self.console.progress(
+            tr(
+                "{problem} Trying again in {seconds:.0f} s; {left:.0f} s left.",
+                problem=problem,
+                seconds=max(pause, 1),
+                left=self._left(),
+            )
+        )
+        self.sleep(pause)
+
+    def _give_up(self, problem: str, retry_after: float | None) -> NoReturn:
+        self.console.end_progress()
+        advice = tr("Check the address and the network: keypair doctor")
+        if self.doubtful:
+            advice = tr("Run the same command again: it goes on with the same request, and nothing is lost.")
+        if retry_after is not None:
+            advice = f"{tr('The function asks to wait {seconds:.0f} s.', seconds=retry_after)} {advice}"
+        raise Unavailable(problem, advice)
+
+
+def _reason(answer: Answer) -> str:
+    known = {
+        "request-in-flight": tr("The same request is still being worked on."),
+        "rate-limited": tr("Too many requests."),
+        "cloud-busy": tr("The cloud is busy."),
+        "cloud-unreachable": tr("The function cannot reach the cloud."),
+        "outcome-unknown": tr("The outcome is not known yet."),
+    }
+    return known.get(answer.code) or tr(
+        "The function is not available at the moment ({status}).", status=answer.code or answer.status
+    )

@@ -1,0 +1,40 @@
+"""Puts private keys into ssh-agent without writing them to a disk."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from client.errors import LocalFailure
+from client.language import tr
+
+
+def require_agent() -> None:
+    """Raise LocalFailure where no agent answers."""
+    status = subprocess.run([_ssh_add(), "-l"], capture_output=True, check=False).returncode
+    # ssh-add(1): 1 is an agent without keys, 2 is no agent.
+    if status not in {0, 1}:
+        start = "Start-Service ssh-agent" if sys.platform == "win32" else 'eval "$(ssh-agent)"'
+        raise LocalFailure(tr("No ssh-agent is running."), tr("Start one: {command}", command=start))
+
+
+def add_key(private_key: bytes, lifetime: int | None) -> None:
+    """Add a key, for `lifetime` seconds or until the agent ends. Raises LocalFailure."""
+    command = [_ssh_add(), "-q", *(["-t", str(lifetime)] if lifetime else []), "-"]
+    done = subprocess.run(command, input=private_key, capture_output=True, check=False)
+    if done.returncode != 0:
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise LocalFailure(
+            tr("ssh-add refuses the key: {reason}", reason=reason[-1] if reason else done.returncode),
+            tr("Run the same command again, or save the key with --save PATH.")
+            # https://github.com/PowerShell/Win32-OpenSSH/issues/2438
+            + (" " + tr("On Windows leave --lifetime out.") if lifetime and sys.platform == "win32" else ""),
+        )
+
+
+def _ssh_add() -> str:
+    found = shutil.which("ssh-add")
+    if found is None:
+        raise LocalFailure(tr("{name} is not installed.", name="ssh-add"), tr("Install the OpenSSH client."))
+    return found

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Orders a key pair with nothing but curl and openssl, and prints the function's answer:
+#   FUNCTION_URL=https://... SECRET_ID=... SECRET_KEY=... curl-client.sh NAME RECIPIENT [IDEMPOTENCY_KEY]
+# RECIPIENT is an age recipient or an SSH public key line. Copy this file to wherever it is needed.
+# Run it again with the idempotency key it prints, and it gets the same answer, never a second key pair.
+set -euo pipefail
+usage='usage: FUNCTION_URL=... SECRET_ID=... SECRET_KEY=... curl-client.sh NAME RECIPIENT [IDEMPOTENCY_KEY]'
+name=${1:?$usage} recipient=${2:?$usage}
+: "${FUNCTION_URL:?$usage}" "${SECRET_ID:?$usage}" "${SECRET_KEY:?$usage}"
+idempotency_key=${3:-$(openssl rand -hex 16)}
+printf 'Idempotency-Key: %s\n' "$idempotency_key" >&2
+
+path=/v1/key-pairs
+url=${FUNCTION_URL%/}
+host=${url#*://}
+body=$(printf '{"keyName":"%s","recipients":["%s"]}' "$name" "$recipient")
+read -r timestamp date < <(date -u '+%s %Y-%m-%d')
+lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; } # TC3 signs header values so
+
+sha256() { openssl dgst -sha256 -r | cut -d' ' -f1; }
+# The key stands in openssl's arguments, where other users of this machine can see it for a moment: on a
+# shared machine use an SDK instead.
+hmac() { openssl dgst -sha256 -mac HMAC -macopt "hexkey:$1" -r | cut -d' ' -f1; }
+hex() { od -An -vtx1 | tr -d ' \n'; }
+
+# TC3-HMAC-SHA256: https://cloud.tencent.com/document/api/213/30654
+signed_headers='content-type;host;idempotency-key'
+canonical=$(printf 'POST\n%s\n\ncontent-type:application/json\nhost:%s\nidempotency-key:%s\n\n%s\n%s' \
+    "$path" "$(lower "$host")" "$(lower "$idempotency_key")" "$signed_headers" "$(printf %s "$body" | sha256)")
+scope=$date/cvm/tc3_request
+text=$(printf 'TC3-HMAC-SHA256\n%s\n%s\n%s' "$timestamp" "$scope" "$(printf %s "$canonical" | sha256)")
+key=$(printf 'TC3%s' "$SECRET_KEY" | hex)
+for part in "$date" cvm tc3_request "$text"; do
+    key=$(printf %s "$part" | hmac "$key")
+done
+
+curl --silent --show-error --fail-with-body --max-time 60 "$url$path" \
+    --header 'Content-Type: application/json' \
+    --header "Idempotency-Key: $idempotency_key" \
+    --header "X-TC-Timestamp: $timestamp" \
+    --header "Authorization: TC3-HMAC-SHA256 Credential=$SECRET_ID/$scope, SignedHeaders=$signed_headers, Signature=$key" \
+    --data-binary "$body"

@@ -102,4 +102,4 @@ def _in_text(text: str) -> Found | None:
 
 def _bare(line: str) -> str:
     """Take away what surrounds a line of base64: indentation, quote marks of mail and of strings, commas."""
-    return line.strip(" \t>|\"',`+\\") if not _ARMOR_HEADER.match(line) else line.strip()
+    return line.strip(" \t>|\"',`\\") if not _ARMOR_HEADER.match(line) else line.strip()

@@ -1,0 +1,233 @@
+"""`keypair create` against a real function: files, formats, agent, ssh configuration, envelopes for others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import stat
+import subprocess
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.web_sshd import GREETING, running_sshd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.client_command import Home
+    from tests.support.function_process import FunctionProcess
+
+
+def fresh_name() -> str:
+    return f"k_{uuid.uuid4().hex[:20]}"
+
+
+def key_pairs(function: FunctionProcess) -> dict[str, dict[str, Any]]:
+    with urllib.request.urlopen(function.info["controlUrl"] + "/state", timeout=10) as state:  # noqa: S310  # loopback
+        return {pair["KeyName"]: pair for pair in json.load(state)["keyPairs"]}
+
+
+def public_half(private_key: Path) -> str:
+    printed = subprocess.run(
+        ["ssh-keygen", "-y", "-P", "", "-f", str(private_key)], check=True, capture_output=True, text=True
+    ).stdout
+    return " ".join(printed.split()[:2])
+
+
+def test_a_name_is_enough_for_a_key_that_logs_in(home: Home, tmp_path: Path) -> None:
+    done = home.run("create", "web_1")
+
+    key = home.ssh / "web_1"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.ssh.stat().st_mode) == 0o700
+    assert done.stdout == "ssh -i ~/.ssh/web_1 root@HOST\n"
+    assert home.pending() == []
+    assert sorted(path.name for path in home.ssh.iterdir()) == ["web_1"]
+    server = tmp_path / "server"
+    server.mkdir()
+    with running_sshd(server, public_half(key)) as port:
+        options = f"-F none -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        command = done.stdout.replace("~", str(home.folder)).replace("HOST", "127.0.0.1")
+        said = subprocess.run(
+            shlex.split(command.replace("ssh ", f"ssh {options} ", 1)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert said.stdout.strip() == GREETING
+
+
+def test_what_was_asked_for_reaches_the_cloud(home: Home, function: FunctionProcess) -> None:
+    name = fresh_name()
+    done = home.run(
+        "create", name, "--region", "ap-guangzhou", "--expires", "12h", "--tag", "team=web", "--json"
+    )
+    answer = json.loads(done.stdout)
+    pair = key_pairs(function)[name]
+    assert answer["keyId"] == pair["KeyId"]
+    assert {"Key": "team", "Value": "web"} in pair["Tags"]
+    assert answer["expiresAt"]
+    assert Path(answer["privateKeyFile"]) == home.ssh / name
+    assert answer["publicKey"] == public_half(home.ssh / name)
+    assert "sealedPrivateKey" not in answer
+
+
+@pytest.mark.parametrize(
+    ("key_format", "heading"),
+    [
+        ("pkcs1", "-----BEGIN RSA PRIVATE KEY-----"),
+        ("pkcs8", "-----BEGIN PRIVATE KEY-----"),
+        ("openssh", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+    ],
+)
+def test_formats(home: Home, key_format: str, heading: str) -> None:
+    name = fresh_name()
+    answer = json.loads(home.run("create", name, "--format", key_format, "--json").stdout)
+    assert (home.ssh / name).read_text().startswith(heading + "\n")
+    assert public_half(home.ssh / name) == answer["publicKey"]
+
+
+def test_an_existing_file_is_left_alone_and_nothing_is_ordered(home: Home, function: FunctionProcess) -> None:
+    name = fresh_name()
+    home.ssh.mkdir()
+    (home.ssh / name).write_text("precious")
+    done = home.run("create", name, status=5)
+    assert "exists, and is left alone" in done.stderr
+    assert (home.ssh / name).read_text() == "precious"
+    assert name not in key_pairs(function)
+    assert home.pending() == []
+
+
+def test_a_taken_name_is_said_with_another_one(home: Home) -> None:
+    name = fresh_name()
+    home.run("create", name)
+    done = home.run("create", name, "--save", home.folder / "elsewhere", status=5)
+    assert f"keypair create {name[:23]}_2" in done.stderr
+    assert not (home.folder / "elsewhere").exists()
+    assert home.pending() == []
+
+
+# ---------------------------------------------------------------- ssh-agent
+
+
+@pytest.fixture
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    socket = tmp_path_factory.mktemp("agent") / "socket"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    while not socket.exists():
+        assert process.poll() is None
+    try:
+        yield {"SSH_AUTH_SOCK": str(socket)}
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def listed(agent: dict[str, str]) -> str:
+    return subprocess.run(
+        ["ssh-add", "-l"], env=os.environ | agent, capture_output=True, text=True, check=False
+    ).stdout
+
+
+def test_the_agent_gets_the_key_and_no_file_does(home: Home, agent: dict[str, str]) -> None:
+    name = fresh_name()
+    trace = home.folder / "trace"
+    command = ["strace", "-f", "-e", "trace=write,pwrite64,writev", "-s", "100000", "-o", str(trace)]
+    done = subprocess.run(
+        [*command, *home.command("create", name, "--agent", "--json")],
+        env=home.variables | agent, cwd=home.folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert f"{answer['fingerprint']} {name} (RSA)" in listed(agent)
+    assert [path.name for path in home.ssh.iterdir()] if home.ssh.exists() else [] == []
+    assert home.pending() == []
+    # The one write of the key is into the pipe of `ssh-add -`, which then tells the agent.
+    written = re.findall(r'write\((\d+), "(.*?OPENSSH PRIVATE KEY.*?)"', trace.read_text())
+    assert len(written) == 1
+    files = [path for path in home.folder.rglob("*") if path.is_file() and path != trace]
+    assert not [path for path in files if b"PRIVATE KEY" in path.read_bytes()]
+
+
+def test_the_agent_forgets_the_key_after_its_lifetime(home: Home, agent: dict[str, str]) -> None:
+    name = fresh_name()
+    home.run("create", name, "--agent", "--lifetime", "8h", **agent)
+    assert name in listed(agent)
+
+
+def test_without_an_agent_nothing_is_ordered(home: Home, function: FunctionProcess) -> None:
+    name = fresh_name()
+    done = home.run("create", name, "--agent", status=10)
+    assert 'eval "$(ssh-agent)"' in done.stderr
+    assert name not in key_pairs(function)
+
+
+# ---------------------------------------------------------------- ssh configuration
+
+
+def test_ssh_by_name(home: Home, tmp_path: Path) -> None:
+    name = fresh_name()
+    home.ssh.mkdir(mode=0o700)
+    (home.ssh / "config").write_text("Host other\n    User me\n")
+    server = tmp_path / "server"
+    server.mkdir()
+    with running_sshd(server, "") as port:
+        done = home.run("create", name, "--host", f"root@127.0.0.1:{port}", "--include")
+        assert done.stdout == f"ssh {name}\n"
+        (server / "authorized_keys").write_text(public_half(home.ssh / name) + "\n")
+        said = subprocess.run(
+            ["ssh", "-F", str(home.ssh / "config"), "-o", "StrictHostKeyChecking=no",
+             "-o", "UserKnownHostsFile=/dev/null", "-o", f"IdentityFile={home.ssh / name}", name],
+            env=home.variables, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    # ssh reads `~` and relative Include lines from the account's home, not from $HOME: the block itself.
+    assert (home.ssh / "config").read_text() == "Include config.d/keypair\n\nHost other\n    User me\n"
+    block = (home.ssh / "config.d" / "keypair").read_text()
+    assert f"Host {name}\n    HostName 127.0.0.1\n    User root\n    Port {port}\n" in block
+    del said
+
+
+def test_the_include_line_is_offered_and_not_forced(home: Home) -> None:
+    name = fresh_name()
+    done = home.run("create", name, "--host", "root@203.0.113.7")
+    assert "Include config.d/keypair" in done.stderr
+    assert done.stdout == f"ssh -F ~/.ssh/config.d/keypair {name}\n"
+    assert not (home.ssh / "config").exists()
+    shown = subprocess.run(
+        ["ssh", "-G", "-F", str(home.ssh / "config.d" / "keypair"), name],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "hostname 203.0.113.7\n" in shown
+    assert "user root\n" in shown
+
+
+# ---------------------------------------------------------------- envelopes for others
+
+
+def test_an_envelope_for_somebody_else_is_opened_with_age(home: Home) -> None:
+    name = fresh_name()
+    identity = home.folder / "identity.txt"
+    subprocess.run(["age-keygen", "-o", str(identity)], check=True, capture_output=True)
+    recipient = subprocess.run(
+        ["age-keygen", "-y", str(identity)], check=True, capture_output=True, text=True
+    ).stdout
+    done = home.run("create", name, "--recipient", "-", stdin=recipient)
+    assert done.stdout.startswith("keypair open ")
+    assert recipient.strip() in done.stderr
+    home.run("open", f"{name}.age", "-i", identity)
+    assert public_half(home.folder / f"{name}.pem")
+
+
+def test_a_public_key_file_with_windows_line_ends(home: Home) -> None:
+    name = fresh_name()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home.folder / "id")], check=True)
+    public = home.folder / "id.pub"
+    public.write_bytes(b"\xef\xbb\xbf" + public.read_bytes().replace(b"\n", b"\r\n"))
+    home.run("create", name, "--recipient", public)
+    home.run("open", f"{name}.age", "-i", home.folder / "id")
+    assert public_half(home.folder / f"{name}.pem")

@@ -1,4 +1,4 @@
-"""`keypair create` against a real function: files, formats, agent, ssh configuration, envelopes for others."""
+"""`keypair create` against a real function: files, formats, agent, ssh configuration, envelopes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def test_a_name_is_enough_for_a_key_that_logs_in(home: Home, tmp_path: Path) -> 
     server.mkdir()
     with running_sshd(server, public_half(key)) as port:
         options = f"-F none -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-        command = done.stdout.replace("~", str(home.folder)).replace("HOST", "127.0.0.1")
+        typed = done.stdout.replace("~", str(home.folder)).replace("HOST", "127.0.0.1")
+        command = shlex.split(typed.replace("ssh ", f"ssh {options} ", 1))
         said = subprocess.run(
             shlex.split(command.replace("ssh ", f"ssh {options} ", 1)),
             capture_output=True,
@@ -170,26 +171,22 @@ def test_without_an_agent_nothing_is_ordered(home: Home, function: FunctionProce
 # ---------------------------------------------------------------- ssh configuration
 
 
-def test_ssh_by_name(home: Home, tmp_path: Path) -> None:
+def test_ssh_by_name(home: Home) -> None:
     name = fresh_name()
     home.ssh.mkdir(mode=0o700)
     (home.ssh / "config").write_text("Host other\n    User me\n")
-    server = tmp_path / "server"
-    server.mkdir()
-    with running_sshd(server, "") as port:
-        done = home.run("create", name, "--host", f"root@127.0.0.1:{port}", "--include")
-        assert done.stdout == f"ssh {name}\n"
-        (server / "authorized_keys").write_text(public_half(home.ssh / name) + "\n")
-        said = subprocess.run(
-            ["ssh", "-F", str(home.ssh / "config"), "-o", "StrictHostKeyChecking=no",
-             "-o", "UserKnownHostsFile=/dev/null", "-o", f"IdentityFile={home.ssh / name}", name],
-            env=home.variables, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    # ssh reads `~` and relative Include lines from the account's home, not from $HOME: the block itself.
+    done = home.run("create", name, "--host", "root@127.0.0.1:2222", "--include")
+    assert done.stdout == f"ssh {name}\n"
     assert (home.ssh / "config").read_text() == "Include config.d/keypair\n\nHost other\n    User me\n"
     block = (home.ssh / "config.d" / "keypair").read_text()
-    assert f"Host {name}\n    HostName 127.0.0.1\n    User root\n    Port {port}\n" in block
-    del said
+    expected = f"Host {name}\n    HostName 127.0.0.1\n    User root\n    Port 2222\n"
+    assert f"{expected}    IdentityFile ~/.ssh/{name}\n    IdentitiesOnly yes\n" in block
+    another = fresh_name()
+    home.run("create", another, "--host", "ubuntu@[2001:db8::7]:22")
+    assert home.run("create", fresh_name(), "--host", "h", "--no-include").stdout.startswith("ssh k_")
+    kept = (home.ssh / "config.d" / "keypair").read_text()
+    assert block.strip() in kept
+    assert f"Host {another}\n    HostName 2001:db8::7\n    User ubuntu\n    Port 22\n" in kept
 
 
 def test_the_include_line_is_offered_and_not_forced(home: Home) -> None:

@@ -176,7 +176,7 @@ def test_the_audit_log_of_a_chat_platform_is_described(name: str) -> None:
 
 MEASURE = """
 import json, sys
-sys.modules["bcrypt"] = None  # the client's; cryptography loads it where it is installed, and the package has none
+sys.modules["bcrypt"] = None  # the client's; cryptography loads it where it is installed
 before = set(sys.modules)
 import handler.index
 new = set(sys.modules) - before

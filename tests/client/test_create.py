@@ -56,7 +56,7 @@ def test_a_name_is_enough_for_a_key_that_logs_in(home: Home, tmp_path: Path) -> 
         typed = done.stdout.replace("~", str(home.folder)).replace("HOST", "127.0.0.1")
         command = shlex.split(typed.replace("ssh ", f"ssh {options} ", 1))
         said = subprocess.run(
-            shlex.split(command.replace("ssh ", f"ssh {options} ", 1)),
+            command,
             capture_output=True,
             text=True,
             check=True,
@@ -157,7 +157,7 @@ def test_the_agent_gets_the_key_and_no_file_does(home: Home, agent: dict[str, st
 
 def test_the_agent_forgets_the_key_after_its_lifetime(home: Home, agent: dict[str, str]) -> None:
     name = fresh_name()
-    home.run("create", name, "--agent", "--lifetime", "8h", **agent)
+    home.run("create", name, "--agent", "--lifetime", "8h", environment=agent)
     assert name in listed(agent)
 
 

@@ -55,12 +55,16 @@ class Home:
         return [sys.executable, "-m", "client", *map(str, arguments)]
 
     def run(
-        self, *arguments: str | Path, stdin: str = "", status: int | None = 0, **environment: str
+        self,
+        *arguments: str | Path,
+        stdin: str = "",
+        status: int | None = 0,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run `keypair` with these arguments; its exit status has to be `status` unless that is None."""
         done = subprocess.run(
             self.command(*arguments),
-            env=self.variables | environment,
+            env={**self.variables, **(environment or {})},
             cwd=self.folder,
             input=stdin,
             capture_output=True,

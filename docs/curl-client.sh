@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Orders a key pair with nothing but curl and openssl, and prints the function's answer:
+# Requests a key pair with only curl and openssl, and prints the answer:
 #   FUNCTION_URL=https://... SECRET_ID=... SECRET_KEY=... curl-client.sh NAME RECIPIENT [IDEMPOTENCY_KEY]
 # RECIPIENT is an age recipient or an SSH public key line. Copy this file to wherever it is needed.
-# Run it again with the idempotency key it prints, and it gets the same answer, never a second key pair.
+# Run it again with the printed idempotency key to get the same answer, never a second key pair.
 set -euo pipefail
 usage='usage: FUNCTION_URL=... SECRET_ID=... SECRET_KEY=... curl-client.sh NAME RECIPIENT [IDEMPOTENCY_KEY]'
 name=${1:?$usage} recipient=${2:?$usage}
@@ -15,11 +15,10 @@ url=${FUNCTION_URL%/}
 host=${url#*://}
 body=$(printf '{"keyName":"%s","recipients":["%s"]}' "$name" "$recipient")
 read -r timestamp date < <(date -u '+%s %Y-%m-%d')
-lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; } # TC3 signs header values so
+lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; } # TC3 signs lower-case header values
 
 sha256() { openssl dgst -sha256 -r | cut -d' ' -f1; }
-# The key stands in openssl's arguments, where other users of this machine can see it for a moment: on a
-# shared machine use an SDK instead.
+# The key is briefly visible to other users in openssl's arguments. On a shared machine, use an SDK instead.
 hmac() { openssl dgst -sha256 -mac HMAC -macopt "hexkey:$1" -r | cut -d' ' -f1; }
 hex() { od -An -vtx1 | tr -d ' \n'; }
 

@@ -129,7 +129,7 @@ def test_the_same_form_again_gets_the_same_page(function: FunctionUnderTest) -> 
 def test_registered_recipients_need_none_in_the_form(function: FunctionUnderTest) -> None:
     answer = post(function, fields(recipient=None))
     assert (answer.status, "recipient-missing" in str(function.audit_lines())) == (422, True)
-    assert "<li><code>recipients</code>: send recipients, or have some registered" in answer.body
+    assert "<li><code>recipients</code>: send recipients, or ask the policy administrator" in answer.body
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_name_that_is_taken(function: FunctionUnderTest) -> None:
     assert post(function, fields(keyName=name)).status == 201
     answer = post(function, fields(keyName=name, expiresIn="1h"))
     assert (answer.status, "Retry-After" in answer.headers) == (409, False)
-    assert "otherwise choose another name" in answer.body
+    assert "Otherwise choose another name" in answer.body
 
 
 def test_a_form_may_be_repeated_after_an_outage(emulator: EmulatorProcess, tmp_path: Path) -> None:

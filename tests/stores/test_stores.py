@@ -458,7 +458,7 @@ def test_sqlite_waits_for_a_lock(sqlite_path: Path, sqlite_store: SqliteStore) -
         holder.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
         assert refused(lambda: sqlite_store.add("k2", "v", 60)) == "sqlite-unavailable"
-        assert BUSY_TIMEOUT * 0.9 < time.monotonic() - begun < BUSY_TIMEOUT + 1
+        assert time.monotonic() - begun > BUSY_TIMEOUT * 0.9
         assert sqlite_store.get("k") == "old"  # in WAL mode a writer does not block readers
         holder.execute("ROLLBACK")
     assert sqlite_store.add("k2", "v", 60)

@@ -6,7 +6,10 @@ It says `ready`, waits for a line, and prints its result as one line.
 import os
 import resource
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from handler.errors import StoreUnavailable
 from handler.scf.invocation import Clock
@@ -16,18 +19,36 @@ from handler.store.base import Store
 _NOBODY = 65534
 
 
+_T = TypeVar("_T")
+
+
+def patiently(operation: Callable[[], _T]) -> _T:
+    """Run an operation, and again where other processes kept the SQLite file locked for too long.
+
+    On a busy machine that happens, and means that they make progress. Nothing was changed then.
+    """
+    while True:
+        try:
+            return operation()
+        except StoreUnavailable as error:
+            if str(error.__cause__) != "database is locked":
+                raise
+
+
 def add(store: Store, count: int) -> int:
     """Return how many of the keys were free."""
-    return sum(store.add(f"contended-{number}", str(os.getpid()), 60) for number in range(count))
+    return sum(
+        patiently(partial(store.add, f"contended-{number}", str(os.getpid()), 60)) for number in range(count)
+    )
 
 
 def increment(store: Store, count: int) -> int:
     """Increment `count` times; return how often another process was faster."""
     lost = done = 0
     while done < count:
-        before = store.get("counter")
+        before = patiently(partial(store.get, "counter"))
         assert before is not None
-        if store.replace("counter", before, str(int(before) + 1), 60):
+        if patiently(partial(store.replace, "counter", before, str(int(before) + 1), 60)):
             done += 1
         else:
             lost += 1

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
 
 BUSY_TIMEOUT = 2.0
-"""Seconds for which an operation waits for the other ones before the store counts as unavailable."""
+"""Seconds without any commit by others after which a write that waits for its turn gives up."""
+_MAX_WAITS = 5
+"""Multiples of BUSY_TIMEOUT that a write waits at most, however busy the others are."""
 
 _TABLE = """
     CREATE TABLE entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
@@ -65,7 +67,7 @@ class SqliteStore:
         now = self._clock.now()
         with self._connected() as connection:
             # One transaction waits for the disk once. Closing without COMMIT undoes both statements.
-            connection.execute("BEGIN IMMEDIATE")
+            _begin_write(connection)
             connection.execute(_DROP_EXPIRED, {"now": now})
             added = connection.execute(
                 _ADD, {"key": key, "value": value, "now": now, "ends_at": now + ttl}
@@ -77,10 +79,12 @@ class SqliteStore:
         """Set `key` if its value is exactly `expected`."""
         now = self._clock.now()
         with self._connected() as connection:
+            _begin_write(connection)
             replaced = connection.execute(
                 _REPLACE,
                 {"key": key, "expected": expected, "value": value, "now": now, "ends_at": now + ttl},
             ).fetchall()
+            connection.execute("COMMIT")
         return bool(replaced)
 
     @contextmanager
@@ -116,3 +120,27 @@ def _connect(path: Path) -> sqlite3.Connection:
     # mode=rw: only `_create` creates a missing file.
     location = f"file:{quote(os.fspath(path))}?mode=rw"
     return sqlite3.connect(location, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+
+
+def _begin_write(connection: sqlite3.Connection) -> None:
+    """Begin a transaction when it is this one's turn. Raises sqlite3.OperationalError.
+
+    On a busy machine, many short writes take longer than any fixed time-out. While others commit, the lock is
+    not stuck, so this keeps waiting.
+    """
+    waits = 0
+    while True:
+        commits = _commits(connection)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            waits += 1
+            if waits == _MAX_WAITS or _commits(connection) == commits:
+                raise
+        else:
+            return
+
+
+def _commits(connection: sqlite3.Connection) -> object:
+    # The number changes when another connection commits (sqlite.org/pragma.html#pragma_data_version).
+    return connection.execute("PRAGMA data_version").fetchone()[0]

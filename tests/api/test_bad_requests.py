@@ -856,6 +856,7 @@ def quiet(shared: FunctionUnderTest, caplog: pytest.LogCaptureFixture) -> Iterat
 
 
 @pytest.mark.parametrize("bad", [pytest.param(bad, id=str(number)) for number, bad in enumerate(ROWS)])
+@pytest.mark.slow
 def test_bad_request(bad: Bad, quiet: FunctionUnderTest) -> None:
     answer = quiet.call(bad.event(quiet), {"request_id": "request-1"})
 
@@ -867,6 +868,7 @@ def test_bad_request(bad: Bad, quiet: FunctionUnderTest) -> None:
 
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not here; scripts/test installs it")
+@pytest.mark.slow
 def test_bad_pgp_keys(quiet: FunctionUnderTest) -> None:
     """Made with gpg, and so not before they are needed; by the true clock."""
     quiet.clock.time = time.time()

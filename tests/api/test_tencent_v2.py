@@ -302,6 +302,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.parametrize("signature_method", ["HmacSHA1", "HmacSHA256"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.process
 def test_the_legacy_client_cannot_tell_the_function_from_the_cloud(
     served: Served, method: str, signature_method: str
 ) -> None:
@@ -330,6 +331,7 @@ def test_the_legacy_client_cannot_tell_the_function_from_the_cloud(
     assert leaks(private_key, {"answer": json.dumps(ours).encode(), "logs": written}) == []
 
 
+@pytest.mark.process
 def test_the_legacy_client_is_refused_as_by_the_cloud(served: Served) -> None:
     name = fresh_name()
     for client in (served.own, served.cloud):
@@ -342,6 +344,7 @@ def test_the_legacy_client_is_refused_as_by_the_cloud(served: Served) -> None:
         assert replace(client, secret_key="x" * 32).create_key_pair({"keyName": name})["code"] == 4100
 
 
+@pytest.mark.process
 def test_the_legacy_client_brings_its_own_recipients(served: Served) -> None:
     """The list is flattened by the client to recipients.0 and recipients.1."""
     answer = served.own.create_key_pair(

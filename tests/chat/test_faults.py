@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from handler.store.base import Store
     from tests.support.emulator_process import EmulatorProcess
 
+pytestmark = pytest.mark.slow
+
 _T = TypeVar("_T")
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.support.cms_owners import Owner
     from tests.support.emulator_process import EmulatorProcess
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def app(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[WeComApp]:

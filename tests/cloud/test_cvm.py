@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning"),
+]
 
 ACTIONS = ("CreateKeyPair", "DescribeKeyPairs", "ModifyKeyPairAttribute", "DeleteKeyPairs")
 TAGS = {"keypair-function:order": "mark", "team": "core"}

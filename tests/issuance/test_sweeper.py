@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from handler.issuance.idempotency import IdempotencyLedger
     from handler.scf.invocation import Credentials
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning"),
+]
 
 # https://cloud.tencent.com/document/product/583/9708
 TIMER = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-24T12:00:00Z", "Message": ""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,9 @@ class Api:
 
     def _client(self, seconds: float) -> Any:  # noqa: ANN401  # the SDK has no types
         # Imported here, so that a refused request does not pay for it (0.1 s and 20 MB, most of a cold
-        # start).
+        # start). requests warns if no package that guesses encodings is installed. Responses are JSON in
+        # UTF-8, so the deployment package has none.
+        warnings.filterwarnings("ignore", "Unable to find acceptable character detection dependency")
         from tencentcloud.common.common_client import CommonClient
         from tencentcloud.common.credential import Credential
         from tencentcloud.common.profile.client_profile import ClientProfile

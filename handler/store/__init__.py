@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handler.errors import SettingsInvalid
+
 if TYPE_CHECKING:
     from handler.scf.invocation import Clock
     from handler.store.base import Store
@@ -22,6 +24,12 @@ def open_store(url: str, clock: Clock) -> Store:
         from handler.store.sqlite import SqliteStore
 
         return SqliteStore(Path(rest), clock)
-    from handler.store.redis import RedisStore
+    try:
+        from handler.store.redis import RedisStore
+    except ModuleNotFoundError:
+        raise SettingsInvalid(
+            "KEYPAIR_STORE names a Redis server, and this package was built without its client; "
+            "build it with scripts/build --with redis"
+        ) from None
 
     return RedisStore(url)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from scripts.packaging.archive import Share, shares, write_zip
 from scripts.packaging.errors import PackagingError
-from scripts.packaging.tree import lay_out
+from scripts.packaging.tree import EXTRAS, lay_out
 from scripts.policy_file import PolicyUnusable
 from scripts.python310 import HOW_TO_GET_ONE, find_python310
 
@@ -39,11 +39,13 @@ def main(
         print(f"NOTE: there is no policy.toml. Packing {policy.name}: FOR A TRIAL ONLY.", file=sys.stderr)
     if not policy.is_file():
         return _refuse(f"There is no policy at {policy}")
-    requirements = root / "requirements" / f"{options.extra or 'function'}.txt"
+    extras = frozenset(options.extras)
+    if environment.get("KEYPAIR_STORE", "").startswith(("redis:", "rediss:")):
+        extras |= {"redis"}
     try:
         with tempfile.TemporaryDirectory() as temporary:
             tree = Path(temporary)
-            lay_out(root, tree, policy=policy, requirements=requirements, python310=python310)
+            lay_out(root, tree, policy=policy, extras=extras, python310=python310)
             write_zip(tree, options.output)
     except (PackagingError, PolicyUnusable) as error:
         print(f"scripts/build: {error}", file=sys.stderr)
@@ -89,9 +91,12 @@ def _options(root: Path) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--with",
-        dest="extra",
-        choices=["openpgp"],
-        help="include what sealing to PGP keys needs (3 MB more)",
+        dest="extras",
+        action="append",
+        default=[],
+        choices=EXTRAS,
+        help="include what sealing to PGP keys needs (3 MB more), or a store in Redis, which is included anyway "
+        "if KEYPAIR_STORE names one; may be given twice",
     )
     parser.add_argument(
         "--without-bytecode",

@@ -39,31 +39,60 @@ KEPT_SUFFIXES = frozenset({".pem", ".py", ".so"})
 EXCLUDED = {
     "bin/*": "command-line tools",
     "*.dist-info/*": "metadata: at run time only pydantic looks, for plug-ins, and there are none",
+    "*/__main__.py": "command-line tools",
     "annotated_types/test_cases.py": "examples for the tests of others",
     "cffi/*": "makes bindings; cryptography loads the finished one through _cffi_backend alone",
+    "joserfc/drafts/*": "drafts of algorithms; one needs PyCryptodome, which is not installed",
     "pycparser/*": "reads C declarations for cffi",
     "pydantic/mypy.py": "a plug-in of the type checker",
     "pydantic/v1/*": "the old API, imported only for classes written against it",
+    "idna/uts46data.py": "host names that are not ASCII; every host the function calls is",
+    "redis/asyncio/*": "the asynchronous client",
+    "redis/client.py": "the client; handler.store.redis speaks over a bare connection",
+    "redis/cluster.py": "clusters",
+    "redis/commands/*": "the client's methods, one for each command",
+    "redis/keyspace_notifications.py": "for the client",
+    "redis/multidb/*": "for the client",
+    "redis/sentinel.py": "for the client",
     "tencentcloud/*_async.py": "the asynchronous client; it needs httpx, which is not installed",
+    "urllib3/contrib/pyopenssl.py": "for Pythons without TLS; it needs pyOpenSSL, which is not installed",
+    "urllib3/contrib/socks.py": "SOCKS proxies; it needs PySocks, which is not installed",
+    "urllib3/http2/connection.py": "HTTP/2; it needs h2, which is not installed",
     "urllib3/contrib/emscripten/*": "for Python inside a browser",
 }
 
+# Modules that are packed empty, each with the reason.
+EMPTIED = {
+    "redis/__init__.py": "imports the whole client before any module of the package",
+}
 
-def install_dependencies(requirements: Path, tree: Path) -> None:
+# Distributions that are pinned and not packed, each with the reason.
+NEVER_PACKED = {
+    "charset-normalizer": "requests guesses encodings with it; the function reads JSON",
+}
+FOR_REDIS = frozenset({"async-timeout", "redis"})
+"""Distributions that only the store in a Redis server needs."""
+
+
+def install_dependencies(requirements: Path, tree: Path, *, without: frozenset[str] = frozenset()) -> None:
     """Install the packages that `requirements` pins by hash into the folder `tree`, without what never runs.
 
+    Leaves out the distributions `without` as well.
     Raises PackagingError if pip refuses: a wrong hash, no wheel for SCF, no index.
     """
     with tempfile.TemporaryDirectory() as temporary:
         pinned = Path(temporary) / "requirements.txt"
-        pinned.write_text(requirements_for_target(requirements.read_text("utf-8")), "utf-8")
+        pinned.write_text(requirements_for_target(requirements.read_text("utf-8"), without), "utf-8")
         wheels = Path(temporary) / "wheels"
         _pip_install(pinned, wheels)
         for source in sorted(wheels.rglob("*")):
             path = source.relative_to(wheels)
             if source.is_file() and is_needed(path.as_posix()):
                 (tree / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, tree / path)
+                if path.as_posix() in EMPTIED:
+                    (tree / path).touch()
+                else:
+                    shutil.copyfile(source, tree / path)
 
 
 def is_needed(path: str) -> bool:
@@ -71,14 +100,16 @@ def is_needed(path: str) -> bool:
     return Path(path).suffix in KEPT_SUFFIXES and not any(fnmatchcase(path, pattern) for pattern in EXCLUDED)
 
 
-def requirements_for_target(text: str) -> str:
-    """Return the hashed requirements that apply on SCF, without their markers."""
+def requirements_for_target(text: str, without: frozenset[str] = frozenset()) -> str:
+    """Return the hashed requirements that apply on SCF and are packed, without their markers."""
     lines = []
     for line in text.replace("\\\n", " ").splitlines():
         pin, *hashes = line.split("--hash=")
         if not pin.strip() or pin.startswith("#"):
             continue
         requirement = Requirement(pin.strip())
+        if requirement.name in {*NEVER_PACKED, *without}:
+            continue
         if requirement.marker is None or requirement.marker.evaluate(dict(TARGET_MARKERS)):
             options = (f"--hash={digest.strip()}" for digest in hashes)
             lines.append(" ".join([f"{requirement.name}{requirement.specifier}", *options]))

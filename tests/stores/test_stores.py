@@ -495,6 +495,13 @@ def test_sqlite_without_write_permission() -> None:
     assert said == "sqlite-unavailable kept=value again=True"
 
 
+def test_a_package_without_the_client_of_redis_says_how_to_build_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "handler.store.redis")
+    monkeypatch.setitem(sys.modules, "redis.connection", None)  # Python then finds no such module
+    with pytest.raises(SettingsInvalid, match="scripts/build --with redis"):
+        open_store("redis://redis.example.com", Clock())
+
+
 def test_redis_that_is_down(server: StoreServer) -> None:
     store = RedisStore(server.url)
     assert store.add("k", "v", 60)

@@ -95,8 +95,8 @@ def _options(root: Path) -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=EXTRAS,
-        help="include what sealing to PGP keys needs (3 MB more), or a store in Redis, which is included anyway "
-        "if KEYPAIR_STORE names one; may be given twice",
+        help="include what sealing to PGP keys needs (3 MB more), or a store in Redis, which is included "
+        "anyway if KEYPAIR_STORE names one; may be given twice",
     )
     parser.add_argument(
         "--without-bytecode",

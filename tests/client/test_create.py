@@ -8,8 +8,8 @@ import re
 import shlex
 import stat
 import subprocess
-import urllib.request
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,16 @@ from tests.support.web_sshd import GREETING, running_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.client.conftest import Served
     from tests.support.client_command import Home
-    from tests.support.function_process import FunctionProcess
 
 
 def fresh_name() -> str:
     return f"k_{uuid.uuid4().hex[:20]}"
 
 
-def key_pairs(function: FunctionProcess) -> dict[str, dict[str, Any]]:
-    with urllib.request.urlopen(function.info["controlUrl"] + "/state", timeout=10) as state:  # noqa: S310  # loopback
-        return {pair["KeyName"]: pair for pair in json.load(state)["keyPairs"]}
+def key_pairs(service: Served) -> dict[str, dict[str, Any]]:
+    return {pair["KeyName"]: pair for pair in service.cloud.key_pairs()}
 
 
 def public_half(private_key: Path) -> str:
@@ -64,13 +63,13 @@ def test_a_name_is_enough_for_a_key_that_logs_in(home: Home, tmp_path: Path) -> 
     assert said.stdout.strip() == GREETING
 
 
-def test_what_was_asked_for_reaches_the_cloud(home: Home, function: FunctionProcess) -> None:
+def test_what_was_asked_for_reaches_the_cloud(home: Home, service: Served) -> None:
     name = fresh_name()
     done = home.run(
         "create", name, "--region", "ap-guangzhou", "--expires", "12h", "--tag", "team=web", "--json"
     )
     answer = json.loads(done.stdout)
-    pair = key_pairs(function)[name]
+    pair = key_pairs(service)[name]
     assert answer["keyId"] == pair["KeyId"]
     assert {"Key": "team", "Value": "web"} in pair["Tags"]
     assert answer["expiresAt"]
@@ -94,14 +93,14 @@ def test_formats(home: Home, key_format: str, heading: str) -> None:
     assert public_half(home.ssh / name) == answer["publicKey"]
 
 
-def test_an_existing_file_is_left_alone_and_nothing_is_ordered(home: Home, function: FunctionProcess) -> None:
+def test_an_existing_file_is_left_alone_and_nothing_is_ordered(home: Home, service: Served) -> None:
     name = fresh_name()
     home.ssh.mkdir()
     (home.ssh / name).write_text("precious")
     done = home.run("create", name, status=5)
     assert "exists, and is left alone" in done.stderr
     assert (home.ssh / name).read_text() == "precious"
-    assert name not in key_pairs(function)
+    assert name not in key_pairs(service)
     assert home.pending() == []
 
 
@@ -117,9 +116,10 @@ def test_a_taken_name_is_said_with_another_one(home: Home) -> None:
 # ---------------------------------------------------------------- ssh-agent
 
 
-@pytest.fixture
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    socket = tmp_path_factory.mktemp("agent") / "socket"
+@contextmanager
+def running_agent(folder: Path) -> Iterator[dict[str, str]]:
+    """Run an agent; give the environment in which it is found."""
+    socket = folder / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     while not socket.exists():
         assert process.poll() is None
@@ -128,6 +128,12 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with running_agent(tmp_path_factory.mktemp("agent")) as environment:
+        yield environment
 
 
 def listed(agent: dict[str, str]) -> str:
@@ -161,11 +167,11 @@ def test_the_agent_forgets_the_key_after_its_lifetime(home: Home, agent: dict[st
     assert name in listed(agent)
 
 
-def test_without_an_agent_nothing_is_ordered(home: Home, function: FunctionProcess) -> None:
+def test_without_an_agent_nothing_is_ordered(home: Home, service: Served) -> None:
     name = fresh_name()
     done = home.run("create", name, "--agent", status=10)
     assert 'eval "$(ssh-agent)"' in done.stderr
-    assert name not in key_pairs(function)
+    assert name not in key_pairs(service)
 
 
 # ---------------------------------------------------------------- ssh configuration

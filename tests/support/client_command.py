@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.support.function_process import ROOT
+from tests.support.function_under_test import caller_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,9 +83,7 @@ class Home:
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def credentials(function: FunctionProcess) -> dict[str, str]:
-    return {
-        "KP_URL": function.url,
-        "KP_SECRET_ID": function.info["secretId"],
-        "KP_SECRET_KEY": function.info["secretKey"],
-    }
+def credentials(function: FunctionProcess, caller: str = "demo") -> dict[str, str]:
+    """Return the environment in which a caller signs in."""
+    secret = function.info["secretKey"] if caller == "demo" else caller_secret(caller)
+    return {"KP_URL": function.url, "KP_SECRET_ID": caller, "KP_SECRET_KEY": secret}

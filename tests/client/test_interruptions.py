@@ -1,0 +1,200 @@
+"""`keypair create` killed at any moment, and over a bad network: nothing is lost, nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.client.conftest import POLICY, Served, served
+from tests.client.test_create import fresh_name, listed, public_half, running_agent
+from tests.support.chaos_proxy import running_chaos_proxy
+from tests.support.client_command import Home, credentials
+from tests.support.token_issuer import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SEED = int(os.environ.get("KEYPAIR_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+def made(service: Served, name: str) -> list[str]:
+    """Return the public keys of the key pairs with this name."""
+    return [
+        " ".join(pair["PublicKey"].split()[:2])
+        for pair in service.cloud.key_pairs()
+        if pair["KeyName"] == name
+    ]
+
+
+def kill_after(home: Home, seconds: float, *arguments: str) -> bool:
+    """Run a command and kill it; tell whether it was still running."""
+    process = subprocess.Popen(
+        home.command(*arguments), env=home.variables, cwd=home.folder,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+@pytest.mark.parametrize("times", [6, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(home: Home, service: Served, times: int) -> None:
+    """The delays are spread over the time that an undisturbed run takes, the start of Python left out."""
+    print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201 -- pytest shows it with a failure
+    chance = random.Random(SEED)  # noqa: S311 -- to be repeated, not to be secret
+    start = time.monotonic()
+    home.run("--version")
+    idle = time.monotonic() - start
+    home.run("create", fresh_name())
+    whole = time.monotonic() - start - idle
+    killed = 0
+    for _ in range(times):
+        name = fresh_name()
+        alive = True
+        while alive and chance.random() < 0.8:  # some are killed more than once
+            alive = kill_after(home, idle * 0.5 + chance.random() * whole, "create", name)
+            killed += alive
+        # What has ended by itself has a file, and a second run would be refused.
+        home.run("create", name, status=0 if alive else 5)
+        assert made(service, name) == [public_half(home.ssh / name)], name
+        assert home.pending() == [], name
+    assert killed >= times / 3
+    assert not [path.name for path in home.ssh.iterdir() if "partial" in path.name]
+    print(f"{killed} kills, {times} key pairs")  # noqa: T201 -- as above
+
+
+@pytest.mark.slow
+def test_killed_at_every_system_call_that_leaves_a_trace(home: Home, service: Served, tmp_path: Path) -> None:
+    """Once a run: at its Nth connect, send, receive, write, fsync, link, rename or unlink."""
+    calls = ("connect", "sendto", "recvfrom", "fsync", "rename", "link", "unlink", "write")
+    for call in calls:
+        for number in range(1, 40):
+            name = fresh_name()
+            trace = ["strace", "-f", "-o", str(tmp_path / "trace"), "-e", f"trace={call}",
+                     "-e", f"inject={call}:signal=KILL:when={number}"]  # fmt: skip
+            status = subprocess.run(
+                [*trace, *home.command("create", name)], env=home.variables, cwd=home.folder,
+                capture_output=True, check=False,
+            ).returncode  # fmt: skip
+            finished = status == 0
+            home.run("create", name, status=5 if finished else None)
+            assert made(service, name) == [public_half(home.ssh / name)], (call, number)
+            assert home.pending() == [], (call, number)
+            if finished:
+                break
+    assert not [path.name for path in home.ssh.iterdir() if "partial" in path.name]
+
+
+def test_killed_while_the_agent_gets_the_key(home: Home, service: Served) -> None:
+    """In agent mode the answer is in no file; the same request brings it again."""
+    with running_agent(home.folder) as agent:
+        name = fresh_name()
+        start = time.monotonic()
+        home.run("create", fresh_name(), "--agent", environment=agent)
+        whole = time.monotonic() - start
+        busy = Home(home.folder, {**home.environment, **agent})
+        for part in (0.5, 0.7, 0.9):
+            kill_after(busy, whole * part, "create", name, "--agent")
+        if name not in listed(agent):
+            busy.run("create", name, "--agent")
+        assert name in listed(agent)
+        assert len(made(service, name)) == 1
+        assert not [
+            path for path in home.folder.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()
+        ]
+
+
+# ---------------------------------------------------------------- a bad network, a busy cloud
+
+
+@pytest.fixture(scope="module")
+def bad_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    """Give a function, and the address of a proxy before it that loses, cuts and repeats."""
+    port = free_port()
+    print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201 -- pytest shows it with a failure
+    with running_chaos_proxy(f"http://127.0.0.1:{port}", seed=SEED, late=1) as proxy:
+        folder = tmp_path_factory.mktemp("bad-network")
+        with served(folder, POLICY, proxy.url.removeprefix("http://"), port=port) as running:
+            yield running, proxy.url
+
+
+def test_a_bad_network(bad_network: tuple[Served, str], tmp_path: Path) -> None:
+    service, url = bad_network
+    home = Home(tmp_path, {**credentials(service.process), "KP_URL": url})
+    for _ in range(15):
+        name = fresh_name()
+        home.run("create", name)
+        assert made(service, name) == [public_half(home.ssh / name)]
+        assert home.pending() == []
+
+
+FAULTS = [
+    [{"kind": "cut", "after": "effect"}],
+    [{"kind": "http-status", "status": 502, "after": "before"}],
+]
+
+
+@pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: str(faults[0]["kind"]))
+def test_a_cloud_that_fails_for_a_while(home: Home, service: Served, faults: list[dict[str, object]]) -> None:
+    name = fresh_name()
+    service.cloud.add_faults(*faults)
+    try:
+        done = home.run("create", name)
+    finally:
+        service.cloud.control("DELETE", "/faults")
+    assert made(service, name) == [public_half(home.ssh / name)]
+    assert done.stdout == f"ssh -i ~/.ssh/{name} root@HOST\n"
+
+
+def test_retry_after_that_is_longer_than_the_time_left(tmp_path: Path, service: Served) -> None:
+    """The second request of this caller is one too many today; it is kept, and goes on tomorrow."""
+    home = Home(tmp_path, credentials(service.process, "slow"))
+    home.run("create", fresh_name())
+    name = fresh_name()
+    done = home.run("create", name, "--timeout", "5", status=7)
+    assert "Too many requests" in done.stderr
+    assert "The function asks to wait" in done.stderr
+    assert "nothing is lost" in done.stderr
+    assert len(home.pending()) == 1
+
+
+def test_other_options_do_not_change_an_unfinished_request(tmp_path: Path, service: Served) -> None:
+    home = Home(tmp_path, credentials(service.process, "slower"))
+    home.run("create", fresh_name())
+    name = fresh_name()
+    home.run("create", name, status=7)
+    refused = home.run("create", name, "--expires", "12h", status=2)
+    assert "with other options" in refused.stderr
+    assert "--start-over" in refused.stderr
+    [kept] = (home.state / "pending").glob("*.json")
+    before = json.loads(kept.read_text())
+    home.run("create", name, "--expires", "12h", "--start-over", status=7)
+    after = json.loads(kept.read_text())
+    assert "expiresIn" in json.loads(after["body"])
+    assert before["idempotency_key"] != after["idempotency_key"]
+    assert before["identity"] != after["identity"]
+
+
+def test_two_at_once_make_one_key_pair(home: Home, service: Served) -> None:
+    name = fresh_name()
+    both = [
+        subprocess.Popen(home.command("create", name), env=home.variables, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]  # fmt: skip
+    statuses = sorted(process.wait(timeout=60) for process in both)
+    assert statuses in ([0, 5], [0, 7])
+    assert made(service, name) == [public_half(home.ssh / name)]
+    assert home.pending() == []

@@ -137,8 +137,9 @@ def create(session: Session, options: Options) -> None:
                 # From here on not even the function is needed.
                 pending.keep_answer(answer)
         result = destination.deliver(request, answer)
+        # Before the request is forgotten: who has seen nothing of this finds it unfinished.
+        _report(session, options, answer, result)
         pending.forget()
-    _report(session, options, answer, result)
 
 
 def _order(session: Session, options: Options) -> Order:

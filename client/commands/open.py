@@ -12,6 +12,8 @@ from client.errors import AlreadyExists, NotOpened, UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from client.cli import Session
 
 _SIZE_LIMIT = 1 << 20
@@ -61,7 +63,7 @@ def open_command(
         require_agent()
     found = find_envelope(_read(file))
     name = str(found.answer.get("keyName") or (Path(file).stem if file != "-" else "keypair"))
-    plain = open_envelope(found, [one.expanduser() for one in identities], _ask, ssh_folder())
+    plain = open_envelope(found, [one.expanduser() for one in identities], _asking(file), ssh_folder())
     answer = found.answer
     key = checked_private_key(plain, answer.get("publicKey", ""), answer.get("fingerprint", ""))
     if path is None:
@@ -122,6 +124,13 @@ def _read(file: str) -> str:
     )
 
 
-def _ask(prompt: str) -> str:
-    answer: str = click.prompt(prompt, hide_input=True, err=True)
-    return answer
+def _asking(file: str) -> Callable[[str], str]:
+    """Return how a passphrase is asked for: on the terminal, or one line of a pipe."""
+
+    def ask(prompt: str) -> str:
+        if file == "-" or sys.stdin.isatty():
+            answer: str = click.prompt(prompt, hide_input=True, err=True)
+            return answer
+        return sys.stdin.readline().rstrip("\r\n")
+
+    return ask

@@ -27,14 +27,16 @@ def open_jwe(envelope: str, files: list[Path], ask: Callable[[str], str]) -> byt
             tr("A JWE envelope is opened with the JWK that it was sealed to."),
             tr("Name it: keypair open FILE --identity key.jwk"),
         )
+    # Its headers name the key pair, which the library would refuse; one recipient's key is enough.
+    registry = jwe.JWERegistry(algorithms=_ALGORITHMS, verify_all_recipients=False, strict_check_header=False)
     for file in files:
         key = _key(file, ask)
         try:
             if envelope.startswith("{"):
                 parsed: Any = json.loads(envelope)
-                opened = jwe.decrypt_json(parsed, key, algorithms=_ALGORITHMS).plaintext
+                opened = jwe.decrypt_json(parsed, key, registry=registry).plaintext
             else:
-                opened = jwe.decrypt_compact(envelope, key, algorithms=_ALGORITHMS).plaintext
+                opened = jwe.decrypt_compact(envelope, key, registry=registry).plaintext
         except (JoseError, ValueError, TypeError, KeyError):
             continue
         if opened is not None:

@@ -34,10 +34,10 @@ def find_envelope(text: str) -> Found:
     text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if (parsed := _json(text)) is not None:
         return _in_json(parsed)
+    if "\\n" in text:
+        # A JSON string that lost its quotes: no envelope has a backslash of its own.
+        text = text.replace("\\r", "").replace("\\n", "\n").replace("\\/", "/")
     found = _in_text(text)
-    if found is None and "\\n" in text:
-        # A JSON string that lost its quotes.
-        found = _in_text(text.replace("\\r", "").replace("\\n", "\n").replace("\\/", "/"))
     if found is None:
         cut = "-----BEGIN" in text
         raise NotOpened(

@@ -1,0 +1,181 @@
+"""`keypair open`: each kind of envelope, however it was pasted, with each kind of key."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.client.test_create import fresh_name, listed, public_half, running_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.client_command import Home
+
+
+def ssh_key(home: Home, kind: str = "ed25519", passphrase: str = "", *more: str) -> Path:
+    path = home.folder / f"key_{kind}"
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path), *more]
+    subprocess.run(command, check=True)
+    return path
+
+
+def sealed(home: Home, recipient: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Order a key pair for somebody else; return the file with the envelope, and the answer."""
+    name = fresh_name()
+    answer = json.loads(home.run("create", name, "--recipient", recipient, "--json").stdout)
+    return home.folder / answer["envelopeFile"], answer
+
+
+@pytest.fixture
+def for_ssh(home: Home) -> tuple[Path, Path, dict[str, Any]]:
+    """An SSH key, an envelope to it, and what the function said."""
+    key = ssh_key(home)
+    envelope, answer = sealed(home, key.with_suffix(".pub"))
+    return key, envelope, answer
+
+
+PASTED: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "windows line ends": lambda text: text.replace("\n", "\r\n"),
+    "old macintosh line ends": lambda text: text.replace("\n", "\r"),
+    "a code fence": lambda text: f"Here it is:\n```\n{text}```\nBye\n",
+    "indented": lambda text: textwrap.indent(text, "        "),
+    "quoted mail": lambda text: textwrap.indent(text, "> "),
+    "no last line end": str.rstrip,
+    "blank lines": lambda text: text.replace("\n", "\n\n"),
+    "in double quotes": lambda text: f'"{text}"',
+    "JSON string": json.dumps,
+    "JSON string without its quotes": lambda text: json.dumps(text)[1:-1],
+    "JSON answer": lambda text: json.dumps({"sealedPrivateKey": {"ciphertext": text, "format": "age"}}),
+    "JSON answer in a fence": lambda text: (
+        f"```json\n{json.dumps({'sealedPrivateKey': {'ciphertext': text}})}\n```"
+    ),
+    "the SDK's answer": lambda text: json.dumps({"Response": {"KeyPair": {"PrivateKey": text}}}),
+    "the answer of API v2": lambda text: json.dumps({"code": 0, "data": {"secretkey": text}}),
+    "byte order mark": lambda text: "\ufeff" + text,
+}
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_however_it_is_pasted(home: Home, for_ssh: tuple[Path, Path, dict[str, Any]], pasted: str) -> None:
+    key, envelope, answer = for_ssh
+    text = PASTED[pasted](envelope.read_text())
+    home.run("open", "-", "-i", key, "--save", "opened.pem", stdin=text)
+    assert public_half(home.folder / "opened.pem") == answer["publicKey"]
+
+
+def test_what_powershell_writes(home: Home, for_ssh: tuple[Path, Path, dict[str, Any]]) -> None:
+    key, envelope, answer = for_ssh
+    envelope.write_bytes(envelope.read_text().replace("\n", "\r\n").encode("utf-16"))
+    home.run("open", envelope, "-i", key)
+    assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]
+
+
+def test_the_usual_ssh_key_is_found(home: Home) -> None:
+    home.ssh.mkdir(mode=0o700)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home.ssh / "id_ed25519"], check=True)
+    envelope, answer = sealed(home, home.ssh / "id_ed25519.pub")
+    home.run("open", envelope)
+    assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]
+    # Again: the same file, which is left as it is.
+    home.run("open", envelope)
+    envelope.with_suffix(".pem").write_text("something else")
+    assert "left alone" in home.run("open", envelope, status=5).stderr
+
+
+@pytest.mark.parametrize("more", [(), ("-m", "PEM"), ("-m", "PKCS8")], ids=["openssh", "pem", "pkcs8"])
+def test_keys_with_a_passphrase(home: Home, more: tuple[str, ...]) -> None:
+    key = ssh_key(home, "rsa", "the passphrase", *more)
+    envelope, answer = sealed(home, key.with_suffix(".pub"))
+    wrong = home.run("open", envelope, "-i", key, stdin="another one\n", status=9)
+    assert "passphrase" in wrong.stderr
+    home.run("open", envelope, "-i", key, stdin="the passphrase\n")
+    assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]
+
+
+def test_into_the_agent(home: Home, for_ssh: tuple[Path, Path, dict[str, Any]]) -> None:
+    key, envelope, answer = for_ssh
+    with running_agent(home.folder) as agent:
+        home.run("open", envelope, "-i", key, "--agent", "--lifetime", "1h", environment=agent)
+        assert answer["fingerprint"] in listed(agent)
+    assert not envelope.with_suffix(".pem").exists()
+
+
+# ---------------------------------------------------------------- JWE, CMS, OpenPGP
+
+
+def test_jwe_with_an_ecdsa_key_of_openssh(home: Home) -> None:
+    """The recipient is the JWK of the key; the private half stays in OpenSSH's own form."""
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+    key = ssh_key(home, "ecdsa")
+    numbers = load_ssh_public_key(key.with_suffix(".pub").read_bytes()).public_numbers()  # type: ignore[union-attr]
+    x, y = (base64.urlsafe_b64encode(part.to_bytes(32, "big")).decode().rstrip("=")
+            for part in (numbers.x, numbers.y))  # type: ignore[union-attr]  # fmt: skip
+    recipient = home.folder / "public.jwk"
+    recipient.write_text(json.dumps({"kty": "EC", "crv": "P-256", "x": x, "y": y}))
+    envelope, answer = sealed(home, recipient)
+    assert envelope.suffix == ".jwe"
+    home.run("open", envelope, "-i", key)
+    assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_jwe_with_a_jwk(home: Home, several: bool) -> None:  # noqa: FBT001
+    from jwcrypto.jwk import JWK
+
+    private = JWK.generate(kty="EC", crv="P-384")
+    (home.folder / "private.jwk").write_text(private.export())
+    (home.folder / "public.jwk").write_text(private.export_public())
+    recipients = ["--recipient", "public.jwk"]
+    if several:
+        (home.folder / "other.jwk").write_text(JWK.generate(kty="EC", crv="P-384").export_public())
+        recipients += ["--recipient", "other.jwk"]
+    name = fresh_name()
+    answer = json.loads(home.run("create", name, *recipients, "--json").stdout)
+    home.run("open", f"{name}.jwe", "-i", "private.jwk")
+    assert public_half(home.folder / f"{name}.pem") == answer["publicKey"]
+
+
+def test_cms(home: Home) -> None:
+    key = home.folder / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", key], check=True, capture_output=True)
+    public = home.folder / "public.pem"
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True)
+    envelope, answer = sealed(home, public)
+    home.run("open", envelope, "-i", key)
+    assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]
+    # openssl prints what it decrypts before it finds that it was changed: nothing of it may be saved.
+    lines = envelope.read_text().split("\n")
+    middle = len(lines) // 2
+    lines[middle] = lines[middle].swapcase()
+    envelope.write_text("\n".join(lines))
+    home.run("open", envelope, "-i", key, "--save", "changed.pem", status=9)
+    assert not (home.folder / "changed.pem").exists()
+
+
+def test_openpgp(home: Home) -> None:
+    ring = home.folder / "gnupg"
+    ring.mkdir(mode=0o700)
+    gpg = {"GNUPGHOME": str(ring)}
+    generate = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "me@example.com",
+                "future-default", "default", "never"]  # fmt: skip
+    variables = home.variables | gpg
+    subprocess.run(generate, env=variables, check=True, capture_output=True)
+    exported = subprocess.run(
+        ["gpg", "--armor", "--export", "me@example.com"], env=variables, check=True, capture_output=True
+    ).stdout
+    (home.folder / "me.asc").write_bytes(exported)
+    envelope, answer = sealed(home, "me.asc")
+    try:
+        home.run("open", envelope, environment=gpg)
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], env=variables, check=True)
+    assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]

@@ -126,9 +126,8 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     console = Console()
     try:
-        keypair.main(arguments, prog_name="keypair", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        # What `Context.exit` was called with, else what the command returns: nothing.
+        return keypair.main(arguments, prog_name="keypair", standalone_mode=False) or 0
     except click.Abort:
         console.note(tr("Interrupted. Run the same command again; it goes on where it stopped."))
         return 130
@@ -140,7 +139,6 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
-    return 0
 
 
 def _show(error: ClientError) -> None:

@@ -49,6 +49,7 @@ def open_jwe(envelope: str, files: list[Path], ask: Callable[[str], str]) -> byt
 
 def _key(file: Path, ask: Callable[[str], str]) -> Any:  # noqa: ANN401 -- joserfc's own union
     from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from joserfc import jwk
 
     try:
@@ -72,7 +73,11 @@ def _key(file: Path, ask: Callable[[str], str]) -> Any:  # noqa: ANN401 -- joser
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    kind: Any = {"RSA": jwk.RSAKey, "Ell": jwk.ECKey}.get(type(key).__name__.lstrip("_")[:3], jwk.OKPKey)
+    kind: Any = jwk.OKPKey
+    if isinstance(key, rsa.RSAPrivateKey):
+        kind = jwk.RSAKey
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        kind = jwk.ECKey
     return kind.import_key(pem)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -101,17 +102,17 @@ class AmbientTokens:
         except ambient.GitHubOidcPermissionCredentialError:
             raise SignInFailed(
                 tr("This GitHub job may not ask for a token."),
-                tr("Add to the job: permissions: {{ id-token: write, contents: read }}"),
+                tr("Add to the job: permissions: { id-token: write, contents: read }"),
             ) from None
         except ambient.AmbientCredentialError as error:
-            raise SignInFailed(
-                tr("The CI system gives no token: {error}", error=error),
-                tr(
-                    "GitLab: add id_tokens with the variable {variable} and aud {audience!r} to the job.",
+            advice = tr("Look at the job's settings for identity tokens (OIDC).")
+            if os.environ.get("GITLAB_CI"):
+                advice = tr(
+                    "Add to the job: id_tokens with the variable {variable} and aud {audience!r}.",
                     variable=_gitlab_variable(self._audience),
                     audience=self._audience,
-                ),
-            ) from None
+                )
+            raise SignInFailed(tr("The CI system gives no token: {error}", error=error), advice) from None
         if token is None:
             raise SignInFailed(
                 tr("Not signed in, and no CI system is here to give a token."),

@@ -57,6 +57,7 @@ class Facts:
     key_id: str | None = None
     fingerprint: str | None = None
     upstream_request_id: str | None = None
+    checks: str | None = None
 
 
 @dataclass
@@ -70,6 +71,7 @@ class AuditTrail:
     """Written as `door`."""
     remote_address: str
     started: float
+    policy_digest: str | None = None
     facts: Facts = field(default_factory=Facts)
 
     def note(self, **facts: str | int | tuple[str, ...] | None) -> None:
@@ -100,6 +102,8 @@ class AuditTrail:
             "upstreamRequestId": facts["upstream_request_id"],
             "remoteAddress": self.remote_address,
             "durationMs": round((self.clock.monotonic() - self.started) * 1000),
+            "policyDigest": self.policy_digest,
+            "checks": facts["checks"],
         }
         # SECURITY BOUNDARY: ASCII JSON escapes every control character and line separator, so a value that
         # a caller chose can neither end the line nor start another one (ASVS 16.4.1).
@@ -117,6 +121,8 @@ class AuditLog:
 
     stream: Callable[[], TextIO]
     clock: Clock
+    policy_digest: str | None = None
+    """SHA-256 of the policy in effect, abbreviated."""
 
     def trail(self, endpoint: str, request_id: str, remote_address: str = "") -> AuditTrail:
         """Return a trail whose durations count from now."""
@@ -127,4 +133,5 @@ class AuditLog:
             endpoint=endpoint,
             remote_address=remote_address,
             started=self.clock.monotonic(),
+            policy_digest=self.policy_digest,
         )

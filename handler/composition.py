@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import uuid
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from handler.api import pages
 from handler.api.grants import PATH as GRANTS_PATH
 from handler.api.grants import GrantsEndpoint
 from handler.api.pages import PageEndpoint
+from handler.api.readiness import ReadinessEndpoint
 from handler.api.rest import PATH as REST_PATH
 from handler.api.rest import RestEndpoint
 from handler.api.tencent_v2 import TencentV2Endpoint
@@ -38,6 +40,7 @@ from handler.http.client import HttpClient
 from handler.issuance.idempotency import IdempotencyLedger
 from handler.issuance.issuer import Issuer
 from handler.issuance.ownership_tags import TagSigner
+from handler.issuance.readiness import Readiness
 from handler.issuance.sweeper import Sweeper
 from handler.pickup.endpoint import PickupEndpoint
 from handler.pickup.links import PickupLinks
@@ -50,12 +53,16 @@ from handler.web.page import pages as web_pages
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from handler.chat.platforms.registry import MakePlatform
     from handler.http.endpoint import Endpoint
     from handler.issuance.issuer import Connect
     from handler.scf.invocation import Clock
     from handler.store.base import Store
+
+_DIGEST_LENGTH = 16
+"""Hexadecimal digits: enough to tell versions of a policy apart."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Services:
     admission: Admission
     issuer: Issuer
     sweeper: Sweeper
+    readiness: Readiness
     bot: Bot
     audit_log: AuditLog
 
@@ -108,6 +116,7 @@ def services(
     return compose(
         settings,
         policy=Policy.load(settings.policy),
+        policy_digest=_digest(settings.policy),
         store=open_store(settings.store, clock),
         connect=partial(Cvm, jitter=random.SystemRandom().random, endpoint=settings.cvm_endpoint),
         chat=chat,
@@ -121,6 +130,7 @@ def compose(
     settings: Settings,
     *,
     policy: Policy,
+    policy_digest: str | None = None,
     store: Store,
     connect: Connect,
     chat: ChatNetwork,
@@ -132,7 +142,7 @@ def compose(
 
     The settings of the chat platforms are read from `chat_environ`.
     """
-    audit_log = AuditLog(audit_stream, clock)
+    audit_log = AuditLog(audit_stream, clock, policy_digest)
     signer = TagSigner(MasterSecrets(settings.master_secrets))
     ledger = IdempotencyLedger(store, clock, new_holder=lambda: uuid.uuid4().hex)
     issuer = Issuer(policy, ledger, signer, connect, clock)
@@ -143,6 +153,7 @@ def compose(
         Admission(policy, Limiter(store, clock)),
         issuer,
         Sweeper(policy.regions | {settings.region}, ledger, signer, connect, clock, audit_log),
+        Readiness(store, connect, settings.region),
         _bot(
             settings,
             policy=policy,
@@ -154,6 +165,11 @@ def compose(
         ),
         audit_log,
     )
+
+
+def _digest(policy: Path) -> str:
+    """Return what audit lines and `/readyz` call the policy by, `scripts/deploy status` too."""
+    return hashlib.sha256(policy.read_bytes()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _bot(
@@ -198,6 +214,13 @@ def _api(services: Services) -> list[Endpoint]:
         TencentV3Endpoint(auth.tc3, *shared),
         TencentV2Endpoint(auth.v2, *shared),
         GrantsEndpoint(auth.token_or_tc3, services.admission, services.policy, region),
+        ReadinessEndpoint(
+            auth.token_or_tc3,
+            services.admission,
+            services.policy,
+            services.readiness,
+            services.audit_log.policy_digest,
+        ),
         PageEndpoint("/healthz", pages.health),
         PageEndpoint("/openapi.json", pages.openapi),
     ]

@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-transcripts", action="store_true", help="write docs/chat-*.txt anew")
 
 
-_PROCESS_FIXTURES = {"node", "gpg"}
+_PROCESS_FIXTURES = {"node", "gpg", "stand_in_process"}
 _PROCESS_FOLDER = Path(__file__).parent / "system"
 
 

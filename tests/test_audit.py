@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -82,6 +83,10 @@ def test_the_decisions_are_the_documented_ones() -> None:
     assert documented("decision") == [decision.value for decision in Decision]
 
 
+def policy_digest(function: FunctionUnderTest) -> str:
+    return hashlib.sha256(function.policy_file.read_bytes()).hexdigest()[:16]
+
+
 def test_an_issued_key_pair(function: FunctionUnderTest) -> None:
     body = function.rest_body(projectId=1234)
     event = function.signed(REST, body)
@@ -89,6 +94,7 @@ def test_an_issued_key_pair(function: FunctionUnderTest) -> None:
     (key_pair,) = function.emulator.key_pairs()
     intent, issued = function.audit_lines()
     assert issued.pop("upstreamRequestId")
+    assert issued.pop("policyDigest") == intent.pop("policyDigest") == policy_digest(function)
     assert issued == {
         "audit": "keypair-function/1",
         "time": "2026-11-24T12:00:00.000+00:00",
@@ -105,6 +111,7 @@ def test_an_issued_key_pair(function: FunctionUnderTest) -> None:
         "fingerprint": answer.json["fingerprint"],
         "remoteAddress": "203.0.113.7",
         "durationMs": 0,
+        "checks": None,
     }
     unknown = {"keyId": None, "fingerprint": None, "upstreamRequestId": None}
     assert intent == {**issued, **unknown, "decision": "intent"}
@@ -123,6 +130,7 @@ def test_before_a_proof_nobody_is_named(function: FunctionUnderTest) -> None:
         "reason": "tc3-caller",
         "remoteAddress": "203.0.113.7",
         "durationMs": 0,
+        "policyDigest": policy_digest(function),
     }
 
 

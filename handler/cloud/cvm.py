@@ -7,6 +7,7 @@ therefore called once, and again only after a response that says 'not executed'.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -195,6 +196,18 @@ class Cvm:
     def tagged_key_pairs(self) -> list[KeyPairSummary]:
         """Return all key pairs with an ownership tag; raise OutcomeUnknown if the call fails."""
         return self._describe([{"Name": "tag-key", "Values": [ORDER_TAG]}])
+
+    def refusal(self) -> str | None:
+        """Return the code with which the cloud refuses to list key pairs; None if it lists them.
+
+        Raises OutOfTime.
+        """
+        page = {"Offset": 0, "Limit": 1}
+        answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=ANSWER_RESERVE)
+        if not isinstance(answer, Failure):
+            return None
+        # What an endpoint sends as a code is shown to operators.
+        return answer.code if re.fullmatch(r"[A-Za-z.]{1,64}", answer.code) else "unreadable"
 
     def _describe(self, filters: list[dict[str, object]]) -> list[KeyPairSummary]:
         found: list[KeyPairSummary] = []

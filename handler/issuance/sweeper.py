@@ -15,6 +15,7 @@ from handler.audit import Decision
 from handler.errors import KeyPairFunctionError
 from handler.issuance.cleanup import ORPHAN_AGE, age_of, never_released, tag_of
 from handler.issuance.idempotency import State
+from handler.issuance.readiness import OK, store_status
 from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
 
 if TYPE_CHECKING:
@@ -86,16 +87,21 @@ class Sweeper:
         counts: Counter[str] = Counter()
         # The API does not document whether regions share key pairs, so each key pair counts once.
         seen: set[str] = set()
+        role = OK
         for region in sorted(self.regions):
             for finding in self._findings(region, invocation, seen, counts, dry_run=dry_run):
                 counts[finding.decision.value] += 1
+                if finding.pair is None:
+                    role = finding.reason
                 if preview is not None:
                     preview(finding)
                 else:
                     _record(self._trail(invocation), finding)
         if not dry_run:
             summary = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
-            self._trail(invocation).write(Decision.SWEPT, summary or "nothing")
+            trail = self._trail(invocation)
+            trail.note(checks=f"store {store_status(self.ledger.store)}, role {role}")
+            trail.write(Decision.SWEPT, summary or "nothing")
         return counts
 
     def _trail(self, invocation: Invocation) -> AuditTrail:

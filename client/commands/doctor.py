@@ -111,7 +111,9 @@ def _clock(date: float | None, now: float) -> Finding:
     if abs(off) > _CLOCK_TOLERANCE:
         return Finding(
             tr("Clock"),
-            tr("off by {seconds:.0f} s", seconds=off),
+            tr("{minutes:.0f} minutes fast", minutes=off / 60)
+            if off > 0
+            else tr("{minutes:.0f} minutes slow", minutes=-off / 60),
             tr("Set this machine's clock; signatures are accepted within 300 s."),
         )
     return Finding(tr("Clock"), tr("right to {seconds:.0f} s", seconds=max(1.0, abs(off))))

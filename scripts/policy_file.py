@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from handler import sealing
@@ -82,26 +83,29 @@ def policy_regions(source: Path) -> frozenset[str]:
 
 
 def _check_recipients(source: Path, policy: Policy) -> None:
-    now = time.time()
     # Escrow recipients are checked one by one, because they may have different formats. Each one is given
     # twice: it is never the only recipient of an envelope, and some JWKs cannot be anything else.
-    groups: list[tuple[str, list[str], tuple[str, ...]]] = [
-        (f"escrow.{position}", [text, text], ()) for position, text in enumerate(policy.escrow)
-    ]
-    groups += [
-        (f"callers.{name}.recipients", list(caller.recipients), policy.escrow)
-        for name, caller in policy.callers.items()
-        if caller.recipients
-    ]
-    for path, recipients, escrow in groups:
-        try:
-            sealing.prepare_sealer(recipients, now=now, escrow=escrow)
-        except RecipientRefused as refusal:
-            where = path if path.startswith("escrow.") else f"{path}.{refusal.position}"
-            text = refusal.problem.advice
-            if refusal.problem is RecipientProblem.WITHOUT_ESCROW:
-                text = "escrow has no recipient of this kind; add one there"
-            raise PolicyUnusable(f"{source}: {where}: {text}") from refusal
+    for position, text in enumerate(policy.escrow):
+        _check_sealing(f"{source}: escrow.{position}", [text, text])
+    # Together, no two of them may have the same id in an envelope.
+    formats = [detect(text.strip()) for text in policy.escrow]
+    for chosen in dict.fromkeys(formats):
+        same = [text for text, found in zip(policy.escrow, formats, strict=True) if found is chosen]
+        _check_sealing(f"{source}: escrow", same)
+    for name, caller in policy.callers.items():
+        if caller.recipients:
+            _check_sealing(f"{source}: callers.{name}.recipients", caller.recipients, policy.escrow)
+
+
+def _check_sealing(path: str, recipients: Sequence[str], escrow: Sequence[str] = ()) -> None:
+    try:
+        sealing.prepare_sealer(recipients, now=time.time(), escrow=escrow)
+    except RecipientRefused as refusal:
+        where = f"{path}.{refusal.position}" if path.endswith(".recipients") else path
+        text = refusal.problem.advice
+        if refusal.problem is RecipientProblem.WITHOUT_ESCROW:
+            text = "escrow has no recipient of this kind; add one there"
+        raise PolicyUnusable(f"{where}: {text}") from refusal
 
 
 def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> None:

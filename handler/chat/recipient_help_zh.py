@@ -43,6 +43,9 @@ _CHINESE: Mapping[RecipientProblem, str] = {
     RecipientProblem.WITHOUT_ESCROW: (
         "策略规定私钥还要加密给策略自己的公钥，而其中没有这一类。请换用另一类公钥。"
     ),
+    RecipientProblem.AMBIGUOUS: (
+        "另有一个公钥与它的标识相同，但不是同一个密钥，打开时可能找错。请重新生成密钥，JWK 也可以换一个 kid。"
+    ),
     RecipientProblem.BECH32: "age 公钥有误或不完整，请重新复制。",
     RecipientProblem.PLUGIN: f"不支持 age 插件。请用 `{MAKE_AGE_KEY}` 生成密钥。",
     RecipientProblem.LOW_ORDER: f"这个公钥起不到保护作用。请重新生成，例如用 `{MAKE_AGE_KEY}`。",

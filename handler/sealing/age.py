@@ -15,7 +15,7 @@ from handler.order import EnvelopeFormat
 from handler.sealing import bech32
 from handler.sealing.public_keys import X25519_LENGTH, P, require_full_order, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
-from handler.sealing.sealer import Contents, Sealer, parse_each
+from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,8 @@ PyrageRecipient: TypeAlias = "pyrage.x25519.Recipient | pyrage.ssh.Recipient"
 
 # The longest modulus that pyrage accepts.
 _RSA_BITS = range(2048, 4096 + 1)
+
+_SSH_TAG_LENGTH = 4
 
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT, without the options: one type, one blob, one comment.
 _SSH_LINE = re.compile(
@@ -36,12 +38,18 @@ class Recipient:
     """A vetted public key.
 
     `fingerprint` is for comparison by its owner: an age recipient itself, or SHA256:… as `ssh-keygen -l`
-    prints it. `identity` is the usual path of its private key.
+    prints it. `identity` is the usual path of its private key. `tag` is the id of an SSH key in an envelope.
     """
 
     fingerprint: str
     identity: str
     key: PyrageRecipient = field(repr=False)
+    tag: str | None = None
+
+    @property
+    def references(self) -> tuple[KeyReference, ...]:
+        """The only key."""
+        return (KeyReference(self.tag, self.fingerprint),)
 
 
 def parse_recipient(text: str) -> Recipient:
@@ -85,12 +93,14 @@ def _ssh(key_type: str, encoded: str) -> Recipient:
         _vet_ed25519(fields[1:])
     else:
         _vet_rsa(fields[1:])
-    digest = base64.b64encode(hashlib.sha256(blob).digest()).rstrip(b"=").decode()
+    digest = hashlib.sha256(blob).digest()
+    fingerprint = f"SHA256:{base64.b64encode(digest).rstrip(b'=').decode()}"
     identity = "~/.ssh/id_ed25519" if key_type == "ssh-ed25519" else "~/.ssh/id_rsa"
     # Without the comment, which is the caller's text and not needed.
-    return Recipient(
-        f"SHA256:{digest}", identity, _accepted(pyrage.ssh.Recipient.from_str, f"{key_type} {encoded}")
-    )
+    key = _accepted(pyrage.ssh.Recipient.from_str, f"{key_type} {encoded}")
+    # https://github.com/FiloSottile/age/blob/main/agessh/agessh.go: a stanza begins with the key's type and
+    # the first bytes of this digest, so few that collisions can be searched for.
+    return Recipient(fingerprint, identity, key, f"{key_type} {digest[:_SSH_TAG_LENGTH].hex()}")
 
 
 def _ssh_strings(blob: bytes) -> list[bytes]:
@@ -154,7 +164,7 @@ class AgeSealer(Sealer):
     def to(cls, texts: Sequence[str], now: float) -> AgeSealer:
         """Return a sealer for age and SSH recipients."""
         del now  # these keys do not expire
-        return cls(parse_each(texts, parse_recipient))
+        return cls(distinct(parse_each(texts, parse_recipient)))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

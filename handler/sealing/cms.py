@@ -28,7 +28,7 @@ from handler.order import EnvelopeFormat
 from handler.sealing import cms_asn1 as syntax
 from handler.sealing.public_keys import pem_content, vet_rsa
 from handler.sealing.recipient_problems import RecipientProblem
-from handler.sealing.sealer import Contents, Sealer, parse_each
+from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,12 @@ class Recipient:
     fingerprint: str
     identifier: syntax.IssuerAndSerialNumber | bytes = field(repr=False)
     key: PublicKey = field(repr=False)
+
+    @property
+    def references(self) -> tuple[KeyReference, ...]:
+        """The only key. Anybody can make a certificate with the issuer and serial number of another one."""
+        key = self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return (KeyReference(asn1.encode_der(self.identifier).hex(), key.hex()),)
 
 
 def parse_recipient(text: str, now: float) -> Recipient:
@@ -225,15 +231,7 @@ class CmsSealer(Sealer):
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> CmsSealer:
         """Return a sealer for certificates and public keys in PEM: RSA, P-256, P-384 and P-521."""
-        recipients = parse_each(texts, lambda text: parse_recipient(text, now))
-        # Anybody can make a certificate with the issuer and serial number of another one. The owner of either
-        # might then try to decrypt the part that is sealed to the other key.
-        first: dict[bytes, int] = {}
-        for position, recipient in enumerate(recipients):
-            other = first.setdefault(asn1.encode_der(recipient.identifier), position)
-            if recipients[other].key != recipient.key:
-                raise RecipientRefused(RecipientProblem.CERTIFICATE_UNSUITABLE, other)
-        return cls(recipients)
+        return cls(distinct(parse_each(texts, lambda text: parse_recipient(text, now))))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

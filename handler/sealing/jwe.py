@@ -24,7 +24,7 @@ from handler.http.strict_json import parse_json_object
 from handler.order import EnvelopeFormat
 from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
-from handler.sealing.sealer import Contents, Sealer, parse_each
+from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,11 @@ class Recipient:
     kid: str | None
     in_pem: bool
     key: _Key = field(repr=False)
+
+    @property
+    def references(self) -> tuple[KeyReference, ...]:
+        """The only key. With two ids it counts as two, because its owner's tools may look for either."""
+        return (KeyReference(self.kid, self.thumbprint),)
 
     def header(self) -> dict[str, str]:
         """Return the header parameters that tell the owner which key to use, and how."""
@@ -253,7 +258,7 @@ class JweSealer(Sealer):
         """Return a sealer for JWKs, JWK sets and X25519 keys in PEM."""
         del now  # these keys do not expire
         alone = len(texts) == 1
-        return cls(parse_each(texts, lambda text: parse_recipient(text, alone=alone)))
+        return cls(distinct(parse_each(texts, lambda text: parse_recipient(text, alone=alone))))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

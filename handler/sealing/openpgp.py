@@ -18,7 +18,7 @@ from handler.order import EnvelopeFormat
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing.public_keys import X25519_LENGTH, require_full_order, vet_rsa
 from handler.sealing.recipient_problems import RecipientProblem
-from handler.sealing.sealer import Contents, Sealer, parse_each
+from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,11 +54,14 @@ class Recipient:
 
     `fingerprint` is for comparison by its owner: upper-case hexadecimal digits, as gpg prints it. `for_gpg`
     states whether gpg can open a message to this recipient alone; gpg supports nothing new in RFC 9580.
+    `references` are its encryption keys: a message names them by key id, the last 8 bytes of a fingerprint
+    (RFC 9580 section 5.1), or by fingerprint.
     """
 
     fingerprint: str
     for_gpg: bool
     certificate: Cert = field(repr=False)
+    references: tuple[KeyReference, ...] = ()
 
 
 def parse_recipient(text: str, moment: datetime) -> Recipient:
@@ -77,14 +80,16 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
     named = [packet.body for packet in trial if packet.tag == Tag.PKESK]
     for_gpg = trial[-1].body[0] == _SEIPD_WITHOUT_AEAD
+    references = []
     for position, packet in enumerate(packets):
         if any(_is_named(packet, body) for body in named):
             _vet_expiry(packet, packets[position + 1 :], moment)
             _vet_rsa(packet)
             _vet_point(packet)
             for_gpg &= packet.body[0] == _KEY_OF_RFC_4880 and packet.key_algorithm in _KNOWN_TO_GPG
+            references.append(KeyReference(packet.key_id, packet.fingerprint))
     _vet_signatures(packets, moment)
-    return Recipient(certificate.fingerprint.upper(), for_gpg, certificate)
+    return Recipient(certificate.fingerprint.upper(), for_gpg, certificate, tuple(references))
 
 
 def _certificate(text: str) -> tuple[Cert, list[Packet]]:
@@ -199,7 +204,7 @@ class OpenPgpSealer(Sealer):
     def to(cls, texts: Sequence[str], now: float) -> OpenPgpSealer:
         """Return a sealer for PGP certificates that are valid at `now`."""
         moment = datetime.fromtimestamp(now, timezone.utc)
-        return cls(parse_each(texts, partial(parse_recipient, moment=moment)))
+        return cls(distinct(parse_each(texts, partial(parse_recipient, moment=moment))))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

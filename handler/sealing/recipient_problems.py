@@ -68,6 +68,13 @@ class RecipientProblem(Enum):
             "a recipient of another kind"
         ),
     )
+    AMBIGUOUS = (
+        "recipient-ambiguous",
+        (
+            "another recipient, or one that the policy adds, is a different key with the same id, so tools "
+            "may try the wrong part of the envelope; create a new key, or for a JWK choose another kid"
+        ),
+    )
     BECH32 = ("recipient-checksum", "the age recipient is mistyped or incomplete; copy it again")
     PLUGIN = ("recipient-plugin", f"age plugins are not supported; create a key with {MAKE_AGE_KEY}")
     LOW_ORDER = (

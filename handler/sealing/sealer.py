@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from handler.errors import RecipientRefused, SealingFailed
 from handler.sealing.recipient_problems import RecipientProblem
@@ -43,11 +43,59 @@ def parse_each(texts: Sequence[str], parse: Callable[[str], _Recipient]) -> tupl
     return tuple(parsed)
 
 
+@dataclass(frozen=True)
+class KeyReference:
+    """A public key in an envelope, and the id by which its owner's tools find the part for it.
+
+    `key` is the same for the same key only. `lookup` is None if tools try the part with every key they have.
+    """
+
+    lookup: str | None
+    key: str
+
+
+class HasReferences(Protocol):
+    """A vetted recipient of any format."""
+
+    @property
+    def references(self) -> tuple[KeyReference, ...]:
+        """The public keys that an envelope is sealed to on behalf of this recipient."""
+
+
+_HasReferences = TypeVar("_HasReferences", bound=HasReferences)
+
+
+def distinct(recipients: Sequence[_HasReferences]) -> tuple[_HasReferences, ...]:
+    """Return the recipients, each key once.
+
+    SECURITY BOUNDARY: a tool that finds a part under the id of its own key may give up if that part does not
+    open. So a caller who can add a recipient with the id of another one could lock that one out of the
+    envelope. Raises RecipientRefused with the position of the first of two different keys with one id: escrow
+    comes last, and is not at fault.
+    """
+    owners: dict[str, tuple[str, int]] = {}
+    included = set[KeyReference]()
+    kept = []
+    for position, recipient in enumerate(recipients):
+        for reference in recipient.references:
+            if reference.lookup is not None:
+                key, first = owners.setdefault(reference.lookup, (reference.key, position))
+                if key != reference.key:
+                    raise RecipientRefused(RecipientProblem.AMBIGUOUS, first)
+        if not included.issuperset(recipient.references):
+            kept.append(recipient)
+        included.update(recipient.references)
+    return tuple(kept)
+
+
 _TRIAL = Contents("skey-trial000", "trial", "SHA256:trial")
 
 
 class Sealer(ABC):
-    """Seals to all recipients at once. Each of them can open the envelope alone."""
+    """Seals to all recipients at once. Each of them can open the envelope alone.
+
+    No two different keys in an envelope share the id by which tools find their part.
+    """
 
     format: ClassVar[EnvelopeFormat]
 

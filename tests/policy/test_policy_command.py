@@ -22,6 +22,7 @@ from handler.sealing.recipient_problems import RecipientProblem
 from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
 from tests.support.function_process import clean_environment
 from tests.support.function_under_test import ESCROW, MASTER, POLICY, RECIPIENT, REGISTERED, caller_secret
+from tests.support.jwk_attacks import p256, x25519
 
 pytestmark = pytest.mark.process
 
@@ -200,6 +201,13 @@ def test_recipients_are_checked(recipient: str, advice: str, tmp_path: Path) -> 
         text = error_of(toml(tmp_path, content))
         assert text == f"FILE: {path}: {advice}"
         assert recipient not in text
+
+
+def test_two_keys_of_escrow_with_one_id(tmp_path: Path) -> None:
+    """Every order of this format would be refused."""
+    keys = [p256(kid="escrow"), x25519(kid="escrow")]
+    text = error_of(toml(tmp_path, f"escrow = {keys}\n[callers.a]\n[[callers.a.grants]]\n{GRANT}"))
+    assert text == f"FILE: escrow: {RecipientProblem.AMBIGUOUS.advice}"
 
 
 def test_compiling(tmp_path: Path) -> None:

@@ -88,10 +88,10 @@ def test_each_of_several_opens_it_alone(kinds: tuple[str, ...], node: NodeOpener
 
 
 def test_as_many_and_as_large_recipients_as_possible() -> None:
-    # Nobody has the private half: a number without small factors serves as modulus.
+    # Nobody has the private halves: a number without small factors serves as modulus.
     small = math.prod(range(3, 10_000, 2))
-    modulus = next(number for number in itertools.count(2**8191 + 1, 2) if math.gcd(number, small) == 1)
-    envelope = sealed_to(*[rsa(modulus)] * 20)
+    moduli = (number for number in itertools.count(2**8191 + 1, 2) if math.gcd(number, small) == 1)
+    envelope = sealed_to(*map(rsa, itertools.islice(moduli, 20)))
     assert len(json.loads(envelope)["recipients"]) == 20
 
 
@@ -147,7 +147,9 @@ def test_a_key_for_direct_agreement_cannot_be_one_of_several(owners: dict[str, O
     direct = p256(alg="ECDH-ES")
     assert refusal(owners["RSA"].public, direct) == (RecipientProblem.JWK_USE, 1)
     assert refusal(key_set(direct), owners["RSA"].public) == (RecipientProblem.JWK_USE, 0)
-    header = json.loads(sealed_to(p256(alg="ECDH-ES+A256KW"), p256()))["recipients"][0]["header"]
+    header = json.loads(sealed_to(p256(alg="ECDH-ES+A256KW"), owners["RSA"].public))["recipients"][0][
+        "header"
+    ]
     assert header["alg"] == "ECDH-ES+A256KW"
 
 

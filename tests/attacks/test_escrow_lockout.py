@@ -166,7 +166,7 @@ def test_keys_that_only_hash_alike_in_age(emulator: EmulatorProcess, tmp_path: P
 
 
 def birthday_pairs() -> Iterator[tuple[str, str]]:
-    """Yield pairs of points on the curve under one tag. Nobody has their private keys; a caller needs none."""
+    """Yield pairs of points on the curve under one tag. Nobody has their private keys, nor needs them."""
     prefix = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
     seen: dict[bytes, bytes] = {}
     for number in itertools.count(2):

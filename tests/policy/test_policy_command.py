@@ -206,7 +206,8 @@ def test_recipients_are_checked(recipient: str, advice: str, tmp_path: Path) -> 
 def test_two_keys_of_escrow_with_one_id(tmp_path: Path) -> None:
     """Every order of this format would be refused."""
     keys = [p256(kid="escrow"), x25519(kid="escrow")]
-    text = error_of(toml(tmp_path, f"escrow = {keys}\n[callers.a]\n[[callers.a.grants]]\n{GRANT}"))
+    grant = f"[[callers.a.grants]]\n{GRANT}\nown_recipients = true"
+    text = error_of(toml(tmp_path, f"escrow = {keys}\n{grant}"))
     assert text == f"FILE: escrow: {RecipientProblem.AMBIGUOUS.advice}"
 
 

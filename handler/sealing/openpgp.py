@@ -87,7 +87,7 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
             _vet_rsa(packet)
             _vet_point(packet)
             for_gpg &= packet.body[0] == _KEY_OF_RFC_4880 and packet.key_algorithm in _KNOWN_TO_GPG
-            references.append(KeyReference(packet.key_id, packet.fingerprint))
+            references.append(KeyReference(packet.key_id, str(packet.fingerprint)))
     _vet_signatures(packets, moment)
     return Recipient(certificate.fingerprint.upper(), for_gpg, certificate, tuple(references))
 

@@ -120,7 +120,7 @@ def _checked(profile: Profile) -> Profile:
     if not profile.url:
         raise UsageProblem(
             tr("No function address is set."),
-            tr("keypair config set url https://…, or set {name}.", name=ENVIRONMENT_PREFIX + "URL"),
+            tr("Set one: keypair config set url https://…, or {name}.", name=ENVIRONMENT_PREFIX + "URL"),
         )
     if profile.sign_in and profile.sign_in not in SIGN_IN_METHODS:
         raise UsageProblem(

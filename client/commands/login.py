@@ -53,13 +53,15 @@ def _store_secret(session: Session, profile: Profile, *, from_stdin: bool) -> No
     from client.sign_in.secret import check_secret_id, check_secret_key, secret_name
 
     if not profile.secret_id and from_stdin:
-        raise UsageProblem(tr("The profile has no secret id."), tr("keypair config set secret-id NAME"))
-    secret_id = profile.secret_id or click.prompt(tr("Secret id"), err=True)
+        raise UsageProblem(
+            tr("The profile has no secret id."), tr("Set it: keypair config set secret-id NAME")
+        )
+    secret_id = profile.secret_id or click.prompt("Secret id", err=True)
     check_secret_id(secret_id)
     secret_key = (
         sys.stdin.readline().rstrip("\r\n")
         if from_stdin
-        else click.prompt(tr("Secret key"), hide_input=True, err=True)
+        else click.prompt("Secret key", hide_input=True, err=True)
     )
     check_secret_key(secret_key)
     stored = ProfileFile.read()

@@ -120,7 +120,7 @@ class Issuer:
         if not profile.issuer or not profile.client_id:
             raise UsageProblem(
                 tr("The profile has no issuer or no client-id."),
-                tr("keypair config set issuer https://… and keypair config set client-id NAME"),
+                tr("Set both: keypair config set issuer https://… and keypair config set client-id NAME"),
             )
         _require_tls(profile.issuer)
         address = profile.issuer.rstrip("/") + "/.well-known/openid-configuration"

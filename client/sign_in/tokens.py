@@ -53,7 +53,7 @@ class CommandTokens:
     def __init__(self, command: str) -> None:
         if not command:
             raise UsageProblem(
-                tr("No token command is set."), tr("keypair config set token-command 'COMMAND'")
+                tr("No token command is set."), tr("Set one: keypair config set token-command 'COMMAND'")
             )
         self._command = command
 

@@ -95,8 +95,8 @@ def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> 
     log_misconfiguration(error)
     if endpoint.audit_name is None:
         return error
-    if error.upstream_request_id:
-        trail.note(upstream_request_id=error.upstream_request_id)
+    if error.upstream is not None:
+        trail.note_upstream(error.upstream)
     decision = Decision.REFUSED if isinstance(error, RequestRefused) else Decision.FAILED
     if isinstance(error, OutcomeUnknown):
         decision = Decision.UNKNOWN

@@ -16,6 +16,7 @@ from handler.errors import AuditUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handler.errors import Upstream
     from handler.order import KeyPairOrder
     from handler.scf.invocation import Clock
 
@@ -57,6 +58,8 @@ class Facts:
     key_id: str | None = None
     fingerprint: str | None = None
     upstream_request_id: str | None = None
+    upstream_code: str | None = None
+    upstream_message: str | None = None
     checks: str | None = None
 
 
@@ -82,6 +85,14 @@ class AuditTrail:
         """Add the facts of an order."""
         self.note(key_name=order.name, region=order.region, project_id=order.project_id)
 
+    def note_upstream(self, upstream: Upstream) -> None:
+        """Add what the cloud said."""
+        self.note(
+            upstream_request_id=upstream.request_id or None,
+            upstream_code=upstream.code,
+            upstream_message=upstream.message or None,
+        )
+
     def write(self, decision: Decision, reason: str | None = None) -> None:
         """Write one line; raise AuditUnavailable if it cannot be written."""
         facts = asdict(self.facts)
@@ -100,6 +111,8 @@ class AuditTrail:
             "keyId": facts["key_id"],
             "fingerprint": facts["fingerprint"],
             "upstreamRequestId": facts["upstream_request_id"],
+            "upstreamCode": facts["upstream_code"],
+            "upstreamMessage": facts["upstream_message"],
             "remoteAddress": self.remote_address,
             "durationMs": round((self.clock.monotonic() - self.started) * 1000),
             "policyDigest": self.policy_digest,

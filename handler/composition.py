@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-import uuid
+import secrets
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
@@ -39,7 +39,7 @@ from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient
 from handler.issuance.idempotency import IdempotencyLedger
 from handler.issuance.issuer import Issuer
-from handler.issuance.ownership_tags import TagSigner
+from handler.issuance.ownership_tags import ALPHABET, HOLDER_DIGITS, TagSigner
 from handler.issuance.readiness import Readiness
 from handler.issuance.sweeper import Sweeper
 from handler.pickup.endpoint import PickupEndpoint
@@ -143,8 +143,9 @@ def compose(
     The settings of the chat platforms are read from `chat_environ`.
     """
     audit_log = AuditLog(audit_stream, clock, policy_digest)
-    signer = TagSigner(MasterSecrets(settings.master_secrets))
-    ledger = IdempotencyLedger(store, clock, new_holder=lambda: uuid.uuid4().hex)
+    # Retired secrets recognise key pairs and prove nothing else.
+    signer = TagSigner(MasterSecrets((*settings.master_secrets, *settings.retired_master_secrets)))
+    ledger = IdempotencyLedger(store, clock, new_holder=_new_holder)
     issuer = Issuer(policy, ledger, signer, connect, clock)
     return Services(
         settings,
@@ -170,6 +171,10 @@ def compose(
 def _digest(policy: Path) -> str:
     """Return what audit lines and `/readyz` call the policy by, `scripts/deploy status` too."""
     return hashlib.sha256(policy.read_bytes()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _new_holder() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(HOLDER_DIGITS))
 
 
 def _bot(

@@ -23,6 +23,15 @@ class FieldProblem:
     advice: str = ""
 
 
+@dataclass(frozen=True)
+class Upstream:
+    """What the cloud said when it refused or failed: for the audit line, never for a caller."""
+
+    request_id: str
+    code: str
+    message: str
+
+
 class KeyPairFunctionError(Exception):
     """The root of the tree. It is never raised itself."""
 
@@ -32,8 +41,8 @@ class KeyPairFunctionError(Exception):
     retry_after: int | None = None
     """Seconds after which the same request may succeed; None if waiting does not help."""
 
-    upstream_request_id: str | None = None
-    """The cloud's id for the response that caused the error, if there is one."""
+    upstream: Upstream | None = None
+    """What the cloud said, if that is what went wrong."""
 
     def __init__(self, reason: str | None = None) -> None:
         super().__init__(self.title)

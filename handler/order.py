@@ -17,17 +17,16 @@ ANSWER_TTL = 24 * 3600
 """Seconds for which an answer is kept. Published in the header `Idempotency-Key-TTL`."""
 RECIPIENTS_LIMIT = 20
 TAGS_LIMIT = 20
-"""A key pair may carry 50 tags. This leaves room for those of the function and of the policy."""
+"""Tags of an order, and of a grant."""
+TAGS_TOGETHER = 30
+"""Tags of an order and its grant together. A key pair has room for 50, and this function uses 20 of them."""
 
 TAG_PREFIX = "keypair-function:"
-ORDER_TAG = TAG_PREFIX + "order"
-"""The ownership tag. Only key pairs that carry a valid one are ever deleted."""
 CALLER_TAG = TAG_PREFIX + "caller"
-EXPIRES_TAG = TAG_PREFIX + "expires"
-"""The time at which the sweeper removes the key pair, RFC 3339 in UTC."""
+"""Who asked for the key pair. Every key pair of this function has this tag."""
 
-# SECURITY BOUNDARY: the cloud reserves `qcs:` and `project:`, and this function reserves its own prefix.
-# A request that could set the ownership tag could make a foreign key pair look like one of ours.
+# The cloud reserves `qcs:` and `project:`. This function reserves the last one: a request that could set its
+# tags could make somebody else's key pair look like the function's own.
 _RESERVED_TAG_PREFIXES = ("qcs:", "project:", TAG_PREFIX)
 
 

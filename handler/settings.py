@@ -88,6 +88,10 @@ def decoded(environ: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
+def _secrets(value: object) -> object:
+    return tuple(decode_secret(part) for part in str(value).split(","))
+
+
 def _hosts(value: object) -> object:
     hosts = tuple(str(value).lower().split(","))
     if not all(_HOST.fullmatch(host) for host in hosts):
@@ -135,6 +139,12 @@ class Settings(BaseModel):
     )
     previous_master_secret: Annotated[bytes, BeforeValidator(decode_secret)] | None = Field(
         default=None, repr=False, description="the master secret before the last rotation, or nothing"
+    )
+    retired_master_secrets: Annotated[tuple[bytes, ...], BeforeValidator(_secrets)] = Field(
+        default=(),
+        repr=False,
+        description="former master secrets, separated by commas, or nothing: key pairs made under them are "
+        "still recognised, and nobody can sign with them",
     )
     policy: Path = Field(default=PACKED_POLICY, description="the path of a policy compiled to JSON")
     store: Annotated[str, BeforeValidator(_store)] = Field(

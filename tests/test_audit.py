@@ -112,6 +112,8 @@ def test_an_issued_key_pair(function: FunctionUnderTest) -> None:
         "remoteAddress": "203.0.113.7",
         "durationMs": 0,
         "checks": None,
+        "upstreamCode": None,
+        "upstreamMessage": None,
     }
     unknown = {"keyId": None, "fingerprint": None, "upstreamRequestId": None}
     assert intent == {**issued, **unknown, "decision": "intent"}

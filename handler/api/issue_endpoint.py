@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IssueRequest:
-    """What a caller asks for, and the key under which a retry gets the same answer."""
+    """What a caller asks for, and the idempotency key of the request, if it has one."""
 
     order: KeyPairOrder
-    idempotency_key: str
+    idempotency_key: str | None
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,13 @@ class IssueEndpoint(ABC):
         self.admission.count(caller.caller_id, caller.request_key, context)
         wanted = self.parse(context.request, caller)
         context.trail.note_order(wanted.order)
+        stated = wanted.idempotency_key
         issued = self.issuer.issue(
             wanted.order,
             caller_id=caller.caller_id,
-            idempotency_key=wanted.idempotency_key,
+            # TC3 signs header values in lower case, so letter case must not count.
+            idempotency_key=stated and f"key:{stated.lower()}",
+            message=caller.message,
             invocation=context.invocation,
             trail=context.trail,
         )

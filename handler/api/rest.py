@@ -113,7 +113,7 @@ class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
         """Read the body."""
         stated = _idempotency_key(request, caller)
         body = read(KeyPairRequest, json_body(request))
-        return IssueRequest(body.order(self.default_region, body.tags), caller.idempotency_key(stated))
+        return IssueRequest(body.order(self.default_region, body.tags), stated)
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""

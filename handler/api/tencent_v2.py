@@ -120,6 +120,7 @@ class TencentV2Endpoint(IssueEndpoint):
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the parameters, all of which are signed."""
+        del caller
         parameters = parameters_of(request)
         refuse_private_keys("\n".join(parameters.values()))
         if parameters.get("Action") != ACTION:
@@ -129,7 +130,7 @@ class TencentV2Endpoint(IssueEndpoint):
             raise errors.UnknownVersion
         wanted = read(CreateKeyPairParameters, _fields(parameters))
         order = wanted.order(self.default_region, tags={})
-        return IssueRequest(order, caller.idempotency_key(wanted.client_token))
+        return IssueRequest(order, wanted.client_token)
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return the legacy response, with the sealed key in place of the plain one."""

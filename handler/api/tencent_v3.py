@@ -107,6 +107,7 @@ class TencentV3Endpoint(IssueEndpoint):
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the headers and the body."""
+        del caller
         # The SDKs do not sign these two headers, so a signature is good for any action. There is only one.
         if request.headers.get("x-tc-action") != ACTION:
             raise errors.UnknownAction
@@ -120,7 +121,7 @@ class TencentV3Endpoint(IssueEndpoint):
             raise errors.RegionMismatch
         if len(order.tags) != len(tags):
             raise errors.MalformedRequest("fields", (FieldProblem("TagSpecification.0.Tags", "twice"),))
-        return IssueRequest(order, caller.idempotency_key(body.client_token))
+        return IssueRequest(order, body.client_token)
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return CVM's response, with the sealed key in place of the plain one."""

@@ -96,7 +96,9 @@ class BearerVerifier:
         request_key = hashlib.sha256(signed.encode() + b"\n" + request.unverified_body).hexdigest()
         # A token signs neither body nor headers, and its holder may send any. So the header can be trusted as
         # much as the body: TLS protects both.
-        return AuthenticatedCaller(caller_id, request_key, frozenset({"idempotency-key"}))
+        return AuthenticatedCaller(
+            caller_id, request_key, frozenset({"idempotency-key"}), signs_each_request=issuer.once
+        )
 
     @cached_property
     def _names(self) -> dict[tuple[str, str], str]:

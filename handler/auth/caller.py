@@ -16,8 +16,10 @@ class AuthenticatedCaller:
     caller_id: str
     request_key: str
     signed_headers: frozenset[str]
+    signs_each_request: bool = True
+    """Whether `request_key` names one signed message, which nobody but the caller can make again."""
 
-    def idempotency_key(self, stated: str | None = None) -> str:
-        """Return the `stated` idempotency key in lower case; without one, a key for this request alone."""
-        # TC3 signs header values in lower case, so 'a' and 'A' must be the same key.
-        return f"request:{self.request_key}" if stated is None else f"key:{stated.lower()}"
+    @property
+    def message(self) -> str | None:
+        """The name of this one message; None if somebody may send an equal one later."""
+        return self.request_key if self.signs_each_request else None

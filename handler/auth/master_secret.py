@@ -26,7 +26,12 @@ class Purpose(Enum):
     """The secret with which a caller signs requests of API v3."""
     V2_SECRET = "v2:"  # noqa: S105  # a prefix
     """The secret with which a caller signs requests of API v2: HmacSHA1 reveals nothing about the other."""
-    OWNERSHIP_TAG = "mark:\n"
+    OWNERSHIP = "own:\n"
+    """The code of a key pair's ownership tags."""
+    ORPHAN_NOTICE = "orphan:\n"
+    """The code of the notice that the sweeper puts on an orphan before it removes it."""
+    FORMER_OWNERSHIP_TAG = "mark:\n"
+    """The code of the ownership tag that version 0.1 wrote."""
     JOB = "deferred:\n"
     PICKUP_LINK = "pickup:\n"
 
@@ -51,6 +56,22 @@ class MasterSecrets:
             matched |= hmac.compare_digest(given, own.encode())
         return matched
 
+    def code(self, purpose: Purpose, text: str, alphabet: str, digits: int) -> str:
+        """Return a code for `text` under the current secret, with `digits` characters of `alphabet`.
+
+        The alphabet has 32 characters, so each digit carries five bits.
+        """
+        return _in_alphabet(_digest(self.secrets[0], purpose, text), alphabet, digits)
+
+    def has_code(self, purpose: Purpose, text: str, alphabet: str, code: str) -> bool:
+        """Return whether `code` made `code` for `text`, under any of the secrets."""
+        given = _encode(code)
+        matched = False
+        for secret in self.secrets:
+            own = _in_alphabet(_digest(secret, purpose, text), alphabet, len(code))
+            matched |= hmac.compare_digest(given, own.encode())
+        return matched
+
     def derive(self, purpose: Purpose, text: str) -> list[str]:
         """Return a secret for `text` under each master secret, the current one first.
 
@@ -58,6 +79,11 @@ class MasterSecrets:
         """
         digests = [_digest(secret, purpose, text) for secret in self.secrets]
         return [base64.urlsafe_b64encode(digest).rstrip(b"=").decode() for digest in digests]
+
+
+def _in_alphabet(digest: bytes, alphabet: str, digits: int) -> str:
+    number = int.from_bytes(digest, "big")
+    return "".join(alphabet[number >> (5 * position) & 31] for position in range(digits))
 
 
 def _digest(secret: bytes, purpose: Purpose, text: str) -> bytes:

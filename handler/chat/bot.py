@@ -244,6 +244,7 @@ class Bot:
                     order,
                     caller_id=caller_id,
                     # The platform's retries carry the same id: one message, one key pair.
+                    message=None,
                     idempotency_key=f"chat:{message_id(message)}",
                     invocation=invocation,
                     trail=trail,

@@ -24,13 +24,13 @@ from handler.errors import (
     OutOfTime,
     ProjectNotFound,
     QuotaReached,
-    ServiceFailed,
     TagsRefused,
+    Upstream,
 )
-from handler.order import ORDER_TAG
+from handler.order import CALLER_TAG, TAG_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from handler.scf.invocation import Credentials, Deadline
 
@@ -53,15 +53,29 @@ _BACK_OFF_LONGEST = 2.0
 
 _THROTTLED = "RequestLimitExceeded"
 
+
+def _tag_quota() -> QuotaReached:
+    # Of the tags that the caller or the policy asks for: this function's own have few values.
+    return QuotaReached("tag-quota")
+
+
 # Error codes after which CreateKeyPair certainly made no key pair. After any other code, above all
 # InternalServerError, the outcome is unknown.
 _CREATE_REFUSALS: Mapping[str, Callable[[], KeyPairFunctionError]] = {
     "InvalidKeyPairName.Duplicate": NameTaken,
     "InvalidKeyPair.LimitExceeded": QuotaReached,
     "InvalidProjectId.NotFound": ProjectNotFound,
-    "FailedOperation.TagKeyReserved": TagsRefused,
-    "LimitExceeded.TagResourceQuota": TagsRefused,
+    "LimitExceeded.TagResourceQuota": _tag_quota,
+    "LimitExceeded.TagValue": _tag_quota,
+    "InvalidParameterValue.TagQuotaLimitExceeded": _tag_quota,
 }
+# Codes about the text of a tag. This function's own tags are always well-formed.
+_TAG_REFUSALS = (
+    "FailedOperation.IllegalTagKey",
+    "FailedOperation.IllegalTagValue",
+    "FailedOperation.TagKeyReserved",
+    "InvalidParameterValue.DuplicateTags",
+)
 # Families of codes with which the cloud refuses a call before it does anything.
 _NOT_EXECUTED = (
     "AuthFailure",
@@ -84,6 +98,8 @@ _NOT_EXECUTED = (
     "LimitExceeded",
     "IpInBlacklist",
     "IpNotInWhitelist",
+    "InvalidAccount",
+    "OperationDenied",
 )
 
 
@@ -106,7 +122,10 @@ class KeyPairSummary:
     key_name: str
     tags: Mapping[str, str]
     created_at: str
-    description: str
+    description: str | None
+    """None if the cloud leaves the field out, which does not mean that it is empty."""
+    instance_ids: tuple[str, ...]
+    """The instances that use the key pair, as far as the cloud says."""
 
 
 class _Wire(BaseModel):
@@ -137,10 +156,17 @@ class _Listed(_Wire):
     Tags: list[_Tag] | None = None
     CreatedTime: str | None = None
     Description: str | None = None
+    AssociatedInstanceIds: list[str] | None = None
 
     def summary(self) -> KeyPairSummary:
-        tags = {tag.Key: tag.Value for tag in self.Tags or ()}
-        return KeyPairSummary(self.KeyId, self.KeyName, tags, self.CreatedTime or "", self.Description or "")
+        return KeyPairSummary(
+            self.KeyId,
+            self.KeyName,
+            {tag.Key: tag.Value for tag in self.Tags or ()},
+            self.CreatedTime or "",
+            self.Description,
+            tuple(self.AssociatedInstanceIds or ()),
+        )
 
 
 class _KeyPairs(_Wire):
@@ -181,7 +207,7 @@ class Cvm:
         }
         answer = self._until_not_throttled("CreateKeyPair", parameters, reserve=UNDO_RESERVE)
         if isinstance(answer, Failure):
-            raise _as_seen(_create_error(answer), answer)
+            raise _as_seen(_create_error(answer, tags), answer)
         created = _parse(_Created, answer)
         # Without an id the key pair cannot be deleted directly; cleanup finds it by name and tag.
         if created is None:
@@ -193,9 +219,18 @@ class Cvm:
         """Return the key pairs that the cloud finds by `name`; raise OutcomeUnknown if the call fails."""
         return self._describe([{"Name": "key-name", "Values": [name]}])
 
+    def find_key_pair(self, key_id: str) -> KeyPairSummary | None:
+        """Return the key pair with this id, or None; raise OutcomeUnknown if the call fails."""
+        found = self._described({"KeyIds": [key_id]}).KeyPairSet
+        return next((pair.summary() for pair in found if pair.KeyId == key_id), None)
+
     def tagged_key_pairs(self) -> list[KeyPairSummary]:
-        """Return all key pairs with an ownership tag; raise OutcomeUnknown if the call fails."""
-        return self._describe([{"Name": "tag-key", "Values": [ORDER_TAG]}])
+        """Return all key pairs with a caller tag; raise OutcomeUnknown if the call fails."""
+        return self._describe([{"Name": "tag-key", "Values": [CALLER_TAG]}])
+
+    def count_key_pairs(self) -> int:
+        """Return how many key pairs the account has; raise OutcomeUnknown if the call fails."""
+        return self._described({"Limit": 1}).TotalCount
 
     def refusal(self) -> str | None:
         """Return the code with which the cloud refuses to list key pairs; None if it lists them.
@@ -212,16 +247,19 @@ class Cvm:
     def _describe(self, filters: list[dict[str, object]]) -> list[KeyPairSummary]:
         found: list[KeyPairSummary] = []
         while True:
-            page = {"Filters": filters, "Offset": len(found), "Limit": _PAGE}
-            answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=ANSWER_RESERVE)
-            if isinstance(answer, Failure):
-                raise _as_seen(OutcomeUnknown("describe-" + answer.family), answer)
-            listed = _parse(_KeyPairs, answer)
-            if listed is None:
-                raise OutcomeUnknown("describe-undecodable")
+            listed = self._described({"Filters": filters, "Offset": len(found), "Limit": _PAGE})
             found += [pair.summary() for pair in listed.KeyPairSet]
             if not listed.KeyPairSet or len(found) >= listed.TotalCount:
                 return found
+
+    def _described(self, parameters: Mapping[str, object]) -> _KeyPairs:
+        answer = self._until_not_throttled("DescribeKeyPairs", parameters, reserve=ANSWER_RESERVE)
+        if isinstance(answer, Failure):
+            raise _as_seen(OutcomeUnknown("describe-" + answer.family), answer)
+        listed = _parse(_KeyPairs, answer)
+        if listed is None:
+            raise OutcomeUnknown("describe-undecodable")
+        return listed
 
     def delete_key_pair(self, key_id: str) -> bool:
         """Delete a key pair, or find it gone; return False if an instance or image uses it.
@@ -237,18 +275,40 @@ class Cvm:
         raise _as_seen(OutcomeUnknown("delete-" + answer.family), answer)
 
     def set_description(self, key_id: str, description: str) -> None:
-        """Set the description of a key pair (ModifyKeyPairAttribute, api/213/15696).
+        """Set the description of a key pair (ModifyKeyPairAttribute, api/213/15701).
 
-        Raises CloudBusy, CloudRefused, CloudUnreachable or OutOfTime if it may not have been set.
+        Repeats the call while there is time: setting it twice does no harm, and a new key pair may not be
+        visible yet. Raises CloudBusy, CloudRefused, CloudUnreachable or OutOfTime if it may be missing.
         """
         parameters = {"KeyId": key_id, "Description": description}
-        answer = self._until_not_throttled("ModifyKeyPairAttribute", parameters, reserve=UNDO_RESERVE)
-        if isinstance(answer, Failure):
-            family = answer.family
-            error: type[ServiceFailed] = CloudRefused if family in _NOT_EXECUTED else CloudUnreachable
+        problem: KeyPairFunctionError = OutOfTime()
+        for _ in self.looks():
+            answer = self._until_not_throttled("ModifyKeyPairAttribute", parameters, reserve=UNDO_RESERVE)
+            if not isinstance(answer, Failure):
+                return
             if answer.code.startswith(_THROTTLED):
-                error = CloudBusy
-            raise _as_seen(error("modify-" + family), answer)
+                raise _as_seen(CloudBusy("modify-" + answer.family), answer)
+            if answer.family in _NOT_EXECUTED:
+                raise _as_seen(CloudRefused("modify-" + answer.family), answer)
+            problem = _as_seen(CloudUnreachable("modify-" + answer.family), answer)
+        raise problem
+
+    def looks(self) -> Iterator[None]:
+        """Yield for a look at the cloud, and again after pauses, while there is time to undo things."""
+        yield
+        back_off = _BACK_OFF_FIRST
+        while self._pause(back_off, reserve=UNDO_RESERVE):
+            yield
+            back_off = min(back_off * 2, _BACK_OFF_LONGEST)
+
+    def _pause(self, seconds: float, *, reserve: float) -> bool:
+        """Wait for about `seconds`; return False, at once, if that leaves no time for another call."""
+        # Jitter spreads the retries.
+        pause = seconds * (0.5 + self._jitter() / 2)
+        if self._deadline.remaining() - pause < reserve + CALL_MINIMUM:
+            return False
+        self._deadline.clock.sleep(pause)
+        return True
 
     def _until_not_throttled(
         self, action: str, parameters: Mapping[str, object], *, reserve: float
@@ -258,11 +318,9 @@ class Cvm:
             answer = self._call(action, parameters, reserve)
             if not isinstance(answer, Failure) or not answer.code.startswith(_THROTTLED):
                 return answer
-            # Throttled calls are not executed, so they can be repeated. Jitter spreads the retries.
-            pause = back_off * (0.5 + self._jitter() / 2)
-            if self._deadline.remaining() - pause < reserve + CALL_MINIMUM:
+            # Throttled calls are not executed, so they can be repeated.
+            if not self._pause(back_off, reserve=reserve):
                 return answer
-            self._deadline.clock.sleep(pause)
             back_off = min(back_off * 2, _BACK_OFF_LONGEST)
 
     def _call(
@@ -284,18 +342,20 @@ def _parse(model: type[_Model], response: Mapping[str, Any]) -> _Model | None:
         return None
 
 
-def _create_error(failure: Failure) -> KeyPairFunctionError:
+def _create_error(failure: Failure, tags: Mapping[str, str]) -> KeyPairFunctionError:
     if not failure.sent:
         return CloudUnreachable()
     if failure.code.startswith(_THROTTLED):
         return CloudBusy()
     if failure.code in _CREATE_REFUSALS:
         return _CREATE_REFUSALS[failure.code]()
-    if failure.family in _NOT_EXECUTED:
+    if failure.code in _TAG_REFUSALS and not all(key.startswith(TAG_PREFIX) for key in tags):
+        return TagsRefused()
+    if failure.family in _NOT_EXECUTED or failure.code in _TAG_REFUSALS:
         return CloudRefused("cloud-" + failure.family)
     return OutcomeUnknown("create-" + failure.family)
 
 
 def _as_seen(error: KeyPairFunctionError, failure: Failure) -> KeyPairFunctionError:
-    error.upstream_request_id = failure.request_id
+    error.upstream = Upstream(failure.request_id, failure.public_code, failure.message)
     return error

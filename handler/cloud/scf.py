@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.cloud.sdk import Api, Failure
-from handler.errors import CloudRefused, CloudUnreachable, OutcomeUnknown, OutOfTime
+from handler.errors import CloudRefused, CloudUnreachable, OutcomeUnknown, OutOfTime, Upstream
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError
@@ -62,7 +62,7 @@ class Scf:
         answer = api.call("Invoke", parameters, seconds)
         if isinstance(answer, Failure):
             raised = _error_of(answer)
-            raised.upstream_request_id = answer.request_id
+            raised.upstream = Upstream(answer.request_id, answer.public_code, answer.message)
             raise raised
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock, Credentials
 
 _ANSWER_LIMIT = 1024 * 1024
+_MESSAGE_LIMIT = 200
+_NOT_IN_A_LINE = re.compile(r"[^\x20-\x7e\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]+")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Failure:
     code: str
     sent: bool = True
     request_id: str = ""
+    message: str = ""
+    """What the API says, cleaned for the audit line; empty for what is not an answer of the API."""
 
     @property
     def family(self) -> str:
@@ -37,6 +41,11 @@ class Failure:
         family = self.code.partition(".")[0]
         # The code comes from outside and becomes a reason in the audit log.
         return family if re.fullmatch(r"[A-Za-z]{1,64}", family) else "unreadable"
+
+    @property
+    def public_code(self) -> str:
+        """The code for the audit log; `unreadable` if it is not a valid code."""
+        return self.code if re.fullmatch(r"[A-Za-z][A-Za-z.]{0,127}", self.code) else "unreadable"
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,10 @@ def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes |
         body: bytes = client.call(action, dict(parameters))
     except TencentCloudSDKException as error:
         code, request_id = str(error.get_code()), request_id_of(error.get_request_id())
-        return Failure(code, sent=not _never_connected(error.__context__), request_id=request_id)
+        # Without a request id it is not an answer of the API, and the text may quote a whole body.
+        message = _cleaned(error.get_message()) if request_id else ""
+        sent = not _never_connected(error.__context__)
+        return Failure(code, sent=sent, request_id=request_id, message=message)
     except Exception:  # noqa: BLE001  # requests, urllib3 and json raise many types
         return Failure("ClientReadError")
     return body
@@ -148,6 +160,13 @@ def _never_connected(cause: BaseException | None) -> bool:
     return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
 
 
+def _cleaned(message: object) -> str:
+    """Return a message of the API for the operator: one line, 200 characters at most, no key material."""
+    text = message if isinstance(message, str) else ""
+    # SECURITY BOUNDARY: no answer of the API quotes a private key in an error. If one did, it stays here.
+    return "" if "PRIVATE KEY" in text else _NOT_IN_A_LINE.sub(" ", text)[:_MESSAGE_LIMIT].strip()
+
+
 def _unwrap(body: bytes) -> dict[str, Any] | Failure:
     """Return the value of `Response`, or the error in it.
 
@@ -158,7 +177,8 @@ def _unwrap(body: bytes) -> dict[str, Any] | Failure:
         error = response.get("Error")
         if error is None:
             return response
-        return Failure(str(error["Code"]), request_id=request_id_of(response.get("RequestId")))
+        request_id = request_id_of(response.get("RequestId"))
+        return Failure(str(error["Code"]), request_id=request_id, message=_cleaned(error.get("Message")))
     except Exception:  # noqa: BLE001  # any other shape is undecodable; the exception would quote the body
         return Failure("ClientDecodeError")
 

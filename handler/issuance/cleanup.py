@@ -1,9 +1,12 @@
 """Finds and removes the key pairs that earlier tries of an order left behind.
 
 SECURITY BOUNDARY: this module and `handler.issuance.sweeper` are the only ones that delete key pairs. They
-delete a key pair only if it carries this function's ownership tag and either was never released or has
+delete a key pair only if it carries this function's ownership tags and either was never released or has
 expired. A key pair was never released if its idempotency record says that the holder did not finish, or
 if it lacks the description that every key pair gets before its release.
+
+The cloud does not say how soon it knows what it was told. So this module looks again, while there is time,
+for a key pair that has to be there, and for the tags of one that is very young.
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ from handler.errors import (
     RequestInFlight,
     StoreUnavailable,
 )
-from handler.order import ANSWER_TTL, EXPIRES_TAG, ORDER_TAG
+from handler.issuance.idempotency import State
+from handler.order import ANSWER_TTL
 
 if TYPE_CHECKING:
     from handler.audit import AuditTrail
     from handler.cloud.cvm import Cvm, KeyPairSummary
-    from handler.issuance.idempotency import HeldRecord, IdempotencyLedger
+    from handler.issuance.idempotency import HeldRecord, IdempotencyLedger, StoredRecord
     from handler.issuance.ownership_tags import OwnershipTag, TagSigner
     from handler.scf.invocation import Clock
 
@@ -39,6 +43,8 @@ ORPHAN_AGE = 900
 This is longer than any request (`invocation.MAX_INVOCATION_SECONDS`), than the time for which a signature
 can be repeated, and than clocks differ.
 """
+LAG_SECONDS = 60
+"""Seconds for which the cloud may not yet show what it was told."""
 
 
 @dataclass(frozen=True)
@@ -47,58 +53,98 @@ class Cleanup:
 
     cvm: Cvm
     record: HeldRecord
+    caller_id: str
     ledger: IdempotencyLedger
     tag_signer: TagSigner
     trail: AuditTrail
 
-    def remove_leftovers(self, name: str) -> bool:
+    def remove_leftovers(self, name: str, *, expected: bool = False) -> bool:
         """Remove the key pairs that tries of this order left under `name`; return whether there were any.
+
+        If one is `expected`, because the cloud says that the name is taken, looks until it is visible.
 
         Raises NameTaken if the name belongs to another key pair or the leftover is in use, RequestInFlight
         if another instance may be working on the same order, and OutcomeUnknown if the removal fails.
         """
         try:
-            found = self._named(name)
-            for pair in found:
-                self._require_leftover(pair)
-                if not self.cvm.delete_key_pair(pair.key_id):
-                    raise NameTaken("name-in-use")
-                _record_removal(self.trail, pair)
-            if found and self._named(name):
-                raise OutcomeUnknown("delete-without-effect")
+            return self._removed(name, expected=expected)
         except OutOfTime:
             raise OutcomeUnknown("out-of-time") from None
         except StoreUnavailable as unavailable:
             raise OutcomeUnknown(unavailable.reason) from None
-        return bool(found)
+
+    def remove_untagged(self, key_id: str, name: str) -> bool:
+        """Remove the key pair that this invocation has just made, and that the cloud kept without its tags.
+
+        SECURITY BOUNDARY: this is the only delete without ownership tags. `key_id` is from the answer to this
+        invocation's own create. The key pair has the order's name, which nobody else can have taken since.
+        """
+        pair = self.cvm.find_key_pair(key_id)
+        if pair is None or pair.key_name != name or not is_young_and_untagged(pair, self.trail.clock):
+            return False
+        if not self.cvm.delete_key_pair(key_id):
+            return False
+        self._record_removal(pair)
+        return True
+
+    def _removed(self, name: str, *, expected: bool) -> bool:
+        removed: set[str] = set()
+        untagged = False
+        for _ in self.cvm.looks():
+            pairs = self._named(name)
+            if not pairs and (removed or not expected):
+                return bool(removed)
+            untagged = any(is_young_and_untagged(pair, self.trail.clock) for pair in pairs)
+            if untagged:
+                continue
+            for pair in pairs:
+                self._require_leftover(pair)
+                if not self.cvm.delete_key_pair(pair.key_id):
+                    raise NameTaken("name-in-use")
+                if pair.key_id not in removed:
+                    removed.add(pair.key_id)
+                    self._record_removal(pair)
+        if untagged:
+            raise RequestInFlight
+        if removed:
+            raise OutcomeUnknown("delete-without-effect")
+        return False
 
     def _named(self, name: str) -> list[KeyPairSummary]:
         # The API does not document whether its filter matches the whole name.
         return [pair for pair in self.cvm.find_key_pairs(name) if pair.key_name == name]
 
     def _require_leftover(self, pair: KeyPairSummary) -> None:
-        tag = tag_of(pair, self.tag_signer)
+        tag = self.tag_signer.read(pair.tags, pair.key_name)
         if tag is None:
             raise NameTaken
-        same_order = tag.same_order(self.record.tag)
-        if same_order and tag.holder in self.record.holders:
+        if tag.holder in self.record.holders:
             return
         # Made by a holder that this record does not list: for another request, or by another instance
         # that does not share the store.
+        if pair.description:
+            raise NameTaken
+        maker = self.ledger.maker(tag)
+        # A record is better evidence than a missing description, which somebody may have cleared.
+        if maker is not None and is_released(maker[1], tag):
+            raise NameTaken
         age = age_of(pair, self.trail.clock)
-        if never_released(pair, age):
-            # A record is better evidence than a missing description, which somebody may have cleared.
-            if self.ledger.released(tag):
-                raise NameTaken
-            return
-        if same_order and age is not None and age < ORPHAN_AGE:
+        if age is not None and age < ORPHAN_AGE and tag.caller_id == self.caller_id:
             raise RequestInFlight
-        raise NameTaken
+        if not never_released(pair, age):
+            raise NameTaken
+        # Its maker may be frozen. It must not release the key pair when it wakes up.
+        if maker is not None and not self.ledger.withdraw(*maker):
+            raise RequestInFlight
 
-
-def tag_of(pair: KeyPairSummary, tag_signer: TagSigner) -> OwnershipTag | None:
-    """Return the ownership tag of `pair`; None if this function did not make the key pair."""
-    return tag_signer.read(pair.tags.get(ORDER_TAG, ""), pair.key_name, pair.tags.get(EXPIRES_TAG))
+    def _record_removal(self, pair: KeyPairSummary) -> None:
+        self.trail.note(key_id=pair.key_id)
+        try:
+            self.trail.write(Decision.REMOVED, "left-over")
+        except AuditUnavailable:
+            # The key pair is already gone. While the audit log is down nothing is released, so removing
+            # what was made is all that is left to do.
+            return
 
 
 def age_of(pair: KeyPairSummary, clock: Clock) -> float | None:
@@ -110,20 +156,23 @@ def age_of(pair: KeyPairSummary, clock: Clock) -> float | None:
     return clock.now() - created.timestamp()
 
 
+def is_released(record: StoredRecord, tag: OwnershipTag) -> bool:
+    """Tell whether `record` says that the key pair with this tag was released to its caller."""
+    return record.state is State.SEALED and record.holder == tag.holder
+
+
+def is_young_and_untagged(pair: KeyPairSummary, clock: Clock) -> bool:
+    """Tell whether `pair` has no tags, but is so young that it may yet show some."""
+    age = age_of(pair, clock)
+    return not pair.tags and age is not None and age < LAG_SECONDS
+
+
 def never_released(pair: KeyPairSummary, age: float | None) -> bool:
-    """Tell whether a key pair with our tag, `age` seconds old, was certainly never released.
+    """Tell whether a key pair with our tags, `age` seconds old, was certainly never released.
 
-    It has no description, and the invocation that made it has ended. After a day this proves nothing:
-    somebody may have cleared the description by hand, and the record that would show it has expired.
+    Its description is there and empty, no instance uses it, and the invocation that made it has ended. After
+    a day this proves nothing: somebody may have cleared the description by hand, and the record that would
+    show it has expired.
     """
-    return age is not None and not pair.description and ORPHAN_AGE <= age < ANSWER_TTL
-
-
-def _record_removal(trail: AuditTrail, pair: KeyPairSummary) -> None:
-    trail.note(key_id=pair.key_id)
-    try:
-        trail.write(Decision.REMOVED, "left-over")
-    except AuditUnavailable:
-        # The key pair is already gone. While the audit log is down nothing is released, so removing
-        # what was made is all that is left to do.
-        return
+    unused = pair.description == "" and not pair.instance_ids
+    return unused and age is not None and ORPHAN_AGE <= age < ANSWER_TTL

@@ -11,6 +11,7 @@ Every write compares the record with what was read, so two invocations never hol
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handler.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight, StoreUnavailable
-from handler.issuance.ownership_tags import OwnershipTag
 from handler.order import ANSWER_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handler.issuance.ownership_tags import OwnershipTag
     from handler.scf.invocation import Clock
     from handler.store.base import Store
 
@@ -32,6 +33,8 @@ UNFINISHED_TTL = 7 * 24 * 3600
 
 It is longer than ANSWER_TTL, so a record that has expired was a finished one.
 """
+SCHEMA = 2
+"""The version of records that this code writes. It reads all up to this one."""
 
 _FORMER_LIMIT = 50
 
@@ -51,6 +54,7 @@ class StoredRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    version: int = 1
     state: State
     order: str
     """Digest of the order. A different order under the same idempotency key is refused."""
@@ -58,16 +62,31 @@ class StoredRecord(BaseModel):
     """A random id of the invocation that works on the request."""
     lease_ends: float
     """Seconds since 1970. Until then no other invocation works on the request."""
+    message: str | None = None
+    """Digest of the signed message that started the work; None if it can be sent more than once."""
     former: tuple[str, ...] = ()
     """Earlier holders. If one of them made a key pair, it was never released."""
     answer: str | None = None
+    recipients: str | None = None
+    """Digest of the recipients that the answer is sealed to. Records of version 1 lack it."""
+
+    def lists(self, holder: str) -> bool:
+        """Tell whether `holder` works or worked on this request."""
+        return holder in (self.holder, *self.former)
 
 
 @dataclass(frozen=True)
 class FinishedRecord:
     """The record of a request that was answered before."""
 
-    answer: str
+    record_id: str
+    record: StoredRecord
+    text: str
+
+    @property
+    def answer(self) -> str:
+        """The stored answer. A damaged record fails where the answer is parsed."""
+        return self.record.answer or ""
 
 
 class HeldRecord:
@@ -75,12 +94,13 @@ class HeldRecord:
 
     def __init__(self, store: Store, record_id: str, record: StoredRecord, text: str) -> None:
         self._store = store
+        self._record_id = record_id
         self._key = _key(record_id)
         self._record = record
         self._text = text
         self.unsettled = record.state is State.UNKNOWN
         """Whether an earlier holder may have left a key pair."""
-        self.tag = OwnershipTag(record_id, record.order, record.holder)
+        self.holder = record.holder
 
     @property
     def holders(self) -> frozenset[str]:
@@ -89,16 +109,19 @@ class HeldRecord:
 
     def begin(self) -> None:
         """Record that CreateKeyPair is about to be called; raise StoreUnavailable."""
+        # The key pair's tags name the holder. This leads from there to the record.
+        self._store.add(_holder_key(self.holder), self._record_id, UNFINISHED_TTL)
         if not self._move(State.CREATING):
             raise StoreUnavailable("claim-lost")
 
-    def finish(self, answer: str) -> None:
-        """Store the answer.
+    def finish(self, answer: str, recipients: str) -> None:
+        """Store the answer, and the digest of the recipients that it is sealed to.
 
         Raises StoreUnavailable if the answer is certainly not stored, and OutcomeUnknown if that is
         unclear. Then the key pair has to stay, because the answer may still be released.
         """
-        sealed = self._record.model_copy(update={"state": State.SEALED, "answer": answer}).model_dump_json()
+        update = {"state": State.SEALED, "answer": answer, "recipients": recipients}
+        sealed = self._record.model_copy(update=update).model_dump_json()
         try:
             if self._store.replace(self._key, self._text, sealed, ANSWER_TTL):
                 return
@@ -144,23 +167,31 @@ class IdempotencyLedger:
     store: Store
     clock: Clock
     new_holder: Callable[[], str]
-    """-> 32 random hexadecimal digits."""
+    """-> HOLDER_DIGITS random digits, see `handler.issuance.ownership_tags`."""
 
     def acquire(
-        self, caller_id: str, idempotency_key: str, order_digest: str, lease: float
+        self,
+        caller_id: str,
+        idempotency_key: str,
+        order_digest: str,
+        lease: float,
+        message: str | None = None,
     ) -> HeldRecord | FinishedRecord:
         """Return the record of this request, held for `lease` seconds unless it is finished.
 
+        `message` names the signed message, if no other message can be the same.
         Raises RequestInFlight, IdempotencyKeyReused or StoreUnavailable.
         """
         # A digest: text that a caller chose never becomes a key of the store, and callers cannot collide.
-        record_id = hashlib.sha256(f"{caller_id}\n{idempotency_key}".encode()).hexdigest()[:32]
+        record_id = _digest(f"{caller_id}\n{idempotency_key}")
         now = self.clock.now()
         fresh = StoredRecord(
+            version=SCHEMA,
             state=State.CLAIMED,
             order=order_digest[:32],
             holder=self.new_holder(),
             lease_ends=now + lease,
+            message=None if message is None else _digest(message),
         )
         text = fresh.model_dump_json()
         if self.store.add(_key(record_id), text, UNFINISHED_TTL):
@@ -172,27 +203,51 @@ class IdempotencyLedger:
         if record.order != fresh.order:
             raise IdempotencyKeyReused
         if record.state is State.SEALED:
-            return FinishedRecord(record.answer or "")  # a damaged record fails where the answer is parsed
+            return FinishedRecord(record_id, record, stored)
         if record.lease_ends > now:
             raise RequestInFlight
-        mine = _taken_over(record, fresh)
-        text = mine.model_dump_json()
-        if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
-            raise RequestInFlight
-        return HeldRecord(self.store, record_id, mine, text)
+        return self._taken_over(record_id, stored, _continued(record, fresh))
+
+    def finished(self, caller_id: str, idempotency_key: str, order_digest: str) -> FinishedRecord | None:
+        """Return the record of this request if it is finished; raise StoreUnavailable or RequestInFlight."""
+        record_id = _digest(f"{caller_id}\n{idempotency_key}")
+        stored = self.store.get(_key(record_id))
+        record = None if stored is None else _parse(stored)
+        if stored is None or record is None or record.order != order_digest[:32]:
+            return None
+        return FinishedRecord(record_id, record, stored) if record.state is State.SEALED else None
+
+    def restart(self, finished: FinishedRecord, lease: float, message: str | None) -> HeldRecord:
+        """Return the record of a request whose key pair was deleted, to start again.
+
+        Its last holder is not listed as a former one, because the key pair that it made was released.
+        Raises RequestInFlight or StoreUnavailable.
+        """
+        fresh = StoredRecord(
+            version=SCHEMA,
+            state=State.CLAIMED,
+            order=finished.record.order,
+            holder=self.new_holder(),
+            lease_ends=self.clock.now() + lease,
+            message=None if message is None else _digest(message),
+        )
+        return self._taken_over(finished.record_id, finished.text, fresh)
 
     def find(self, record_id: str) -> StoredRecord | None:
-        """Return a record, or None if there is none; raise StoreUnavailable."""
+        """Return a record, or None if there is none; raise StoreUnavailable, or RequestInFlight."""
         stored = self.store.get(_key(record_id))
         return None if stored is None else _parse(stored)
 
-    def released(self, tag: OwnershipTag) -> bool:
-        """Tell whether the store says that the key pair with this tag was released to its caller.
+    def maker(self, tag: OwnershipTag) -> tuple[str, StoredRecord] | None:
+        """Return the record, its id first, that lists the holder in `tag`; None if the store has none.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable, or RequestInFlight for a record of a later version.
         """
-        record = self.find(tag.record_id)
-        return record is not None and record.state is State.SEALED and record.holder == tag.holder
+        record_id = tag.record_id or self.store.get(_holder_key(tag.holder))
+        record = None if record_id is None else self.find(record_id)
+        if record_id is None or record is None or not record.lists(tag.holder):
+            return None
+        return record_id, record
 
     def withdraw(self, record_id: str, record: StoredRecord) -> bool:
         """Make sure that the holder of an unfinished record can no longer finish it.
@@ -205,8 +260,19 @@ class IdempotencyLedger:
         withdrawn = record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
         return self.store.replace(_key(record_id), stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
 
+    def _taken_over(self, record_id: str, stored: str, mine: StoredRecord) -> HeldRecord:
+        text = mine.model_dump_json()
+        if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
+            raise RequestInFlight
+        return HeldRecord(self.store, record_id, mine, text)
 
-def _taken_over(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:
+
+def same_message(record: StoredRecord, message: str | None) -> bool:
+    """Tell whether `message` is the very message that `record` answers, sent again."""
+    return message is not None and record.message == _digest(message)
+
+
+def _continued(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:
     """Return the record with which the holder of `fresh` continues the work of the last holder.
 
     A holder that died before it called the cloud, or that undid its work, leaves no key pair. It is
@@ -218,12 +284,31 @@ def _taken_over(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:
     return fresh.model_copy(update={"state": state, "former": former})
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _key(record_id: str) -> str:
     return f"claim:{record_id}"
 
 
+def _holder_key(holder: str) -> str:
+    return f"holder:{holder}"
+
+
 def _parse(text: str) -> StoredRecord:
+    if _version(text) > SCHEMA:
+        # A later version of this function wrote it, before this one was rolled back to.
+        raise RequestInFlight("record-of-later-version")
     try:
         return StoredRecord.model_validate_json(text)
     except ValidationError:
         raise StoreUnavailable("claim-unreadable") from None
+
+
+def _version(text: str) -> int:
+    try:
+        version = json.loads(text)["version"]
+    except (ValueError, KeyError, TypeError):
+        return 0
+    return version if isinstance(version, int) else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,19 +14,22 @@ from handler import sealing
 from handler.audit import Decision
 from handler.errors import (
     CloudAnswerInvalid,
+    CloudUnreachable,
     KeyPairFunctionError,
     NameTaken,
     NotGranted,
     OutcomeUnknown,
+    OutOfTime,
     PolicyInvalid,
     RecipientRefused,
+    RequestInFlight,
     RequestRefused,
     StoreUnavailable,
 )
 from handler.issuance import key_material
-from handler.issuance.cleanup import RELEASED, Cleanup
-from handler.issuance.idempotency import FinishedRecord, State
-from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
+from handler.issuance.cleanup import LAG_SECONDS, RELEASED, Cleanup
+from handler.issuance.idempotency import FinishedRecord, State, same_message
+from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
 from handler.policy.evaluation import granted_order
 
 if TYPE_CHECKING:
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     """Credentials, region and deadline -> the CVM API of that region."""
 
 
+_RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _TRIES = 3
 """Calls of CreateKeyPair for one request at most; a further call is made only after a cleanup."""
 
@@ -89,28 +95,63 @@ class Issuer:
         order: KeyPairOrder,
         *,
         caller_id: str,
-        idempotency_key: str,
+        idempotency_key: str | None,
+        message: str | None,
         invocation: Invocation,
         trail: AuditTrail,
     ) -> IssuedKeyPair:
         """Return the key pair of this order: a new one, or the one that the same request got before.
 
+        Without an idempotency key the order itself is one: names are unique in an account, so the same order
+        of the same caller asks for the same key pair. It starts again only if that key pair was deleted.
+        `message` names the signed message that asks, if no other one can be the same.
+
         Raises an error of `handler.errors`. After OutcomeUnknown a key pair of this order may exist; after
         any other error none does.
         """
         granted = granted_order(self.policy, caller_id, order)
-        sealer = self._sealer(granted, own_recipients=len(order.recipients))
-        trail.note(recipients=sealer.fingerprints)
-        cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         # The digest covers what was asked for, not what the policy made of it, so a request stays the
         # same request when the policy changes.
+        digest = order.digest()
+        key = f"order:{digest}" if idempotency_key is None else idempotency_key
+        try:
+            sealer = self._sealer(granted, own_recipients=len(order.recipients))
+        except RecipientRefused:
+            # Such as a certificate that has expired since the first try.
+            finished = self.ledger.finished(caller_id, key, digest)
+            if finished is None or finished.record.recipients != self._recipients(granted):
+                raise
+            return _replay(_issued(finished), trail)
+        trail.note(recipients=sealer.fingerprints)
+        cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         lease = invocation.deadline.remaining()
-        record = self.ledger.acquire(caller_id, idempotency_key, order.digest(), lease)
+        record = self.ledger.acquire(caller_id, key, digest, lease, message)
         if isinstance(record, FinishedRecord):
-            return _replay(record.answer, sealer.fingerprints, trail)
-        cleanup = Cleanup(cvm, record, self.ledger, self.tag_signer, trail)
+            issued = _issued(record)
+            if (
+                idempotency_key is not None
+                or same_message(record.record, message)
+                or self._exists(issued, cvm)
+            ):
+                # The policy may have removed a recipient since. What was sealed to it is not released again.
+                if issued.sealed_private_key.recipients != sealer.fingerprints:
+                    trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
+                    raise NotGranted("recipients-changed")
+                return _replay(issued, trail)
+            record = self.ledger.restart(record, lease, message)
+        cleanup = Cleanup(cvm, record, caller_id, self.ledger, self.tag_signer, trail)
         issuance = Issuance(
-            granted, caller_id, invocation.request_id, sealer, record, cleanup, self.tag_signer, cvm, trail
+            order=granted,
+            caller_id=caller_id,
+            request_id=invocation.request_id,
+            sealer=sealer,
+            recipients=self._recipients(granted),
+            record=record,
+            vouched=self.ledger.store.shared,
+            cleanup=cleanup,
+            tag_signer=self.tag_signer,
+            cvm=cvm,
+            trail=trail,
         )
         try:
             return issuance.run()
@@ -124,6 +165,21 @@ class Issuer:
         except BaseException:
             record.release(State.UNKNOWN)
             raise
+
+    def _exists(self, issued: IssuedKeyPair, cvm: Cvm) -> bool:
+        """Tell whether a key pair that was released may still be there."""
+        created = datetime.strptime(issued.created_at, _RFC3339).replace(tzinfo=timezone.utc)
+        if self.clock.now() - created.timestamp() < LAG_SECONDS:
+            return True  # the cloud may not show it yet
+        try:
+            return cvm.find_key_pair(issued.key_id) is not None
+        except (OutcomeUnknown, OutOfTime):
+            return True  # the stored answer does no harm, whatever became of the key pair
+
+    def _recipients(self, order: KeyPairOrder) -> str:
+        """Return a digest of the recipients of an order, escrow included."""
+        texts = [*order.recipients, *self.policy.escrow]
+        return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
     def _sealer(self, order: KeyPairOrder, *, own_recipients: int) -> sealing.Sealer:
         try:
@@ -145,7 +201,7 @@ class Created:
     """CreateKeyPair succeeded, so no earlier call can have made another key pair of this name."""
 
     pair: CreatedKeyPair
-    expires_at: str | None
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -166,7 +222,11 @@ class Issuance:
     caller_id: str
     request_id: str
     sealer: sealing.Sealer
+    recipients: str
+    """Digest of the recipients."""
     record: HeldRecord
+    vouched: bool
+    """Whether a store that all instances share says what was released."""
     cleanup: Cleanup
     tag_signer: TagSigner
     cvm: Cvm
@@ -181,15 +241,16 @@ class Issuance:
             issued = self._seal(created)
             # From here on even an instance that does not share the store sees that it was released.
             self.cvm.set_description(created.pair.key_id, RELEASED)
+            self._confirm(created)
             self.trail.note(fingerprint=issued.fingerprint)
             self.trail.write(Decision.ISSUED)
-            self.record.finish(issued.model_dump_json())
+            self.record.finish(issued.model_dump_json(), self.recipients)
         except OutcomeUnknown:
             # Only `finish` raises it here: the answer may be stored, so the key pair has to stay.
             raise
-        except BaseException:
+        except BaseException as failure:
             # The caller does not get this key pair, so it must not stay.
-            self._undo()
+            self._undo(created.pair.key_id, untagged=isinstance(failure, _TagsNotKept))
             raise
         return issued
 
@@ -224,7 +285,7 @@ class Issuance:
             try:
                 # RequestRefused is final: the name belongs to another key pair, so no call of ours can
                 # get it any more.
-                removed = self.cleanup.remove_leftovers(name)
+                removed = self.cleanup.remove_leftovers(name, expected=isinstance(failure, NameTaken))
             except OutcomeUnknown as error:
                 return _failed(error, unresolved)
             if removed:
@@ -235,17 +296,39 @@ class Issuance:
             # Otherwise the name was taken and has become free since.
         return _failed(failure, unresolved)
 
-    def _expires_at(self) -> str | None:
+    def _expires_at(self) -> datetime | None:
         if self.order.expires_in is None:
             return None
-        return _rfc3339(self.trail.clock.now() + self.order.expires_in)
+        return whole_minutes(self.trail.clock.now() + self.order.expires_in)
 
-    def _tags(self, expires_at: str | None) -> dict[str, str]:
-        tag = self.tag_signer.write(self.record.tag, self.order.name, expires_at)
-        tags = {**self.order.tags, ORDER_TAG: tag, CALLER_TAG: self.caller_id}
-        if expires_at is not None:
-            tags[EXPIRES_TAG] = expires_at
-        return tags
+    def _tags(self, expires_at: datetime | None) -> dict[str, str]:
+        tag = OwnershipTag(self.caller_id, self.record.holder, expires_at)
+        return {**self.order.tags, **self.tag_signer.write(tag, self.order.name)}
+
+    def _confirm(self, created: Created) -> None:
+        """Read the key pair back, so that nothing is promised that the cloud does not keep.
+
+        Without a shared store the description alone tells other instances that the key pair was released,
+        and the tags alone tell when it expires.
+        """
+        if self.vouched and created.expires_at is None:
+            return
+        problem: KeyPairFunctionError = CloudUnreachable("release-not-visible")
+        for _ in self.cvm.looks():
+            try:
+                pair = self.cvm.find_key_pair(created.pair.key_id)
+            except OutcomeUnknown as error:
+                problem = CloudUnreachable(error.reason)
+                continue
+            if pair is None:
+                problem = CloudUnreachable("release-not-visible")
+            elif self.tag_signer.read(pair.tags, pair.key_name) is None:
+                problem = _TagsNotKept("tags-not-kept")
+            elif pair.description != RELEASED and not self.vouched:
+                problem = CloudAnswerInvalid("description-not-kept")
+            else:
+                return
+        raise problem
 
     def _seal(self, created: Created) -> IssuedKeyPair:
         order, pair = self.order, created.pair
@@ -262,7 +345,7 @@ class Issuance:
             public_key=checked.public_key,
             fingerprint=checked.fingerprint,
             created_at=_rfc3339(self.trail.clock.now()),
-            expires_at=created.expires_at,
+            expires_at=None if created.expires_at is None else created.expires_at.strftime(_RFC3339),
             sealed_private_key=SealedPrivateKey(
                 format=self.sealer.format,
                 recipients=self.sealer.fingerprints,
@@ -272,15 +355,21 @@ class Issuance:
             request_id=self.request_id,
         )
 
-    def _undo(self) -> None:
+    def _undo(self, key_id: str, *, untagged: bool) -> None:
         """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
-        # By its name and tag, not by the id in the answer: that answer may just have failed a check.
+        # By its name and tags, not by the id in the answer: that answer may just have failed a check.
         try:
-            removed = self.cleanup.remove_leftovers(self.order.name)
+            removed = self.cleanup.remove_leftovers(self.order.name, expected=not untagged)
+        except RequestInFlight:
+            removed = self.cleanup.remove_untagged(key_id, self.order.name)
         except RequestRefused:
             removed = False
         if not removed:
             raise OutcomeUnknown("undo-without-effect")
+
+
+class _TagsNotKept(CloudAnswerInvalid):
+    """The key pair that was just made has lost its tags."""
 
 
 def _failed(error: KeyPairFunctionError, unresolved: OutcomeUnknown | None) -> Unresolved:
@@ -290,18 +379,22 @@ def _failed(error: KeyPairFunctionError, unresolved: OutcomeUnknown | None) -> U
     return Unresolved(unresolved, error.__cause__)
 
 
-def _replay(answer: str, recipients: tuple[str, ...], trail: AuditTrail) -> IssuedKeyPair:
+def _issued(finished: FinishedRecord) -> IssuedKeyPair:
     try:
-        issued = IssuedKeyPair.model_validate_json(answer)
+        return IssuedKeyPair.model_validate_json(finished.answer)
     except ValidationError:
         raise StoreUnavailable("answer-unreadable") from None
-    trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
-    # The policy may have removed a recipient since. What was sealed to it is not released again.
-    if issued.sealed_private_key.recipients != recipients:
-        raise NotGranted("recipients-changed")
+
+
+def _replay(issued: IssuedKeyPair, trail: AuditTrail) -> IssuedKeyPair:
+    trail.note(
+        key_id=issued.key_id,
+        fingerprint=issued.fingerprint,
+        recipients=issued.sealed_private_key.recipients,
+    )
     trail.write(Decision.REPLAYED)
     return issued
 
 
 def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime(_RFC3339)

@@ -1,28 +1,29 @@
-"""The sweeper removes key pairs that have expired and key pairs that were made but never released.
+"""The sweeper removes expired key pairs, and key pairs that were made for a request but never released.
 
-It starts from the key pairs in the account, whose tags name their idempotency records. It reports a key
-pair that it is unsure of, and leaves it alone.
+It looks at the account, not at the store: a key pair's tags lead to its idempotency record. It reports and
+leaves whatever it is unsure of.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from handler.audit import Decision
-from handler.errors import KeyPairFunctionError
-from handler.issuance.cleanup import ORPHAN_AGE, age_of, never_released, tag_of
-from handler.issuance.idempotency import State
+from handler.errors import KeyPairFunctionError, RequestInFlight
+from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released, never_released
 from handler.issuance.readiness import OK, store_status
-from handler.order import CALLER_TAG, EXPIRES_TAG, ORDER_TAG
+from handler.order import CALLER_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from handler.audit import AuditLog, AuditTrail
     from handler.cloud.cvm import Cvm, KeyPairSummary
+    from handler.errors import Upstream
     from handler.issuance.idempotency import IdempotencyLedger, StoredRecord
     from handler.issuance.issuer import Connect
     from handler.issuance.ownership_tags import TagSigner
@@ -31,26 +32,46 @@ if TYPE_CHECKING:
 PAUSE = 0.15
 """Seconds between two deletes: the cloud takes 10 requests a second for each action (api/213/15700)."""
 MARGIN = 4.0
-"""Seconds that one key pair may take if the store does not answer. With less time left, none is begun."""
+"""Seconds that a key pair may take if the store does not answer. With less left, none is begun."""
+REPORTED_FOR = 24 * 3600
+"""Seconds before the same key pair is reported, or its delete tried, again."""
+NOTICE_DAYS = 7
+"""Days between the notice on an orphan of which nothing is certain and its removal."""
+QUOTA = 100
+"""Key pairs that an account may hold (213/6092)."""
+QUOTA_WARNING = 80
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was or will be done with a key pair, and why. Without a pair: the listing of a region failed."""
+    """A decision about a key pair; without a pair, a region that could not be listed."""
 
     decision: Decision
     reason: str
     region: str
     pair: KeyPairSummary | None
-    upstream_request_id: str | None = None
+    upstream: Upstream | None = None
+
+
+class _Urgency(IntEnum):
+    """Orphans first: they block names. Then what has expired, and last what an instance uses."""
+
+    ORPHAN = 0
+    EXPIRED = 1
+    IN_USE = 2
 
 
 @dataclass(frozen=True)
-class _Verdict:
-    decision: Decision
+class _Task:
+    """A key pair to remove."""
+
+    urgency: _Urgency
     reason: str
+    region: str
+    cvm: Cvm
+    pair: KeyPairSummary
     unfinished: tuple[str, StoredRecord] | None = None
-    """Id and record of a request whose holder might still wake up and release the key pair."""
+    """The id and record of a holder that might still wake up and release the key pair."""
 
 
 @dataclass(frozen=True)
@@ -70,117 +91,200 @@ class Sweeper:
         *,
         preview: Callable[[Finding], None] | None = None,
     ) -> Counter[str]:
-        """Sweep once; return how often each decision was made, and how many key pairs were `postponed`.
+        """Sweep once; return how often each decision was made.
+
+        It also counts what was `postponed` for lack of time, which the next sweep takes up, and `foreign` key
+        pairs: those with tags of another deployment, or with tags that somebody has changed.
 
         Writes one audit line at the beginning, one for each finding and one at the end. With `preview`,
-        removes and writes nothing, and calls it with each finding. The next sweep takes up what `failed`
-        and what was postponed for lack of time.
+        removes and writes nothing, and calls it with each finding.
 
         Raises SettingsInvalid before it begins. Stops with AuditUnavailable; then at most the key pair
         that was removed last lacks its audit line.
         """
         invocation.credentials()  # raises before anything is begun or written
-        dry_run = preview is not None
-        if not dry_run:
+        sweep = _Sweep(self, invocation, preview, Counter())
+        sweep.run()
+        return sweep.counts
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """One sweep on its way."""
+
+    sweeper: Sweeper
+    invocation: Invocation
+    preview: Callable[[Finding], None] | None
+    counts: Counter[str]
+
+    def run(self) -> None:
+        if self.preview is None:
             # If the audit log is down from the start, nothing is removed.
-            self._trail(invocation).write(Decision.INTENT, "sweep")
-        counts: Counter[str] = Counter()
+            self._trail().write(Decision.INTENT, "sweep")
+        tasks: list[_Task] = []
+        quotas: list[str] = []
+        problems: list[str] = []
         # The API does not document whether regions share key pairs, so each key pair counts once.
         seen: set[str] = set()
-        role = OK
-        for region in sorted(self.regions):
-            for finding in self._findings(region, invocation, seen, counts, dry_run=dry_run):
-                counts[finding.decision.value] += 1
-                if finding.pair is None:
-                    role = finding.reason
-                if preview is not None:
-                    preview(finding)
-                else:
-                    _record(self._trail(invocation), finding)
-        if not dry_run:
-            summary = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
-            trail = self._trail(invocation)
-            trail.note(checks=f"store {store_status(self.ledger.store)}, role {role}")
-            trail.write(Decision.SWEPT, summary or "nothing")
-        return counts
+        for region in sorted(self.sweeper.regions):
+            self._list(region, tasks, seen, quotas, problems)
+        # Of the same urgency, the oldest first: what a sweep has no time for comes first in the next one.
+        for task in sorted(tasks, key=lambda task: (task.urgency, task.pair.created_at)):
+            self._do(task)
+        if self.preview is None:
+            parts = [f"{what} {count}" for what, count in sorted(self.counts.items())]
+            role = problems[-1] if problems else OK
+            trail = self._trail()
+            trail.note(checks=f"store {store_status(self.sweeper.ledger.store)}, role {role}")
+            trail.write(Decision.SWEPT, ", ".join(parts + quotas) or "nothing")
 
-    def _trail(self, invocation: Invocation) -> AuditTrail:
-        return self.audit_log.trail("sweeper", invocation.request_id)
-
-    def _findings(
-        self, region: str, invocation: Invocation, seen: set[str], counts: Counter[str], *, dry_run: bool
-    ) -> Iterator[Finding]:
-        cvm = self.connect(invocation.credentials(), region, invocation.deadline)
+    def _list(
+        self, region: str, tasks: list[_Task], seen: set[str], quotas: list[str], problems: list[str]
+    ) -> None:
+        invocation = self.invocation
+        cvm = self.sweeper.connect(invocation.credentials(), region, invocation.deadline)
         try:
             pairs = cvm.tagged_key_pairs()
+            quotas += _quota_warning(cvm.count_key_pairs(), region)
         except KeyPairFunctionError as error:
-            yield Finding(Decision.FAILED, error.reason, region, None, error.upstream_request_id)
+            problems.append(error.reason)
+            self._found(Finding(Decision.FAILED, error.reason, region, None, error.upstream))
             return
         for pair in pairs:
-            if pair.key_id in seen:
-                continue
-            seen.add(pair.key_id)
-            if invocation.deadline.remaining() < MARGIN:
-                counts["postponed"] += 1
-                continue
-            finding = self._handle(pair, region, cvm, dry_run=dry_run)
-            if finding is not None:
-                yield finding
+            if pair.key_id not in seen and CALLER_TAG in pair.tags:  # absent only if the cloud did not filter
+                seen.add(pair.key_id)
+                self._judge(pair, region, cvm, tasks)
 
-    def _handle(self, pair: KeyPairSummary, region: str, cvm: Cvm, *, dry_run: bool) -> Finding | None:
-        """Decide on a key pair and act on the decision; None if it is kept."""
+    def _judge(self, pair: KeyPairSummary, region: str, cvm: Cvm, tasks: list[_Task]) -> None:
+        """Add a task for a key pair that is to be removed, and report one that nobody can decide on."""
         try:
-            verdict = self._judge(pair)
-            if verdict is None:
-                return None
-            if verdict.decision is Decision.REMOVED and not dry_run:
-                verdict = self._remove(pair, verdict, cvm)
+            task = self._task(pair, region, cvm)
+        except RequestInFlight:
+            return  # a later version of this function works on it
         except KeyPairFunctionError as error:
-            return Finding(Decision.FAILED, error.reason, region, pair, error.upstream_request_id)
-        return Finding(verdict.decision, verdict.reason, region, pair)
+            self._found(Finding(Decision.FAILED, error.reason, region, pair, error.upstream))
+            return
+        if isinstance(task, _Task):
+            tasks.append(task)
+        elif task is not None and self._is_news(pair, task):
+            self._found(Finding(Decision.LEFT, task, region, pair))
 
-    def _remove(self, pair: KeyPairSummary, verdict: _Verdict, cvm: Cvm) -> _Verdict:
-        if verdict.unfinished is not None and not self.ledger.withdraw(*verdict.unfinished):
-            return _Verdict(Decision.LEFT, "claim-moved")
-        self.clock.sleep(PAUSE)
-        if not cvm.delete_key_pair(pair.key_id):
-            return _Verdict(Decision.LEFT, f"{verdict.reason}-in-use")
-        return verdict
-
-    def _judge(self, pair: KeyPairSummary) -> _Verdict | None:
-        if ORDER_TAG not in pair.tags:
-            return None  # not ours; listed only if the cloud ignored the filter
-        tag = tag_of(pair, self.tag_signer)
+    def _task(self, pair: KeyPairSummary, region: str, cvm: Cvm) -> _Task | str | None:
+        """Return what to do about a key pair: a task, the reason to leave and report it, or nothing."""
+        sweeper = self.sweeper
+        tag = sweeper.tag_signer.read(pair.tags, pair.key_name)
         if tag is None:
-            return _Verdict(Decision.LEFT, "mark-unreadable")
-        if (expires := pair.tags.get(EXPIRES_TAG)) is not None and _seconds(expires) <= self.clock.now():
-            return _Verdict(Decision.REMOVED, "expired")
-        age = age_of(pair, self.clock)
+            self.counts["foreign"] += 1
+            return None
+        if tag.expires_at is not None and tag.expires_at.timestamp() <= sweeper.clock.now():
+            urgency = _Urgency.IN_USE if pair.instance_ids else _Urgency.EXPIRED
+            return _Task(urgency, "expired", region, cvm, pair)
+        age = age_of(pair, sweeper.clock)
         if age is None:
-            return _Verdict(Decision.LEFT, "age-unreadable")
+            return "age-unreadable"
         if age < ORPHAN_AGE:
             return None  # the invocation that made it may still be running
-        record = self.ledger.find(tag.record_id)
-        if record is None or tag.holder not in (record.holder, *record.former):
-            # No record lists the holder, so only the key pair itself can tell.
-            if never_released(pair, age):
-                return _Verdict(Decision.REMOVED, "orphan")
-            return None if pair.description else _Verdict(Decision.LEFT, "claim-missing")
+        orphan = _Task(_Urgency.ORPHAN, "orphan", region, cvm, pair)
+        maker = sweeper.ledger.maker(tag)
+        if maker is None:
+            return self._without_record(orphan, age)
+        record = maker[1]
         if tag.holder != record.holder:
-            return _Verdict(Decision.REMOVED, "orphan")
-        if record.state is State.SEALED or record.lease_ends > self.clock.now():
+            return orphan
+        if is_released(record, tag) or record.lease_ends > sweeper.clock.now():
             return None
-        return _Verdict(Decision.REMOVED, "orphan", (tag.record_id, record))
+        return _Task(_Urgency.ORPHAN, "orphan", region, cvm, pair, maker)
+
+    def _without_record(self, orphan: _Task, age: float) -> _Task | str | None:
+        """Decide on a key pair of which no record lists the holder: only the key pair itself can tell."""
+        pair, signer = orphan.pair, self.sweeper.tag_signer
+        if pair.description is None:
+            return "description-missing"
+        if never_released(pair, age):
+            return orphan
+        today = datetime.fromtimestamp(self.sweeper.clock.now(), timezone.utc).date()
+        day = signer.removal_day(pair.key_id, pair.description)
+        if day is not None:
+            return orphan if day <= today and not pair.instance_ids else None
+        if pair.description or pair.instance_ids:
+            return None
+        # Perhaps somebody has cleared the description by hand. Whoever holds the key has a week to change
+        # the notice.
+        if self.preview is None:
+            notice = signer.orphan_notice(pair.key_id, today + timedelta(days=NOTICE_DAYS))
+            orphan.cvm.set_description(pair.key_id, notice)
+        return "orphan-announced"
+
+    def _do(self, task: _Task) -> None:
+        """Remove a key pair, and report it."""
+        if self.invocation.deadline.remaining() < MARGIN:
+            self.counts["postponed"] += 1
+            return
+        if task.urgency is _Urgency.IN_USE:
+            if self._is_news(task.pair, "in-use"):
+                self._found(Finding(Decision.LEFT, f"{task.reason}-in-use", task.region, task.pair))
+            return
+        if self.preview is not None:
+            self._found(Finding(Decision.REMOVED, task.reason, task.region, task.pair))
+            return
+        try:
+            finding = self._remove(task)
+        except KeyPairFunctionError as error:
+            finding = Finding(Decision.FAILED, error.reason, task.region, task.pair, error.upstream)
+        if finding is not None:
+            self._found(finding)
+
+    def _remove(self, task: _Task) -> Finding | None:
+        ledger = self.sweeper.ledger
+        # An instance uses it, though the cloud does not say so in its list.
+        if self._was_reported(task.pair, "in-use"):
+            return None
+        if task.unfinished is not None and not ledger.withdraw(*task.unfinished):
+            return Finding(Decision.LEFT, "claim-moved", task.region, task.pair)
+        self.sweeper.clock.sleep(PAUSE)
+        if task.cvm.delete_key_pair(task.pair.key_id):
+            return Finding(Decision.REMOVED, task.reason, task.region, task.pair)
+        if not self._is_news(task.pair, "in-use"):
+            return None
+        return Finding(Decision.LEFT, f"{task.reason}-in-use", task.region, task.pair)
+
+    def _was_reported(self, pair: KeyPairSummary, what: str) -> bool:
+        """Tell whether this has been reported of `pair` within a day."""
+        try:
+            return self.sweeper.ledger.store.get(_report_key(pair, what)) is not None
+        except KeyPairFunctionError:
+            return False
+
+    def _is_news(self, pair: KeyPairSummary, what: str) -> bool:
+        """Tell whether this has not been reported of `pair` within a day; a preview reports everything."""
+        if self.preview is not None:
+            return True
+        try:
+            return self.sweeper.ledger.store.add(_report_key(pair, what), "", REPORTED_FOR)
+        except KeyPairFunctionError:
+            return True
+
+    def _found(self, finding: Finding) -> None:
+        self.counts[finding.decision.value] += 1
+        if self.preview is not None:
+            self.preview(finding)
+            return
+        trail = self._trail()
+        trail.note(region=finding.region)
+        if finding.upstream is not None:
+            trail.note_upstream(finding.upstream)
+        pair = finding.pair
+        if pair is not None:
+            trail.note(key_id=pair.key_id, key_name=pair.key_name, caller=pair.tags.get(CALLER_TAG))
+        trail.write(finding.decision, finding.reason)
+
+    def _trail(self) -> AuditTrail:
+        return self.sweeper.audit_log.trail("sweeper", self.invocation.request_id)
 
 
-def _record(trail: AuditTrail, finding: Finding) -> None:
-    pair = finding.pair
-    trail.note(region=finding.region, upstream_request_id=finding.upstream_request_id)
-    if pair is not None:
-        trail.note(key_id=pair.key_id, key_name=pair.key_name, caller=pair.tags.get(CALLER_TAG))
-    trail.write(finding.decision, finding.reason)
+def _quota_warning(in_all: int, region: str) -> list[str]:
+    return [f"{in_all} of {QUOTA} key pairs in {region}"] if in_all >= QUOTA_WARNING else []
 
 
-def _seconds(timestamp: str) -> float:
-    """Return seconds since 1970. The timestamp is well-formed, because the ownership tag covers it."""
-    return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+def _report_key(pair: KeyPairSummary, what: str) -> str:
+    return f"reported:{what}:{pair.key_id}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from handler.errors import NotGranted, RecipientRefused
+from handler.errors import NotGranted, RecipientRefused, TagsRefused
+from handler.order import TAGS_TOGETHER
 from handler.sealing.recipient_problems import RecipientProblem
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def granted_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> KeyPai
     An order without recipients gets those registered for the caller. An order without an expiry gets the
     longest that its grant allows.
 
-    Raises NotGranted, or RecipientRefused if the order would have no recipient.
+    Raises NotGranted, TagsRefused if the tags of the order and of the grant are too many together, or
+    RecipientRefused if the order would have no recipient.
     """
     caller = policy.callers[caller_id]
     violations = [grant.violation(caller_id, order) for grant in caller.grants]
@@ -31,4 +33,6 @@ def granted_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> KeyPai
         raise RecipientRefused(RecipientProblem.MISSING)
     expires_in = grant.longest_expiry_seconds if order.expires_in is None else order.expires_in
     tags = {**order.tags, **grant.forced_tags}
+    if len(tags) > TAGS_TOGETHER:
+        raise TagsRefused("tags-too-many")
     return replace(order, recipients=recipients, tags=tags, expires_in=expires_in)

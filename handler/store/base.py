@@ -12,6 +12,10 @@ class Store(Protocol):
     answer' is never mistaken for 'no such key'.
     """
 
+    @property
+    def shared(self) -> bool:
+        """Whether all instances see what one of them puts there."""
+
     def get(self, key: str) -> str | None:
         """Return the value of `key`, or None."""
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class MemoryStore:
     """See `handler.store.base.Store`."""
 
+    shared = False
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()

@@ -39,6 +39,8 @@ class RedisStore:
     authorities, or against those in the file that SSL_CERT_FILE names.
     """
 
+    shared = True
+
     def __init__(self, url: str) -> None:
         # These are the defaults. A later default of the library must not weaken them.
         checked = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}

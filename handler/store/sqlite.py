@@ -47,6 +47,8 @@ _REPLACE = """
 class SqliteStore:
     """See `handler.store.base.Store`. A missing file is created, readable by its owner only."""
 
+    shared = True
+
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock

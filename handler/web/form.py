@@ -83,6 +83,7 @@ class FormEndpoint(IssueEndpoint):
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the other fields."""
+        del caller
         fields = _fields(request)
         del fields["token"]
         form = read(FormRequest, fields)
@@ -93,8 +94,8 @@ class FormEndpoint(IssueEndpoint):
             private_key_format=form.private_key_format,
             expires_in=None if form.expires_in is None else seconds(form.expires_in),
         )
-        # The same form with the same token is the same request, so reloading its page shows the same answer.
-        return IssueRequest(order, caller.idempotency_key())
+        # The same form is the same order, so reloading its page shows the same answer.
+        return IssueRequest(order, None)
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the envelope and the command that opens it."""

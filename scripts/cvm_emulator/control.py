@@ -6,7 +6,8 @@ GET    /state                  {"calls": {ACTION: COUNT}, "keyPairs": [...], "fa
 POST   /key-pairs/KEY_ID/bind  as if an instance used the key pair; DELETE ends that
 GET    /private-keys           every private key that went into an answer; they open nothing
 GET    /private-keys?from=N    all but the first N of them
-POST   /clock                  {"offset": SECONDS}: shifts the CreatedTime of new key pairs
+POST   /clock                  {"offset": SECONDS}: shifts the CreatedTime of new key pairs;
+                               {"at": SECONDS} stops the clock at that time
 POST   /rate                   {"perSecond": N}: 0 means no limit
 POST   /conduct                how badly the cloud behaves, see conduct.py; DELETE ends that
 GET    /tags                   every tag that the account has ever had: [[KEY, VALUE], ...]
@@ -39,15 +40,17 @@ class CreationClock:
 
     def __init__(self) -> None:
         self.offset: float = 0
+        self.at: float | None = None
 
     def now(self) -> float:
         """Return seconds since the epoch."""
-        return time.time() + self.offset
+        return time.time() + self.offset if self.at is None else self.at
 
 
 class _ClockSetting(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    offset: float = Field(ge=-1e9, le=1e9)
+    offset: float = Field(default=0, ge=-1e9, le=1e9)
+    at: float | None = Field(default=None, ge=0, le=1e11)
 
 
 class _RateSetting(BaseModel):
@@ -108,8 +111,9 @@ class ControlHandler(QuietHandler):
             self._emulator.faults.add(_FAULTS.validate_json(body))
             self._send(200, {"faults": self._emulator.faults.remaining()})
         elif self.path == "/clock":
-            self._emulator.clock.offset = _ClockSetting.model_validate_json(body).offset
-            self._send(200, {"offset": self._emulator.clock.offset})
+            setting = _ClockSetting.model_validate_json(body)
+            self._emulator.clock.offset, self._emulator.clock.at = setting.offset, setting.at
+            self._send(200, setting.model_dump())
         elif self.path == "/rate":
             self._emulator.rate_limit.per_second = _RateSetting.model_validate_json(body).per_second
             self._send(200, {"perSecond": self._emulator.rate_limit.per_second})

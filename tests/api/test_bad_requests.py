@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyrage
 import pytest
 
+from handler.issuance.ownership_tags import ALPHABET
 from handler.scf.events import BODY_LIMIT
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.function_under_test import (
@@ -1007,6 +1008,8 @@ def test_the_audit_line_of_an_unauthenticated_request_names_no_caller(quiet: Fun
         "keyId": None,
         "fingerprint": None,
         "upstreamRequestId": None,
+        "upstreamCode": None,
+        "upstreamMessage": None,
         "remoteAddress": "203.0.113.7",
         "durationMs": 0,
         "checks": None,
@@ -1096,12 +1099,16 @@ def test_rest_answer(function: FunctionUnderTest) -> None:
     }
     assert opened(ciphertext) == opened(ciphertext, ESCROW) == function.emulator.private_keys()[-1]
     tags = {tag["Key"]: tag["Value"] for tag in listed["Tags"]}
-    assert re.fullmatch(r"(?:[0-9a-f]{32}\.){3}[0-9a-f]{32}", tags.pop("keypair-function:order"))
+    digits = [tags.pop(f"keypair-function:mark-{position:02}") for position in range(1, 16)]
+    assert all(digit in ALPHABET for digit in digits)
     assert tags == {
         "note": "for a test",
         "团队": "核心",
         "keypair-function:caller": "demo",
-        "keypair-function:expires": "2026-11-24T13:30:00Z",
+        "keypair-function:expires-month": "2026-11",
+        "keypair-function:expires-day": "24",
+        "keypair-function:expires-hour": "13",
+        "keypair-function:expires-minute": "30",
     }
     assert [intent["decision"], issued["decision"]] == ["intent", "issued"]
     assert [intent["keyId"], issued["keyId"]] == [None, listed["KeyId"]]
@@ -1241,7 +1248,7 @@ def test_a_grant_at_its_limits(function: FunctionUnderTest) -> None:
     # Its longest expiry is also that of a request that names none.
     body = function.rest_body(**{**_RESTRICTED, "expiresIn": None})
     answer = function.call(function.signed(REST, body, "restricted"))
-    assert answer.json["expiresAt"] == "2026-11-25T00:00:05Z"
+    assert answer.json["expiresAt"] == "2026-11-25T00:01:00Z"
 
 
 # ---------------------------------------------------------------- the same request again

@@ -6,7 +6,6 @@ import pytest
 
 from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.time_window import SIGNATURE_WINDOW, TimeWindow
-from handler.issuance.ownership_tags import OwnershipTag, TagSigner
 from handler.pickup.links import PickupLinks
 from handler.store.memory import MemoryStore
 from tests.pickup.test_links import ISSUED
@@ -34,9 +33,9 @@ def test_derived_secrets_are_fixed(purpose: Purpose, text: str, secret: str) -> 
         (None, "f9403ef886d40be7e7a8e4268bbd5024"),
     ],
 )
-def test_ownership_tags_are_fixed(expires: str | None, code: str) -> None:
-    tag = OwnershipTag("c" * 32, "d" * 32, "a" * 32)
-    assert TagSigner(SECRETS).write(tag, "build_1", expires).rpartition(".")[2] == code
+def test_former_ownership_tags_are_fixed(expires: str | None, code: str) -> None:
+    text = "\n".join(["c" * 32, "d" * 32, "a" * 32, "build_1", expires or ""])
+    assert SECRETS.sign(Purpose.FORMER_OWNERSHIP_TAG, text, 32) == code
 
 
 def test_job_codes_are_fixed() -> None:
@@ -71,10 +70,10 @@ def test_other_text_matches_nothing(code: str) -> None:
 
 
 def test_a_short_code_matches_only_at_its_own_length() -> None:
-    code = SECRETS.sign(Purpose.OWNERSHIP_TAG, "text", 32)
-    assert SECRETS.matches(Purpose.OWNERSHIP_TAG, "text", code, 32)
-    assert not SECRETS.matches(Purpose.OWNERSHIP_TAG, "text", code)
-    assert not SECRETS.matches(Purpose.OWNERSHIP_TAG, "text", code[:31], 32)
+    code = SECRETS.sign(Purpose.FORMER_OWNERSHIP_TAG, "text", 32)
+    assert SECRETS.matches(Purpose.FORMER_OWNERSHIP_TAG, "text", code, 32)
+    assert not SECRETS.matches(Purpose.FORMER_OWNERSHIP_TAG, "text", code)
+    assert not SECRETS.matches(Purpose.FORMER_OWNERSHIP_TAG, "text", code[:31], 32)
 
 
 def test_secrets_stay_out_of_a_repr() -> None:

@@ -155,6 +155,8 @@ def test_sources(address: str, source: str | None) -> None:
 class Down:
     """A store in which one operation fails, or in which another request is always faster."""
 
+    shared = True
+
     def __init__(self, failing: str, text: str | None = None) -> None:
         self.failing = failing
         self.text = text

@@ -94,6 +94,8 @@ class Struck:
     inner: Store
     steps: Steps
 
+    shared = True
+
     def get(self, key: str) -> str | None:
         return self._step("get", key, lambda: self.inner.get(key))
 

@@ -75,7 +75,7 @@ def test_a_command_makes_a_key_pair(slack: Slack, tmp_path: Path) -> None:
     ]  # fmt: skip
     tags = {tag["Key"]: tag["Value"] for tag in key_pair["Tags"]}
     assert tags["keypair-function:caller"] == "caller-U2CERLKJA"
-    assert "keypair-function:expires" in tags
+    assert "keypair-function:expires-day" in tags
     assert slack.chat.decisions() == [("slack", "intent", None), ("slack", "issued", None)]
     for line in slack.chat.function.audit_lines():
         assert (line["caller"], line["keyName"]) == ("caller-U2CERLKJA", name)

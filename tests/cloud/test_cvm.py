@@ -36,7 +36,7 @@ pytestmark = [
 ]
 
 ACTIONS = ("CreateKeyPair", "DescribeKeyPairs", "ModifyKeyPairAttribute", "DeleteKeyPairs")
-TAGS = {"keypair-function:order": "mark", "team": "core"}
+TAGS = {"keypair-function:caller": "mark", "team": "core"}
 CREDENTIALS = Credentials("AKIDnobody", "secret")
 SHORT = 1.1
 """Seconds for a call that should time out; slightly more than CALL_MINIMUM."""
@@ -216,7 +216,11 @@ CODES: dict[str, tuple[type[errors.KeyPairFunctionError], str]] = {
     "InvalidKeyPairNameTooLong": (REFUSED, "cloud-InvalidKeyPairNameTooLong"),
     "InvalidParameterValue": (REFUSED, "cloud-InvalidParameterValue"),
     "InvalidProjectId.NotFound": (errors.ProjectNotFound, "project-not-found"),
-    "LimitExceeded.TagResourceQuota": (errors.TagsRefused, "tags-refused"),
+    "LimitExceeded.TagResourceQuota": (errors.QuotaReached, "tag-quota"),
+    "LimitExceeded.TagValue": (errors.QuotaReached, "tag-quota"),
+    "FailedOperation.IllegalTagKey": (errors.TagsRefused, "tags-refused"),
+    "InvalidAccount.InsufficientBalance": (REFUSED, "cloud-InvalidAccount"),
+    "OperationDenied": (REFUSED, "cloud-OperationDenied"),
     "MissingParameter": (REFUSED, "cloud-MissingParameter"),
     # Common ones
     **{
@@ -313,8 +317,8 @@ def test_the_request_id_of_a_failed_call_is_kept(account: Account) -> None:
     account.emulator.add_faults({"kind": "error", "code": "InternalError"})
     with pytest.raises(errors.OutcomeUnknown) as raised:
         account.cvm().create_key_pair(fresh_name(), 0, TAGS)
-    assert raised.value.upstream_request_id is not None
-    assert len(raised.value.upstream_request_id) == 36
+    assert raised.value.upstream is not None
+    assert len(raised.value.upstream.request_id) == 36
 
 
 # Throttling.
@@ -636,13 +640,24 @@ def test_a_description_that_may_not_be_set(
     described: bool,
 ) -> None:
     created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
-    account.emulator.add_faults({**fault, "action": "ModifyKeyPairAttribute"})
+    account.emulator.add_faults({"times": 50, **fault, "action": "ModifyKeyPairAttribute"})
     cvm = account.cvm(seconds=UNDO_RESERVE + 3, times=Time())
     assert raised_by(lambda: cvm.set_description(created.key_id, "issued")) == (error, reason)
     (pair,) = account.emulator.key_pairs()
     assert pair["Description"] == ("issued" if described else "")
     # Throttled: pauses of 0.2, 0.4 and 0.8; the next 1.6 would be too long.
-    assert account.calls("ModifyKeyPairAttribute") == (4 if fault["kind"] == "throttle" else 1)
+    assert account.calls("ModifyKeyPairAttribute") == (1 if error is REFUSED else 4)
+
+
+@pytest.mark.parametrize(
+    "fault", [fault for fault, error, *_ in NO_DESCRIPTION if error is not REFUSED], ids=str
+)
+def test_a_description_is_set_until_it_is_there(account: Account, fault: dict[str, object]) -> None:
+    created = account.cvm().create_key_pair(fresh_name(), 0, TAGS)
+    account.emulator.add_faults({**fault, "times": 2, "action": "ModifyKeyPairAttribute"})
+    account.cvm(times=Time()).set_description(created.key_id, "issued")
+    assert [pair["Description"] for pair in account.emulator.key_pairs()] == ["issued"]
+    assert account.calls("ModifyKeyPairAttribute") == 3
 
 
 def test_a_throttled_description_is_set_again(account: Account) -> None:
@@ -827,7 +842,8 @@ def test_a_request_id_that_does_not_look_like_one_is_dropped(request_id: object,
             cvm = client(server.url)
             with pytest.raises(errors.OutcomeUnknown) as raised:
                 cvm.create_key_pair("n", 0, TAGS)
-        assert raised.value.upstream_request_id == expected
+        assert raised.value.upstream is not None
+        assert raised.value.upstream.request_id == (expected or "")
 
 
 def test_missing_fields_are_empty_and_new_fields_ignored() -> None:
@@ -856,10 +872,13 @@ def test_a_listing_of_another_shape(content: object) -> None:
 
 
 def test_a_listing_without_tags_and_time() -> None:
-    pairs = [{**PAIR, "Tags": None}, {**PAIR, "Tags": [], "CreatedTime": None, "Description": None}]
+    pairs = [
+        {**PAIR, "Tags": None},
+        {**PAIR, "Tags": [], "CreatedTime": None, "Description": None, "AssociatedInstanceIds": None},
+    ]
     with scripted(http_answer({"Response": {"TotalCount": 2, "KeyPairSet": pairs}})) as server:
         found = client(server.url).tagged_key_pairs()
-    assert [(one.tags, one.created_at, one.description) for one in found] == [({}, "", "")] * 2
+    assert [(one.tags, one.created_at, one.description) for one in found] == [({}, "", None)] * 2
 
 
 def test_all_pages_are_read() -> None:

@@ -100,7 +100,8 @@ def test_refusals_by_scf(
     error = refused(url, invocation(given, **context), event)
     assert isinstance(error, CloudRefused)
     assert error.reason == reason
-    assert error.upstream_request_id
+    assert error.upstream is not None
+    assert error.upstream.request_id
     assert function.events.empty()
 
 

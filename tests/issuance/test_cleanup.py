@@ -6,6 +6,7 @@ import calendar
 import json
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pyrage
@@ -14,6 +15,7 @@ import pytest
 from handler.cloud.cvm import Cvm
 from handler.errors import OutcomeUnknown
 from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
+from handler.issuance.sweeper import NOTICE_DAYS
 from handler.order import ANSWER_TTL
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from tests.issuance.test_sweeper import create, describe, left, swept
@@ -79,6 +81,7 @@ def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
     instances.instance().delete_key_pairs()  # left by earlier tests
     yield instances
     emulator.control("DELETE", "/faults")
+    emulator.behave()
     instances.instance().delete_key_pairs()
 
 
@@ -144,11 +147,8 @@ def test_a_released_key_pair_stays(instances: Instances, request_: Request, seco
     assert left(instances.emulator) == [key_id]
 
 
-def test_a_young_key_pair_counts_as_in_flight(instances: Instances, request_: Request) -> None:
+def test_what_was_just_released_is_taken_at_once(instances: Instances, request_: Request) -> None:
     key_id = issued(request_.to(instances.instance()))
-    instances.aged(ORPHAN_AGE - 1)
-    assert refused(request_.to(instances.instance())) == (409, "request-in-flight")
-    instances.aged(ORPHAN_AGE)
     assert refused(request_.to(instances.instance())) == (409, "name-taken")
     assert left(instances.emulator) == [key_id]
 
@@ -188,27 +188,29 @@ def test_an_orphan_older_than_a_day_is_left(instances: Instances, request_: Requ
     second = instances.instance()
     assert refused(request_.to(second)) == (409, "name-taken")
     assert swept(second) == {"left": 1}
-    assert second.audit_lines()[-2]["reason"] == "claim-missing"
+    assert second.audit_lines()[-2]["reason"] == "orphan-announced"
     assert left(instances.emulator) == [key_id]
 
 
-def test_a_newly_signed_request_succeeds_once_the_maker_has_ended(
-    instances: Instances,
-) -> None:
-    """Without an idempotency key, a new signature makes it a different request."""
+def test_the_same_order_without_a_key_settles_an_unknown_outcome_at_once(instances: Instances) -> None:
     request = Request(fresh_name(), idempotency_key=None)
     function = instances.instance()
     key_id = orphan(instances, request, function)
-    instances.aged(ORPHAN_AGE - 1)
-    assert refused(request.to(function)) == (409, "name-taken")
-    assert left(instances.emulator) == [key_id]
-    instances.aged(ORPHAN_AGE)
+    instances.clock.time += 1
     new = issued(request.to(function))
     assert new != key_id
     assert left(instances.emulator) == [new]
-    instances.clock.time += 1
-    assert refused(request.to(function)) == (409, "name-taken")
-    assert left(instances.emulator) == [new]
+
+
+def test_elsewhere_it_works_once_the_maker_is_gone(instances: Instances) -> None:
+    request = Request(fresh_name(), idempotency_key=None)
+    key_id = orphan(instances, request)
+    other = instances.instance()
+    instances.aged(ORPHAN_AGE - 1)
+    assert refused(request.to(other)) == (409, "request-in-flight")
+    assert left(instances.emulator) == [key_id]
+    instances.aged(ORPHAN_AGE)
+    assert [issued(request.to(other))] == left(instances.emulator)
 
 
 def test_another_caller_gets_the_name_of_an_orphan_once_its_maker_has_ended(
@@ -263,8 +265,9 @@ def test_nothing_is_removed_while_the_record_is_unreadable(instances: Instances,
     key_id = orphan(instances, request_, function)
     (pair,) = instances.emulator.key_pairs()
     tags = {tag["Key"]: tag["Value"] for tag in pair["Tags"]}
-    claim_id = tags["keypair-function:order"].partition(".")[0]
+    holder = "".join(tags[f"keypair-function:mark-{position:02}"] for position in range(1, 8))
     store = function.services.issuer.ledger.store
+    claim_id = store.get(f"holder:{holder}")
     stored = store.get(f"claim:{claim_id}")
     assert stored is not None
     assert store.replace(f"claim:{claim_id}", stored, "not a claim", 7 * ANSWER_TTL)
@@ -277,18 +280,56 @@ def test_nothing_is_removed_while_the_record_is_unreadable(instances: Instances,
     assert [issued(other.to(function))] == left(instances.emulator)
 
 
-def test_a_cleared_description_is_reported_after_a_day(instances: Instances, request_: Request) -> None:
+def test_after_a_day_a_cleared_description_is_announced_first(
+    instances: Instances, request_: Request
+) -> None:
     function = instances.instance()
     key_id = issued(request_.to(function))
     describe(instances.emulator, key_id, "")
     instances.aged(ANSWER_TTL + 1)
     # The record is at most a moment younger than the key pair.
     instances.clock.time += 5
+    for function_ in (function, instances.instance()):
+        assert refused(request_.to(function_)) == (409, "name-taken")
     assert swept(function) == {"left": 1}
-    assert function.audit_lines()[-2]["reason"] == "claim-missing"
-    assert refused(request_.to(function)) == (409, "name-taken")
-    assert refused(request_.to(instances.instance())) == (409, "name-taken")
+    assert function.audit_lines()[-2]["reason"] == "orphan-announced"
+    instances.clock.time += (NOTICE_DAYS - 1) * 86400
+    assert swept(function) == {}
     assert left(instances.emulator) == [key_id]
+    instances.clock.time += 86400
+    assert swept(function) == {"removed": 1}
+
+
+def test_who_holds_the_key_changes_the_notice(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    key_id = issued(request_.to(function))
+    describe(instances.emulator, key_id, "")
+    instances.aged(ANSWER_TTL + 6)
+    assert swept(function) == {"left": 1}
+    describe(instances.emulator, key_id, "the build server's")
+    instances.clock.time += 30 * 86400
+    assert swept(function) == {}
+    assert left(instances.emulator) == [key_id]
+
+
+@pytest.mark.parametrize("forged", ["another day", "another key pair's", "a guess"])
+def test_nobody_else_writes_a_notice(instances: Instances, request_: Request, forged: str) -> None:
+    function = instances.instance()
+    key_id = issued(request_.to(function))
+    signer = function.services.sweeper.tag_signer
+    today = datetime.fromtimestamp(instances.clock.time, timezone.utc).date()
+    notice = signer.orphan_notice("skey-00000000" if forged == "another key pair's" else key_id, today)
+    assert len(notice) <= 60
+    changed = {
+        "another day": notice.replace(str(today), "2020-01-01"),
+        "another key pair's": notice,
+        "a guess": notice[:-1] + "23"[notice.endswith("2")],
+    }[forged]
+    describe(instances.emulator, key_id, changed)
+    instances.clock.time += 30 * 86400
+    assert swept(function) == {}
+    describe(instances.emulator, key_id, signer.orphan_notice(key_id, today))
+    assert swept(function) == {"removed": 1}
 
 
 # An unknown outcome stays unknown until it is resolved.
@@ -379,7 +420,7 @@ def test_a_name_taken_during_the_request_resolves_the_outcome(
             if not taken:
                 taken.append("")
                 raise OutcomeUnknown("create-ClientNetworkError")
-            taken.append(create(instances.emulator, {}, name)[0])
+            taken.append(create(instances.emulator, {"team": "core"}, name)[0])
             return super().create_key_pair(name, project_id, tags)
 
     def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
@@ -396,7 +437,7 @@ def test_a_name_taken_during_the_request_resolves_the_outcome(
 def test_without_a_description_nothing_is_released(instances: Instances, request_: Request) -> None:
     function = instances.instance()
     faults: list[tuple[Fault, tuple[int, str], str]] = [
-        ({"kind": "cut"}, (503, "cloud-unreachable"), "modify-ClientNetworkError"),
+        ({"kind": "cut", "times": 99}, (503, "cloud-unreachable"), "modify-ClientNetworkError"),
         (
             {"kind": "error", "code": "UnauthorizedOperation.PermissionDenied"},
             (502, "cloud-refused"),
@@ -412,6 +453,7 @@ def test_without_a_description_nothing_is_released(instances: Instances, request
             ("removed", "left-over"),
             ("failed", reason),
         ]
+        instances.emulator.control("DELETE", "/faults")
         assert left(instances.emulator) == []
     assert [issued(request_.to(function))] == left(instances.emulator)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.errors import RequestInFlight, StoreUnavailable
+from handler.issuance.cleanup import is_released
 from handler.issuance.idempotency import HeldRecord, IdempotencyLedger, State
 from handler.issuance.ownership_tags import OwnershipTag
 from handler.scf.invocation import Clock
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.function_under_test import FunctionUnderTest
 
 ORDER = "0" * 64
+RECORD_ID = hashlib.sha256(b"demo\nkey").hexdigest()[:32]
 
 
 class Interrupted(MemoryStore):
@@ -76,14 +79,25 @@ def test_a_holder_whose_record_was_taken_over_cannot_begin(store: Interrupted) -
     assert lost.value.reason == "claim-lost"
 
 
-def test_a_record_says_whether_the_key_pair_of_its_holder_was_released(store: Interrupted) -> None:
+def test_the_holder_in_a_tag_leads_to_its_record(store: Interrupted) -> None:
     record, records = acquire(store, "a"), ledger(store, "b")
-    assert not records.released(OwnershipTag("f" * 32, ORDER[:32], "a" * 32))  # no such record
-    assert not records.released(record.tag)  # unfinished
+    tag = OwnershipTag("demo", record.holder)
+    assert records.maker(tag) is None  # nothing was to be made yet
     record.begin()
-    record.finish("{}")
-    assert records.released(record.tag)
-    assert not records.released(replace(record.tag, holder="b" * 32))
+    record.finish("{}", "r")
+    maker = records.maker(tag)
+    assert maker is not None
+    assert is_released(maker[1], tag)
+    assert records.maker(replace(tag, holder="b" * 32)) is None
+    assert not is_released(maker[1], replace(tag, holder="b" * 32))
+
+
+def test_a_holder_that_its_record_does_not_list_is_nobody(store: Interrupted) -> None:
+    record, records = acquire(store, "a"), ledger(store, "b")
+    record.begin()
+    former = OwnershipTag("demo", "c" * 32, record_id=RECORD_ID)
+    assert records.maker(former) is None
+    assert records.maker(replace(former, holder=record.holder)) is not None
 
 
 @pytest.mark.parametrize("damaged", ["{}", None])
@@ -94,7 +108,7 @@ def test_an_unreadable_stored_answer_is_not_released(
     assert function.call(event).status == 201
     store = function.services.issuer.ledger.store
     assert isinstance(store, MemoryStore)
-    ((key, (ends_at, text)),) = store._entries.items()  # noqa: SLF001  # what a damaged store would return
+    ((key, (ends_at, text)),) = [one for one in store._entries.items() if one[0].startswith("claim:")]  # noqa: SLF001  # what a damaged store would return
     assert json.loads(text)["state"] == State.SEALED.value
     store._entries[key] = (ends_at, json.dumps(json.loads(text) | {"answer": damaged}))  # noqa: SLF001  # as above
     function.forget_audit()

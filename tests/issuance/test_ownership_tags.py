@@ -1,4 +1,4 @@
-"""Ownership tags: only the function can write a tag that makes it delete a key pair."""
+"""Ownership tags: nobody but the function writes some that make it remove a key pair."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import time
 from dataclasses import replace
+from datetime import datetime, timezone
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,85 +15,156 @@ import pytest
 from handler.auth.master_secret import MasterSecrets
 from handler.issuance.cleanup import ORPHAN_AGE
 from handler.issuance.idempotency import State, StoredRecord
-from handler.issuance.ownership_tags import OwnershipTag, TagSigner
-from handler.order import ANSWER_TTL, KeyPairOrder
+from handler.issuance.ownership_tags import ALPHABET, HOLDER_DIGITS, OwnershipTag, TagSigner, whole_minutes
+from handler.order import ANSWER_TTL
 from tests.issuance.test_sweeper import create, describe, left, lines, make, swept, utc
+from tests.support.former_tags import FormerSigner, FormerTag, former_tags
 from tests.support.function_under_test import (
     MASTER,
     OTHER_MASTER,
     PREVIOUS_MASTER,
-    RECIPIENT,
-    REGION,
     REST,
     FunctionUnderTest,
+    base64url,
     caller_secret,
     fresh_name,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
 
-TAG = OwnershipTag("c" * 32, "d" * 32, "a" * 32)
-OTHER = "0123456789abcdef" * 2
+NAME = "build_1"
+EXPIRES = datetime(2026, 11, 24, 12, 5, tzinfo=timezone.utc)
+TAG = OwnershipTag("demo", "abcdefg", EXPIRES)
+FOREVER = replace(TAG, expires_at=None)
 SIGNER = TagSigner(MasterSecrets([MASTER]))
-NAME, EXPIRES = "build_1", "2026-11-24T12:00:00Z"
+DIGITS = [f"keypair-function:mark-{position:02}" for position in range(1, 16)]
+
+FORMER = FormerTag("c" * 32, "d" * 32, "a" * 32)
+FORMER_SIGNER = FormerSigner([MASTER])
+OTHER = "0123456789abcdef" * 2
 
 
-# The tag alone.
+# The tags alone.
 
 
-@pytest.mark.parametrize("expires", [None, EXPIRES])
-def test_a_written_tag_is_read(expires: str | None) -> None:
-    text = SIGNER.write(TAG, NAME, expires)
-    assert text.startswith(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.")
-    assert len(text) == 131  # of the 255 characters of a tag's value
-    assert SIGNER.read(text, NAME, expires) == TAG
+@pytest.mark.parametrize("tag", [TAG, FOREVER])
+def test_what_was_written_is_read(tag: OwnershipTag) -> None:
+    tags = SIGNER.write(tag, NAME)
+    assert SIGNER.read(tags, NAME) == tag
+    assert SIGNER.read({**tags, "team": "core"}, NAME) == tag
 
 
-def test_the_code_is_an_hmac_over_every_field() -> None:
-    text = f"mark:\n{TAG.record_id}\n{TAG.order}\n{TAG.holder}\n{NAME}\n{EXPIRES}"
-    code = hmac.new(MASTER, text.encode(), hashlib.sha256).hexdigest()[:32]
-    assert SIGNER.write(TAG, NAME, EXPIRES).split(".")[3] == code
+def test_the_code_is_an_hmac_over_everything_that_the_tags_say() -> None:
+    digest = hmac.new(
+        MASTER, f"own:\ndemo\nabcdefg\n{NAME}\n2026-11-24T12:05Z".encode(), hashlib.sha256
+    ).digest()
+    number = int.from_bytes(digest, "big")
+    code = "".join(ALPHABET[number >> 5 * position & 31] for position in range(8))
+    tags = SIGNER.write(TAG, NAME)
+    assert "".join(tags[key] for key in DIGITS) == "abcdefg" + code
 
 
-def test_a_caller_secret_cannot_sign_a_tag() -> None:
-    """Caller secrets are derived from the same master secret, but tags made with them are invalid."""
-    own = TagSigner(MasterSecrets([caller_secret("demo").encode()]))
-    assert SIGNER.read(own.write(TAG, NAME, None), NAME, None) is None
+def test_the_expiry_is_readable() -> None:
+    tags = SIGNER.write(TAG, NAME)
+    parts = ["month", "day", "hour", "minute"]
+    assert [tags[f"keypair-function:expires-{part}"] for part in parts] == ["2026-11", "24", "12", "05"]
+    assert tags["keypair-function:caller"] == "demo"
 
 
-def test_every_digit_is_verified() -> None:
-    text = SIGNER.write(TAG, NAME, EXPIRES)
-    for position, digit in enumerate(text):
-        if digit == ".":
-            continue
-        changed = text[:position] + ("0" if digit != "0" else "1") + text[position + 1 :]
-        assert SIGNER.read(changed, NAME, EXPIRES) is None, position
+def test_five_thousand_key_pairs_need_fewer_than_a_thousand_values() -> None:
+    """Tags outlive key pairs, and an account has a quota of them."""
+    random = Random(7)  # noqa: S311  # only numbers to count with
+    values: set[tuple[str, str]] = set()
+    growth = []
+    for number in range(5000):
+        holder = "".join(random.choice(ALPHABET) for _ in range(HOLDER_DIGITS))
+        expires = whole_minutes(1_795_521_600 + random.random() * 365 * 86400)
+        values |= SIGNER.write(OwnershipTag(f"caller-{number % 10}", holder, expires), f"k_{number}").items()
+        growth.append(len(values))
+    assert growth[-1] < 1000
+    assert growth[-1] == growth[1000]
 
 
 @pytest.mark.parametrize(
-    ("name", "expires"),
-    [
-        ("build_2", EXPIRES),
-        ("Build_1", EXPIRES),
-        ("", EXPIRES),
-        (NAME, None),
-        (NAME, ""),
-        (NAME, "2026-11-24T12:00:01Z"),
-        (f"{NAME}\n{EXPIRES}", None),
-    ],
+    ("seconds", "minute"), [(0.0, 0), (0.001, 1), (59.0, 1), (60.0, 1), (60.001, 2), (61.0, 2)]
 )
-def test_a_tag_is_valid_for_one_name_and_expiry(name: str, expires: str | None) -> None:
-    assert SIGNER.read(SIGNER.write(TAG, NAME, EXPIRES), name, expires) is None
+def test_an_expiry_is_never_early(seconds: float, minute: int) -> None:
+    assert whole_minutes(seconds) == datetime(1970, 1, 1, 0, minute, tzinfo=timezone.utc)
 
 
-def test_an_expiry_cannot_be_added() -> None:
-    assert SIGNER.read(SIGNER.write(TAG, NAME, None), NAME, EXPIRES) is None
+def test_what_callers_hold_makes_no_code() -> None:
+    """A caller's secret comes from the same master secret; nothing that is made with it counts."""
+    own = TagSigner(MasterSecrets([caller_secret("demo").encode()]))
+    assert SIGNER.read(own.write(TAG, NAME), NAME) is None
 
 
-WRITTEN = SIGNER.write(TAG, NAME, None)
+@pytest.mark.parametrize("key", [*DIGITS, *SIGNER.write(TAG, NAME)])
+def test_every_tag_counts(key: str) -> None:
+    tags = SIGNER.write(TAG, NAME)
+    other = {"month": "2026-12", "caller": "second"}.get(
+        key.rpartition("-")[2].rpartition(":")[2], "23"[tags[key] == "2"]
+    )
+    assert SIGNER.read({**tags, key: other}, NAME) is None
+    assert SIGNER.read({name: value for name, value in tags.items() if name != key}, NAME) is None
+
+
+@pytest.mark.parametrize("name", ["build_2", "Build_1", "", f"{NAME}\n", "demo"])
+def test_they_stand_for_one_name(name: str) -> None:
+    assert SIGNER.read(SIGNER.write(TAG, NAME), name) is None
+
+
+def test_an_expiry_can_be_neither_added_nor_removed() -> None:
+    with_expiry, without = SIGNER.write(TAG, NAME), SIGNER.write(FOREVER, NAME)
+    expiry = {key: value for key, value in with_expiry.items() if ":expires-" in key}
+    assert len(expiry) == 4
+    assert SIGNER.read({**without, **expiry}, NAME) is None
+    assert SIGNER.read({key: value for key, value in with_expiry.items() if key not in expiry}, NAME) is None
+
+
+@pytest.mark.parametrize("value", ["", "ab", "A", "0", "\uff41"])
+def test_no_other_digit_is_read(value: str) -> None:
+    assert SIGNER.read({**SIGNER.write(TAG, NAME), DIGITS[3]: value}, NAME) is None
+
+
+def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
+    before = TagSigner(MasterSecrets([PREVIOUS_MASTER]))
+    during = TagSigner(MasterSecrets([MASTER, PREVIOUS_MASTER]))
+    after = TagSigner(MasterSecrets([MASTER]))
+    old, new = before.write(TAG, NAME), during.write(TAG, NAME)
+    assert new != old
+    assert (during.read(old, NAME), during.read(new, NAME)) == (TAG, TAG)
+    assert (after.read(old, NAME), after.read(new, NAME)) == (None, TAG)
+    assert before.read(new, NAME) is None
+
+
+# The tag that version 0.1 wrote.
+
+
+FORMER_EXPIRES = "2026-11-24T12:00:00Z"
+WRITTEN = FORMER_SIGNER.write(FORMER, NAME, None)
+
+
+@pytest.mark.parametrize("expires", [None, FORMER_EXPIRES])
+def test_a_former_tag_is_read(expires: str | None) -> None:
+    expected = OwnershipTag(
+        "demo",
+        FORMER.holder,
+        None if expires is None else datetime(2026, 11, 24, 12, tzinfo=timezone.utc),
+        FORMER.claim,
+    )
+    tags = former_tags(FORMER_SIGNER.write(FORMER, NAME, expires), expires)
+    assert SIGNER.read(tags, NAME) == expected
+
+
+def test_every_digit_of_a_former_tag_counts() -> None:
+    for position, digit in enumerate(WRITTEN):
+        if digit != ".":
+            changed = WRITTEN[:position] + ("0" if digit != "0" else "1") + WRITTEN[position + 1 :]
+            assert SIGNER.read(former_tags(changed), NAME) is None, position
 
 
 @pytest.mark.parametrize(
@@ -112,28 +185,8 @@ WRITTEN = SIGNER.write(TAG, NAME, None)
         "".join(chr(0xFF10 + int(sign)) if sign.isdigit() else sign for sign in WRITTEN),
     ],
 )
-def test_malformed_tags_are_refused(text: str) -> None:
-    assert SIGNER.read(text, NAME, None) is None
-
-
-def test_a_rotation_reads_both_and_writes_the_new_one() -> None:
-    before, during, after = (
-        TagSigner(MasterSecrets([PREVIOUS_MASTER])),
-        TagSigner(MasterSecrets([MASTER, PREVIOUS_MASTER])),
-        TagSigner(MasterSecrets([MASTER])),
-    )
-    old = before.write(TAG, NAME, None)
-    new = during.write(TAG, NAME, None)
-    assert new != old
-    assert (during.read(old, NAME, None), during.read(new, NAME, None)) == (TAG, TAG)
-    assert (after.read(old, NAME, None), after.read(new, NAME, None)) == (None, TAG)
-    assert before.read(new, NAME, None) is None
-
-
-def test_same_order() -> None:
-    assert TAG.same_order(replace(TAG, holder=OTHER))
-    assert not TAG.same_order(replace(TAG, record_id=OTHER))
-    assert not TAG.same_order(replace(TAG, order=OTHER))
+def test_no_other_former_form_is_read(text: str) -> None:
+    assert SIGNER.read(former_tags(text), NAME) is None
 
 
 # What somebody reaches who may set tags, and nothing else.
@@ -146,62 +199,72 @@ def function(function: FunctionUnderTest) -> FunctionUnderTest:
     return function
 
 
-def tagged(order: str, expires: str | None = None) -> dict[str, str]:
-    made = {"keypair-function:order": order, "keypair-function:caller": "demo"}
-    return made if expires is None else {**made, "keypair-function:expires": expires}
+def put_on(name: str, *, tag: OwnershipTag = FOREVER) -> dict[str, str]:
+    return SIGNER.write(tag, name)
 
 
-def put_on(name: str, *, tag: OwnershipTag = TAG, expires: str | None = None) -> str:
-    return SIGNER.write(tag, name, expires)
+def expired(name: str) -> dict[str, str]:
+    return SIGNER.write(replace(TAG, expires_at=whole_minutes(time.time() - 120)), name)
 
 
-def past() -> str:
-    return utc(time.time() - 60)
+def expiry_of(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if ":expires-" in key}
 
 
 FORGERIES: dict[str, Callable[[str], dict[str, str]]] = {
-    "no code": lambda _: tagged(f"{TAG.record_id}.{TAG.order}.{TAG.holder}"),
-    "a guessed code": lambda _: tagged(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.{OTHER}"),
-    "a guessed code, expired": lambda _: tagged(f"{TAG.record_id}.{TAG.order}.{TAG.holder}.{OTHER}", past()),
-    "copied from another key pair": lambda _: tagged(put_on(fresh_name())),
-    "copied from another key pair, expired": lambda _: tagged(put_on(fresh_name(), expires=past()), past()),
-    "an expiry added": lambda name: tagged(put_on(name), past()),
-    "an expiry moved forward": lambda name: tagged(put_on(name, expires=utc(time.time() + 9999)), past()),
-    "an expiry that is none": lambda name: tagged(put_on(name, expires=past()), "tomorrow"),
-    "an expiry taken away": lambda name: tagged(put_on(name, expires=past())),
-    "another holder": lambda name: tagged(put_on(name).replace(TAG.holder, OTHER)),
-    "another claim": lambda name: tagged(put_on(name).replace(TAG.record_id, OTHER)),
-    "another order": lambda name: tagged(put_on(name).replace(TAG.order, OTHER)),
-    "with a caller's secret": lambda name: tagged(
-        TagSigner(MasterSecrets([caller_secret("demo").encode()])).write(TAG, name, None)
+    "no code": lambda name: {key: put_on(name)[key] for key in ["keypair-function:caller", *DIGITS[:7]]},
+    "a guessed code": lambda name: {**put_on(name), **dict.fromkeys(DIGITS[7:], "a")},
+    "a guessed code, expired": lambda name: {**expired(name), **dict.fromkeys(DIGITS[7:], "a")},
+    "copied from another key pair": lambda _: put_on(fresh_name()),
+    "copied from another key pair, expired": lambda _: expired(fresh_name()),
+    "an expiry added": lambda name: {**put_on(name), **expiry_of(expired(name))},
+    "an expiry moved forward": lambda name: {**SIGNER.write(TAG, name), **expiry_of(expired(name))},
+    "an expiry that is none": lambda name: {**expired(name), "keypair-function:expires-hour": "25"},
+    "another holder": lambda name: {**put_on(name), DIGITS[0]: "z"},
+    "another caller": lambda name: {**put_on(name), "keypair-function:caller": "second"},
+    "with a caller's secret": lambda name: TagSigner(MasterSecrets([caller_secret("demo").encode()])).write(
+        FOREVER, name
     ),
-    "with another master secret": lambda name: tagged(
-        TagSigner(MasterSecrets([OTHER_MASTER])).write(TAG, name, None)
+    "with another master secret": lambda name: TagSigner(MasterSecrets([OTHER_MASTER])).write(FOREVER, name),
+    "former, without a code": lambda _: former_tags(f"{FORMER.claim}.{FORMER.order}.{FORMER.holder}"),
+    "former, guessed": lambda _: former_tags(f"{FORMER.claim}.{FORMER.order}.{FORMER.holder}.{OTHER}"),
+    "former, copied": lambda _: former_tags(FORMER_SIGNER.write(FORMER, fresh_name(), None)),
+    "former, an expiry added": lambda name: former_tags(
+        FORMER_SIGNER.write(FORMER, name, None), utc(time.time() - 60)
+    ),
+    "former, an expiry that is none": lambda name: former_tags(
+        FORMER_SIGNER.write(FORMER, name, None), "tomorrow"
+    ),
+    "former, another holder": lambda name: former_tags(
+        FORMER_SIGNER.write(FORMER, name, None).replace(FORMER.holder, OTHER)
+    ),
+    "former, another master secret": lambda name: former_tags(
+        FormerSigner([OTHER_MASTER]).write(FORMER, name, None)
     ),
 }
 
 
 def knows(function: FunctionUnderTest, claim: str, state: State = State.UNKNOWN) -> None:
-    """Store a record that says that a key pair may have been left behind."""
-    record = StoredRecord(state=state, order=TAG.order, holder=TAG.holder, lease_ends=0)
+    """Let the store say of a claim that it left something behind."""
+    record = StoredRecord(state=state, order=FORMER.order, holder=FORMER.holder, lease_ends=0)
     store = function.services.issuer.ledger.store
     assert store.add(f"claim:{claim}", record.model_dump_json(), 7 * 24 * 3600)
 
 
 @pytest.mark.parametrize("forged", FORGERIES.values(), ids=FORGERIES.keys())
-def test_the_sweeper_leaves_key_pairs_with_a_forged_tag(
+def test_the_sweeper_leaves_key_pairs_with_forged_tags(
     function: FunctionUnderTest, forged: Callable[[str], dict[str, str]]
 ) -> None:
     name = fresh_name()
     pair = create(function.emulator, forged(name), name)
     genuine = make(function.emulator)
     # The store would have it removed, had the function made it.
-    knows(function, TAG.record_id)
+    knows(function, FORMER.claim)
     knows(function, OTHER)
     function.clock.time = time.time() + ORPHAN_AGE + 1
-    assert swept(function) == {"left": 1, "removed": 1}
+    assert swept(function) == {"foreign": 1, "removed": 1}
     found = [(one["decision"], one["reason"], one["keyId"]) for one in lines(function.audit.getvalue())[1:-1]]
-    assert found == [("left", "mark-unreadable", pair[0]), ("removed", "orphan", genuine[0])]
+    assert found == [("removed", "orphan", genuine[0])]
     assert left(function.emulator) == [pair[0]]
 
 
@@ -209,19 +272,35 @@ def test_the_sweeper_during_and_after_a_rotation(function: FunctionUnderTest) ->
     """The function under test has two master secrets."""
     emulator = function.emulator
     pairs = {
-        master: make(emulator, signer=TagSigner(MasterSecrets([master])))
+        master: make(emulator, signer=FormerSigner([master]))
         for master in (MASTER, PREVIOUS_MASTER, OTHER_MASTER)
     }
+    name = fresh_name()
+    create(emulator, TagSigner(MasterSecrets([PREVIOUS_MASTER])).write(FOREVER, name), name)
     function.clock.time = time.time() + ORPHAN_AGE + 1
-    assert swept(function) == {"left": 1, "removed": 2}
+    assert swept(function) == {"foreign": 1, "removed": 3}
     assert left(emulator) == [pairs[OTHER_MASTER][0]]
-    # Neither of its secrets is known any more: an expired one stays as well, and is reported.
-    expired = make(emulator, expires=utc(0), signer=TagSigner(MasterSecrets([OTHER_MASTER])))
-    assert swept(function) == {"left": 2}
-    found = [
-        (one["decision"], one["reason"], one["keyId"]) for one in lines(function.audit.getvalue())[-3:-1]
-    ]
-    assert found == [("left", "mark-unreadable", one[0]) for one in (pairs[OTHER_MASTER], expired)]
+    # Neither of its secrets is known any more, so an expired one stays as well.
+    make(emulator, expires=utc(0), signer=FormerSigner([OTHER_MASTER]))
+    assert swept(function) == {"foreign": 2}
+
+
+def test_a_retired_secret_recognises_key_pairs_and_signs_nothing(
+    function: FunctionUnderTest, tmp_path: Path
+) -> None:
+    """After a leak: as PREVIOUS the secret would still let anybody sign who has it."""
+    retired = FunctionUnderTest(
+        function.emulator,
+        tmp_path / "retired.json",
+        settings={"KEYPAIR_RETIRED_MASTER_SECRETS": f"{base64url(OTHER_MASTER)},{base64url(b'x' * 32)}"},
+        clock=function.clock,
+    )
+    name = fresh_name()
+    create(function.emulator, TagSigner(MasterSecrets([OTHER_MASTER])).write(FOREVER, name), name)
+    assert retired.call(retired.signed(REST, master=OTHER_MASTER)).status == 401
+    function.clock.time = time.time() + ORPHAN_AGE + 1
+    assert swept(function) == {"foreign": 1}
+    assert swept(retired) == {"removed": 1}
 
 
 def event(function: FunctionUnderTest, name: str) -> dict[str, object]:
@@ -229,27 +308,17 @@ def event(function: FunctionUnderTest, name: str) -> dict[str, object]:
     return function.signed(REST, body, also_signed={"idempotency-key": '"deploy-1"'})
 
 
-def request_tag(name: str) -> OwnershipTag:
-    """Return the tag of the request in `event`. Its sender can compute all of it except the holder."""
-    order = KeyPairOrder(name, REGION, recipients=(str(RECIPIENT.to_public()),))
-    claim = hashlib.sha256(b"demo\nkey:deploy-1").hexdigest()[:32]
-    return OwnershipTag(claim, order.digest()[:32], OTHER)
-
-
 def forge(name: str, how: str) -> dict[str, str]:
-    tag = request_tag(name)
-    return tagged(
-        {
-            "guessed": f"{tag.record_id}.{tag.order}.{tag.holder}.{OTHER}",
-            "copied": SIGNER.write(tag, fresh_name(), None),
-            "of another master secret": TagSigner(MasterSecrets([OTHER_MASTER])).write(tag, name, None),
-        }[how]
-    )
+    return {
+        "guessed": {**put_on(name), **dict.fromkeys(DIGITS[7:], "a")},
+        "copied": put_on(fresh_name()),
+        "of another master secret": TagSigner(MasterSecrets([OTHER_MASTER])).write(FOREVER, name),
+    }[how]
 
 
 @pytest.mark.parametrize("how", ["guessed", "copied", "of another master secret"])
 @pytest.mark.parametrize("seconds", [0, ORPHAN_AGE + 1, ANSWER_TTL + 1])
-def test_a_request_cannot_remove_a_foreign_key_pair(
+def test_a_request_does_not_get_the_key_pair_of_somebody_else_removed(
     function: FunctionUnderTest, how: str, seconds: int
 ) -> None:
     name = fresh_name()
@@ -263,7 +332,7 @@ def test_a_request_cannot_remove_a_foreign_key_pair(
 
 
 @pytest.mark.parametrize("how", ["guessed", "copied", "of another master secret"])
-def test_a_retry_with_an_unknown_outcome_cannot_either(function: FunctionUnderTest, how: str) -> None:
+def test_nor_does_a_retry_that_has_something_to_settle(function: FunctionUnderTest, how: str) -> None:
     name = fresh_name()
     fault: dict[str, object] = {"kind": "cut", "after": "before", "times": 3}
     function.emulator.add_faults(fault)
@@ -276,11 +345,18 @@ def test_a_retry_with_an_unknown_outcome_cannot_either(function: FunctionUnderTe
 
 
 @pytest.mark.parametrize("master", [MASTER, PREVIOUS_MASTER])
-def test_the_same_key_pair_with_a_genuine_tag_is_removed(function: FunctionUnderTest, master: bytes) -> None:
+@pytest.mark.parametrize("former", [False, True])
+def test_the_same_key_pair_with_genuine_tags_is_removed(
+    function: FunctionUnderTest,
+    master: bytes,
+    former: bool,  # noqa: FBT001  # pytest hands it over by name
+) -> None:
     """Otherwise the tests above would prove nothing."""
     name = fresh_name()
-    orphan = make(
-        function.emulator, tag=request_tag(name), name=name, signer=TagSigner(MasterSecrets([master]))
+    orphan = (
+        make(function.emulator, tag=FORMER, name=name, signer=FormerSigner([master]))
+        if former
+        else create(function.emulator, TagSigner(MasterSecrets([master])).write(FOREVER, name), name)
     )
     answer = function.call(event(function, name))
     assert (answer.status, answer.code) == (409, "request-in-flight")

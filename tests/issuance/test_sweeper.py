@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import io
 import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from handler.issuance.sweeper import MARGIN, PAUSE, Finding
 from handler.order import ANSWER_TTL
 from handler.scf.invocation import Deadline, Invocation
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
+from tests.support.former_tags import FormerSigner, FormerTag, former_tags
 from tests.support.function_process import clean_environment, running_function
 from tests.support.function_under_test import (
     MASTER,
@@ -55,8 +58,8 @@ TIMER = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-24T12:00:00Z"
 OTHER_REGION = "ap-shanghai"
 
 CLAIM, ORDER, HOLDER, LATER_HOLDER = "c" * 32, "d" * 32, "a" * 32, "b" * 32
-TAG = OwnershipTag(CLAIM, ORDER, HOLDER)
-SIGNER = TagSigner(MasterSecrets([MASTER]))
+TAG = FormerTag(CLAIM, ORDER, HOLDER)
+SIGNER = FormerSigner([MASTER])
 UNREADABLE = ".".join([CLAIM, ORDER, HOLDER, "0" * 32])
 DAY = 24 * 3600
 
@@ -80,16 +83,22 @@ def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None 
 def make(
     emulator: EmulatorProcess,
     *,
-    tag: OwnershipTag | str = TAG,
+    tag: FormerTag | str = TAG,
     expires: str | None = None,
     name: str | None = None,
-    signer: TagSigner = SIGNER,
+    signer: FormerSigner = SIGNER,
 ) -> tuple[str, str]:
     """Create a key pair as the function would; return its id and name. A string as `tag` is used as it is."""
     name = name or fresh_name()
     text = tag if isinstance(tag, str) else signer.write(tag, name, expires)
-    made = {"keypair-function:order": text, "keypair-function:caller": "demo"}
-    return create(emulator, made if expires is None else {**made, "keypair-function:expires": expires}, name)
+    return create(emulator, former_tags(text, expires), name)
+
+
+def make_held(emulator: EmulatorProcess, record: HeldRecord) -> tuple[str, str]:
+    """Create a key pair as the holder of `record` would; return its id and name."""
+    name = fresh_name()
+    tags = TagSigner(MasterSecrets([MASTER])).write(OwnershipTag("demo", record.holder), name)
+    return create(emulator, tags, name)
 
 
 def describe(emulator: EmulatorProcess, key_id: str, description: str) -> None:
@@ -134,6 +143,8 @@ def line(decision: str, reason: str, **facts: object) -> dict[str, object]:
         "keyId": None,
         "fingerprint": None,
         "upstreamRequestId": None,
+        "upstreamCode": None,
+        "upstreamMessage": None,
         "remoteAddress": "",
         "checks": "store ok, role ok" if decision == "swept" else None,
         **facts,
@@ -163,7 +174,7 @@ class Case:
 
     finding: tuple[str, str] | None
     seconds: float = ORPHAN_AGE + 100
-    tag: OwnershipTag | str = TAG
+    tag: FormerTag | str = TAG
     expires: float | None = None
     record: Mapping[str, object] | None = None
     description: str = ""
@@ -176,19 +187,19 @@ def claim(state: State, *, lease: float = -1, holder: str = HOLDER, former: tupl
 
 
 UNFINISHED = [state for state in State if state is not State.SEALED]
-EXPIRED, ORPHAN, MISSING = ("removed", "expired"), ("removed", "orphan"), ("left", "claim-missing")
-NO_MARK = ("left", "mark-unreadable")
+EXPIRED, ORPHAN, ANNOUNCED = ("removed", "expired"), ("removed", "orphan"), ("left", "orphan-announced")
+FOREIGN = ("foreign", "")
 CASES = {
     "expired": Case(EXPIRED, expires=-1, record=claim(State.SEALED), description=RELEASED),
     "expires now": Case(EXPIRED, expires=0, record=claim(State.SEALED), description=RELEASED),
     "expires later": Case(None, expires=1, record=claim(State.SEALED), description=RELEASED),
     "expired, store knows nothing": Case(EXPIRED, expires=-1, seconds=10),
     "expired, used": Case(("left", "expired-in-use"), expires=-1, bound=True),
-    "mark of another form": Case(NO_MARK, tag="mine", expires=-1),
-    "mark in capitals": Case(NO_MARK, tag=UNREADABLE.upper()),
-    "mark without its code": Case(NO_MARK, tag=f"{CLAIM}.{ORDER}.{HOLDER}", record=claim(State.UNKNOWN)),
-    "mark with a wrong code": Case(NO_MARK, tag=UNREADABLE, record=claim(State.UNKNOWN)),
-    "mark with a wrong code, expired": Case(NO_MARK, tag=UNREADABLE, expires=-1),
+    "mark of another form": Case(FOREIGN, tag="mine", expires=-1),
+    "mark in capitals": Case(FOREIGN, tag=UNREADABLE.upper()),
+    "mark without its code": Case(FOREIGN, tag=f"{CLAIM}.{ORDER}.{HOLDER}", record=claim(State.UNKNOWN)),
+    "mark with a wrong code": Case(FOREIGN, tag=UNREADABLE, record=claim(State.UNKNOWN)),
+    "mark with a wrong code, expired": Case(FOREIGN, tag=UNREADABLE, expires=-1),
     "finished": Case(None, record=claim(State.SEALED), description=RELEASED),
     "finished, lease running": Case(None, record=claim(State.SEALED, lease=60), description=RELEASED),
     "finished by a later try": Case(
@@ -205,9 +216,9 @@ CASES = {
     "claim missing, too young": Case(None, seconds=ORPHAN_AGE - 1),
     "claim missing, just old enough": Case(ORPHAN, seconds=ORPHAN_AGE),
     "claim missing, just below a day": Case(ORPHAN, seconds=ANSWER_TTL - 1),
-    "claim missing, a day old": Case(MISSING, seconds=ANSWER_TTL),
-    "claim missing, old": Case(MISSING, seconds=30 * DAY),
-    "claim missing, used": Case(("left", "orphan-in-use"), bound=True),
+    "claim missing, a day old": Case(ANNOUNCED, seconds=ANSWER_TTL),
+    "claim missing, old": Case(ANNOUNCED, seconds=30 * DAY),
+    "claim missing, used": Case(None, bound=True),
     **{
         f"claim missing, released, {seconds} s": Case(None, seconds=seconds, description=RELEASED)
         for seconds in (ORPHAN_AGE, ANSWER_TTL - 1, ANSWER_TTL, 30 * DAY)
@@ -221,7 +232,7 @@ CASES = {
         for state in State
     },
     "key reused later, description cleared": Case(
-        MISSING, seconds=2 * DAY, record=claim(State.SEALED, holder=LATER_HOLDER)
+        ANNOUNCED, seconds=2 * DAY, record=claim(State.SEALED, holder=LATER_HOLDER)
     ),
     "holder unknown, not released": Case(ORPHAN, record=claim(State.UNDONE, holder=LATER_HOLDER)),
     # A claim that knows the maker counts, whatever became of the description.
@@ -251,7 +262,7 @@ def test_each_key_pair_is_judged_by_its_tags_age_and_record(function: FunctionUn
     function.clock.time = now = float(int(start)) + case.seconds
     expires = None if case.expires is None else utc(now + case.expires)
     # The cloud's clock so that the age is exact, whatever second it is by now.
-    emulator.control("POST", "/clock", {"offset": int(start) + 0.5 - time.time()})
+    emulator.control("POST", "/clock", {"at": int(start)})
     try:
         pair = make(emulator, tag=case.tag, expires=expires)
     finally:
@@ -274,10 +285,13 @@ def test_each_key_pair_is_judged_by_its_tags_age_and_record(function: FunctionUn
 
     removed = case.finding is not None and case.finding[0] == "removed"
     assert left(emulator) == [foreign[0], *([] if removed else [pair[0]])]
-    findings = [] if case.finding is None else [pair_line(*case.finding, pair)]
-    summary = "nothing" if case.finding is None else f"{case.finding[0]} 1"
+    silent = case.finding in (None, FOREIGN)
+    findings = [] if silent or case.finding is None else [pair_line(*case.finding, pair)]
+    # `foreign` counts the one above too: it names a caller, and nothing proves that.
+    expected = Counter({"foreign": 1}) + Counter([] if case.finding is None else [case.finding[0]])
+    summary = ", ".join(f"{what} {count}" for what, count in sorted(expected.items()))
     assert lines(function.audit.getvalue()) == [BEGIN, *findings, line("swept", summary)]
-    assert counts == ({} if case.finding is None else {case.finding[0]: 1})
+    assert counts == expected
     if case.bound:
         emulator.control("DELETE", f"/key-pairs/{pair[0]}/bind")
 
@@ -298,7 +312,7 @@ def test_a_key_pair_is_removed_at_the_requested_expiry(function: FunctionUnderTe
     start = function.clock.time
     function.clock.time = start + 7199
     assert swept(function) == {}
-    function.clock.time = start + 7200
+    function.clock.time = start + 7260  # the next whole minute
     assert swept(function) == {"removed": 1}
     assert left(function.emulator) == []
     pair = (issued["keyId"], issued["keyName"])
@@ -323,6 +337,9 @@ def test_the_leftover_of_a_dead_holder_is_removed(
     assert [one["keyId"] for one in lines(function.audit.getvalue())] == [None, orphan, None]
 
 
+RECORD_ID = hashlib.sha256(b"demo\nkey:1").hexdigest()[:32]
+
+
 def hold(ledger: IdempotencyLedger) -> HeldRecord:
     record = ledger.acquire("demo", "key:1", ORDER, lease=15)
     assert isinstance(record, HeldRecord)
@@ -333,11 +350,11 @@ def test_a_holder_that_wakes_up_after_the_sweep_cannot_finish(function: Function
     ledger = function.services.issuer.ledger
     held = hold(ledger)
     held.begin()
-    pair = make(function.emulator, tag=held.tag)
+    pair = make_held(function.emulator, held)
     function.clock.time = time.time() + ORPHAN_AGE + 1
     assert swept(function) == {"removed": 1}
     with pytest.raises(StoreUnavailable) as raised:
-        held.finish("an answer that names a key pair which is gone")
+        held.finish("an answer that names a key pair which is gone", "r")
     assert raised.value.reason == "answer-not-stored"
     assert left(function.emulator) == []
     assert lines(function.audit.getvalue())[1] == pair_line("removed", "orphan", pair)
@@ -347,11 +364,11 @@ def test_a_record_that_has_changed_cannot_be_withdrawn(function: FunctionUnderTe
     ledger = function.services.issuer.ledger
     held = hold(ledger)
     held.begin()
-    found = ledger.find(held.tag.record_id)
+    found = ledger.find(RECORD_ID)
     assert found is not None
-    held.finish("answer")
-    assert not ledger.withdraw(held.tag.record_id, found)
-    sealed = ledger.find(held.tag.record_id)
+    held.finish("answer", "r")
+    assert not ledger.withdraw(RECORD_ID, found)
+    sealed = ledger.find(RECORD_ID)
     assert sealed is not None
     assert (sealed.state, sealed.answer) == (State.SEALED, "answer")
     assert not ledger.withdraw("0" * 32, found)
@@ -360,13 +377,15 @@ def test_a_record_that_has_changed_cannot_be_withdrawn(function: FunctionUnderTe
 class MovingStore:
     """A store in which a record is finished between two reads."""
 
+    shared = False
+
     def __init__(self, inner: Any, finish: Any) -> None:  # noqa: ANN401 -- stands between
         self._inner = inner
         self._finish = finish
 
     def get(self, key: str) -> str | None:
         text: str | None = self._inner.get(key)
-        if self._finish is not None:
+        if self._finish is not None and key.startswith("claim:"):
             finish, self._finish = self._finish, None
             finish()
         return text
@@ -382,9 +401,9 @@ def test_a_key_pair_whose_record_is_finished_during_the_sweep_is_left(function: 
     ledger = function.services.issuer.ledger
     held = hold(ledger)
     held.begin()
-    pair = make(function.emulator, tag=held.tag)
+    pair = make_held(function.emulator, held)
     function.clock.time = time.time() + ORPHAN_AGE + 1
-    moving = replace(ledger, store=MovingStore(ledger.store, lambda: held.finish("answer")))
+    moving = replace(ledger, store=MovingStore(ledger.store, lambda: held.finish("answer", "r")))
     findings = sweep_with(function, ledger=moving)
     assert findings == [("left", "claim-moved", pair[0])]
     assert left(function.emulator) == [pair[0]]
@@ -403,13 +422,16 @@ def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, s
 class OddCloud(Cvm):
     """A cloud that lists key pairs the emulator never would."""
 
+    def count_key_pairs(self) -> int:
+        return 2
+
     def tagged_key_pairs(self) -> list[KeyPairSummary]:
-        marked = {"keypair-function:order": SIGNER.write(TAG, "b", None)}
+        marked = former_tags(SIGNER.write(TAG, "b", None))
         return [
-            KeyPairSummary("skey-notours0", "a", {"team": "core"}, "2020-01-01T00:00:00Z", ""),
-            KeyPairSummary("skey-noage000", "b", marked, "", ""),
+            KeyPairSummary("skey-notours0", "a", {"team": "core"}, "2020-01-01T00:00:00Z", "", ()),
+            KeyPairSummary("skey-noage000", "b", marked, "", "", ()),
             # Twice, as when something is deleted between two pages.
-            KeyPairSummary("skey-noage000", "b", marked, "", ""),
+            KeyPairSummary("skey-noage000", "b", marked, "", "", ()),
         ]
 
 
@@ -431,6 +453,7 @@ def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
     assert len(upstream) == 36
     expected = line("failed", "describe-InternalError", region=REGION)
     del expected["upstreamRequestId"]
+    expected |= {"upstreamCode": "InternalError", "upstreamMessage": "An error on demand."}
     assert found == [
         BEGIN,
         expected,
@@ -442,13 +465,13 @@ def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
 def test_each_key_pair_is_reported_once_whatever_the_number_of_regions(function: FunctionUnderTest) -> None:
     pairs = [make(function.emulator, tag="unreadable"), make(function.emulator, expires=utc(0))]
     before = function.emulator.calls("DescribeKeyPairs")
-    assert swept(function) == {"left": 1, "removed": 1}
-    assert function.emulator.calls("DescribeKeyPairs") == before + 2
+    assert swept(function) == {"foreign": 1, "removed": 1}
+    # For each region a list and a count.
+    assert function.emulator.calls("DescribeKeyPairs") == before + 4
     assert lines(function.audit.getvalue()) == [
         BEGIN,
-        pair_line("left", "mark-unreadable", pairs[0]),
         pair_line("removed", "expired", pairs[1]),
-        line("swept", "left 1, removed 1"),
+        line("swept", "foreign 1, removed 1"),
     ]
 
 
@@ -469,7 +492,8 @@ def test_a_delete_that_fails_is_reported_and_done_by_the_next_sweep(
     function.emulator.add_faults({"action": "DeleteKeyPairs", **fault})
     assert swept(function) == {"failed": 1, "removed": 1}
     found = lines(function.audit.getvalue())
-    found[1]["upstreamRequestId"] = None  # where there was an answer with one
+    # Where there was an answer with them.
+    found[1] |= {"upstreamRequestId": None, "upstreamCode": None, "upstreamMessage": None}
     assert found == [
         BEGIN,
         pair_line("failed", reason, pair),
@@ -492,8 +516,8 @@ def test_without_a_store_only_expired_key_pairs_are_removed(
     assert swept(function) == {"failed": 1, "removed": 1}
     assert lines(function.audit.getvalue()) == [
         BEGIN,
-        pair_line("removed", "expired", expired),
         pair_line("failed", "sqlite-unavailable", other),
+        pair_line("removed", "expired", expired),
         line("swept", "failed 1, removed 1", checks="store sqlite-unavailable, role ok"),
     ]
     function.delete_key_pairs()
@@ -553,13 +577,16 @@ def test_pages_and_time(large_account: EmulatorProcess, tmp_path: Path) -> None:
     counts = swept(function, 15_000)
     assert counts == {"removed": first, "postponed": 150 - first}
     assert function.clock.time - start < 15
-    assert large_account.calls("DescribeKeyPairs") == before + 2 + 1  # two pages here, one in the next region
+    assert large_account.calls("DescribeKeyPairs") == before + 2 * (
+        2 + 1
+    )  # two pages and a count for each region
     assert left(large_account) == [
         key_id for key_id in left(large_account) if key_id in {*foreign, *ours[first:]}
     ]
     found = lines(function.audit.getvalue())
     assert [one["keyId"] for one in found] == [None, *ours[:first], None]
-    assert found[-1] == line("swept", f"postponed {150 - first}, removed {first}")
+    quota = [f"180 of 100 key pairs in {region}" for region in (REGION, OTHER_REGION)]
+    assert found[-1] == line("swept", ", ".join([f"postponed {150 - first}", f"removed {first}", *quota]))
 
     assert swept(function, 60_000) == {"removed": 150 - first}
     assert left(large_account) == foreign
@@ -680,24 +707,20 @@ def test_the_command_previews_and_sweeps(command: Command) -> None:
     deletes = emulator.calls("DeleteKeyPairs")
 
     told = command.run("--dry-run")
-    assert (told.returncode, told.stderr) == (0, "scripts/sweep --dry-run: 1 left, 1 removed\n")
-    assert told.stdout == (
-        f"would remove {expired[0]} {expired[1]} in {REGION}: expired\n"
-        f"would leave {unsure[0]} {unsure[1]} in {REGION}: mark-unreadable\n"
-    )
+    assert (told.returncode, told.stderr) == (0, "scripts/sweep --dry-run: 1 foreign, 1 removed\n")
+    assert told.stdout == f"would remove {expired[0]} {expired[1]} in {REGION}: expired\n"
     assert emulator.calls("DeleteKeyPairs") == deletes
     assert left(emulator) == [expired[0], unsure[0], foreign[0]]
 
     done = command.run()
-    assert (done.returncode, done.stderr) == (0, "scripts/sweep: 1 left, 1 removed\n")
+    assert (done.returncode, done.stderr) == (0, "scripts/sweep: 1 foreign, 1 removed\n")
     found = lines(done.stdout)
     (request_id,) = {one["requestId"] for one in found}
     assert request_id.startswith("sweep-")
     expected = [
         BEGIN,
         pair_line("removed", "expired", expired),
-        pair_line("left", "mark-unreadable", unsure),
-        line("swept", "left 1, removed 1"),
+        line("swept", "foreign 1, removed 1"),
     ]
     assert found == [{**one, "requestId": request_id} for one in expected]
     assert left(emulator) == [unsure[0], foreign[0]]

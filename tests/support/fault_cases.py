@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.support.faults import DELAY, KILLS, STORES, Case, How, Strike, Try
+from tests.support.faults import CONDUCTS, DELAY, KILLS, STORES, Case, How, Strike, Try
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,7 +246,21 @@ def _in_use_or_taken() -> Iterator[Case]:
     yield Case("name taken", "and the answer cut", (Try(cloud=(CUT,)),), taken=True)
 
 
-CASES = [
+def _conducts() -> Iterator[Case]:
+    modify_lost: Fault = {"action": "ModifyKeyPairAttribute", "kind": "cut"}
+    faults: dict[str, tuple[Fault, ...]] = {
+        "none": (),
+        "lost create": (LOST_CREATE,),
+        "failed check": (MISMATCH,),
+        "lost description": (modify_lost,),
+    }
+    for conduct in CONDUCTS:
+        for fault, cloud in faults.items():
+            for keyed in (True, False):
+                yield Case("conduct", fault, (Try(cloud=cloud),), conduct=conduct, keyed=keyed)
+
+
+_FAULTS = [
     *_store_steps(),
     *_audit_steps(),
     *_create_steps(),
@@ -256,5 +270,13 @@ CASES = [
     *_answers(),
     *_in_use_or_taken(),
 ]
+
+CASES = [*_FAULTS, *_conducts()]
+"""What every run tries."""
+MORE_CASES = [
+    *(replace(case, keyed=False) for case in _FAULTS),
+    *(replace(case, fresh=True) for case in [*_FAULTS, *_conducts()]),
+]
+"""The same without idempotency keys, and with every try at another instance: `pytest --every-fault`."""
 
 MATRIX = [(case, store) for store in STORES for case in CASES]

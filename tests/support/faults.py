@@ -111,6 +111,24 @@ class Try:
         return self.killed_when is not None or any(strike.how in KILLS for strike in self.strikes)
 
 
+_LAGGING = ("describe", "filter", "tags", "description", "modify", "delete", "deleted")
+CONDUCTS: dict[str, dict[str, object]] = {
+    **{f"{what} lags": {"lag": {what: 2}} for what in _LAGGING},
+    **{f"{what} lags for ever": {"lag": {what: 999}} for what in _LAGGING},
+    **{
+        f"{name} left out": {"leftOut": [name]}
+        for name in ("Description", "Tags", "AssociatedInstanceIds", "CreatedTime")
+    },
+    **{f"{name} dropped": {"dropped": [name]} for name in ("Description", "Tags")},
+    **{
+        f"{action} denied": {"denied": [action]}
+        for action in ("ModifyKeyPairAttribute", "DeleteKeyPairs", "DescribeKeyPairs")
+    },
+    "regions apart": {"separateRegions": True},
+}
+"""How the cloud may behave, for `scripts/cvm_emulator/conduct.py`."""
+
+
 @dataclass(frozen=True)
 class Case:
     """The faulty tries of a request, which is then sent once more without faults."""
@@ -123,11 +141,20 @@ class Case:
     late_effect: bool = False
     """Whether the cloud is still executing a call that timed out."""
     taken: bool = False
-    """Whether somebody else has a key pair with this name."""
+    """Whether somebody else has a key pair of this name."""
+    conduct: str = ""
+    """A name in CONDUCTS: how badly the cloud behaves until the last try."""
+    keyed: bool = True
+    """Whether the requests have an idempotency key; if not, each try is signed anew."""
+    fresh: bool = False
+    """Whether each try meets another instance, which matters to a store in memory."""
 
     @property
     def name(self) -> str:
-        return f"{self.step}, {self.fault}, {'later' if self.later else 'at once'}"
+        variant = "" if self.keyed else ", without a key"
+        variant += ", elsewhere" if self.fresh else ""
+        variant += f", {self.conduct}" if self.conduct else ""
+        return f"{self.step}, {self.fault}, {'later' if self.later else 'at once'}{variant}"
 
     @property
     def deadly(self) -> bool:
@@ -175,6 +202,10 @@ class ScriptedStore:
     given: list[str]
     _pending: list[Callable[[], object]] = field(default_factory=list)
     _late: list[Callable[[], object]] = field(default_factory=list)
+
+    @property
+    def shared(self) -> bool:
+        return self.inner.shared
 
     def get(self, key: str) -> str | None:
         return self._do("get", lambda: self.inner.get(key))
@@ -360,7 +391,7 @@ class Outcome:
     @property
     def instance_lost(self) -> bool:
         """Whether the store died together with the process."""
-        return self.store == "memory" and self.case.deadly
+        return self.store == "memory" and (self.case.deadly or self.case.fresh)
 
 
 class World:
@@ -383,7 +414,7 @@ class World:
         for name, tags in (
             ("key", {}),
             ("key_", {"keypair-function:caller": "demo"}),
-            ("key_1", {"keypair-function:order": "of another program"}),
+            ("key_1", {"keypair-function:order": "of another program", "keypair-function:caller": "demo"}),
         ):
             self.client().create_key_pair(name, 0, tags)
         self._handed_out = len(self.emulator.private_keys())
@@ -435,12 +466,14 @@ class _Run:
             self._world.client().create_key_pair(self._name, 0, {})
         _, foreign = self._key_pairs()
         self._began = time.monotonic()
+        self._emulator.behave(**CONDUCTS.get(self._case.conduct, {}))
         with self._recorded():
             answers = []
             for tried in self._case.tries:
                 answers.append(self._sent(tried))
                 if len(answers) == 1:
                     left_after_first = len(self._key_pairs()[0])
+            self._emulator.behave()
             if self._case.later:
                 self._await_late_effect()
                 self._pass(LATER)
@@ -545,9 +578,10 @@ class _Run:
     def _sent(self, tried: Try) -> Answer | None:
         if tried.cloud:
             self._emulator.add_faults(*tried.cloud)
-        event = self._world.function.signed(
-            REST, self._body, also_signed={"idempotency-key": f'"{self._name}"'}
-        )
+        key = {"idempotency-key": f'"{self._name}"'} if self._case.keyed else {}
+        event = self._world.function.signed(REST, self._body, also_signed=key)
+        if not self._case.keyed:
+            self._pass(1)  # the next try has another signature
         _, application = self._instance(Script(tried.strikes))
         answer = self._forked(application, event, tried) if tried.deadly else self._here(application, event)
         if tried.cloud:
@@ -556,7 +590,7 @@ class _Run:
         self._dumps.append(self._dump())
         if answer is not None:
             self._answered.append(json.dumps(answer.event))
-        if tried.deadly:
+        if tried.deadly or self._case.fresh:
             self._memory = self._fresh_store()
         return answer
 

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from client.profiles import Profile
     from client.service import Service
 
-# One module a command, with its function of the same name; `list`, `show` and `delete` would join here.
-_COMMANDS = ("create", "open", "login", "logout", "config", "doctor", "completion")
+# One module a command, loaded when the command is run; `list`, `show` and `delete` would join here.
+_COMMANDS = {
+    "create": tr("Make a key pair and save its private key."),
+    "open": tr("Open an envelope and save its private key."),
+    "login": tr("Store your secret, or sign in with your browser."),
+    "logout": tr("Forget the stored secret or sign-in."),
+    "config": tr("Show and change profiles."),
+    "doctor": tr("Check everything between here and a key."),
+    "completion": tr("Print the completion script of your shell."),
+}
 
 _EXIT_CODES = tr("""\b
 Exit codes:
@@ -69,6 +77,12 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading them, which the base class would."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx

@@ -21,14 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _PROCESS_FIXTURES = {"node", "gpg", "stand_in_process"}
-_PROCESS_FOLDER = Path(__file__).parent / "system"
+_PROCESS_FOLDERS = {Path(__file__).parent / name for name in ("client", "system")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a process, for the lanes of `scripts/test`."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if _PROCESS_FOLDER in item.path.parents or not _PROCESS_FIXTURES.isdisjoint(fixtures):
+        if not _PROCESS_FOLDERS.isdisjoint(item.path.parents) or not _PROCESS_FIXTURES.isdisjoint(fixtures):
             item.add_marker("process")
 
 

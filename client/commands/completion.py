@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from client.cli import Session
 
 
-@click.command("completion", short_help=tr("Print the completion script of your shell."))
+@click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion_command(ctx: click.Context, /, *, shell: str) -> None:

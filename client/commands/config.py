@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from client.cli import Session
 
 
-@click.group("config", invoke_without_command=True, short_help=tr("Show and change profiles."))
+@click.group("config", invoke_without_command=True)
 @click.pass_context
 def config_command(ctx: click.Context) -> None:
     """Show the profiles."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from client.ssh_config import Host
 
 
-@click.command("create", short_help=tr("Make a key pair and save its private key."))
+@click.command("create")
 @click.argument("name")
 @click.option(
     "--region", metavar="REGION", help=tr("Region, such as ap-guangzhou [default: the function's].")

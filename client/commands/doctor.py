@@ -40,7 +40,7 @@ class Finding:
         return not self.advice
 
 
-@click.command("doctor", short_help=tr("Check everything between here and a key."))
+@click.command("doctor")
 @click.pass_context
 def doctor_command(ctx: click.Context, /) -> None:
     """Check everything and say what to do."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from client.profiles import Profile
 
 
-@click.command("login", short_help=tr("Store your secret, or sign in with your browser."))
+@click.command("login")
 @click.option("--stdin", is_flag=True, help=tr("Read the secret key from standard input instead of asking."))
 @click.pass_obj
 def login_command(session: Session, /, *, stdin: bool) -> None:

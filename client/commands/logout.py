@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from client.cli import Session
 
 
-@click.command("logout", short_help=tr("Forget the stored secret or sign-in."))
+@click.command("logout")
 @click.pass_obj
 def logout_command(session: Session, /) -> None:
     """Forget the stored secret or sign-in."""

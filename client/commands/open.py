@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SIZE_LIMIT = 1 << 20
 
 
-@click.command("open", short_help=tr("Open an envelope and save its private key."))
+@click.command("open")
 @click.argument("file", metavar="FILE|-")
 @click.option(
     "--identity",

@@ -56,6 +56,9 @@ def main(arguments: list[str]) -> int:
     secret.add_argument(
         "--v2", action="store_true", help="print the secret for the legacy API v2, which is a different one"
     )
+    secret.add_argument(
+        "--generation", type=int, default=1, metavar="N", help="the caller's `generation` in the policy"
+    )
     secret.add_argument("--print", action="store_true", help="print it even if the output is not a terminal")
     options = parser.parse_args(arguments)
     if options.command == "check":
@@ -63,7 +66,9 @@ def main(arguments: list[str]) -> int:
     if options.command == "explain":
         return _explain(options)
     purpose = Purpose.V2_SECRET if options.v2 else Purpose.TC3_SECRET
-    return _secret(options.caller, purpose, may_print=options.print or sys.stdout.isatty())
+    return _secret(
+        options.caller, purpose, options.generation, may_print=options.print or sys.stdout.isatty()
+    )
 
 
 def _check(file: Path) -> int:
@@ -141,7 +146,7 @@ def _unusable(text: str) -> int:
     return _UNUSABLE
 
 
-def _secret(caller: str, purpose: Purpose, *, may_print: bool) -> int:
+def _secret(caller: str, purpose: Purpose, generation: int, *, may_print: bool) -> int:
     name = PREFIX + "MASTER_SECRET"
     try:
         TypeAdapter(CallerId).validate_python(caller)
@@ -151,7 +156,7 @@ def _secret(caller: str, purpose: Purpose, *, may_print: bool) -> int:
     if not may_print:
         # The output of a pipe often ends up in a log or a chat.
         return _unusable("The output is not a terminal. Add --print to print the secret anyway")
-    print(MasterSecrets([master]).derive(purpose, caller)[0])
+    print(MasterSecrets([master]).caller_secrets(purpose, caller, generation)[0])
     return 0
 
 

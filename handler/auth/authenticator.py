@@ -40,13 +40,18 @@ class Authenticator:
     def under(cls, settings: Settings, policy: Policy, store: Store, clock: Clock) -> Authenticator:
         """Return the authenticator of one deployment."""
         nonces = Nonces(store)
-        master_secrets = MasterSecrets(settings.master_secrets)
+        generations = {
+            caller_id: caller.generation
+            for caller_id, caller in policy.callers.items()
+            if caller.generation != 1
+        }
+        signing = (MasterSecrets(settings.master_secrets), settings.hosts, clock, generations)
         return cls(
             policy,
             nonces,
             BearerVerifier(policy, nonces, clock),
-            Tc3Verifier(master_secrets, settings.hosts, clock),
-            SignatureV2Verifier(master_secrets, settings.hosts, clock),
+            Tc3Verifier(*signing),
+            SignatureV2Verifier(*signing),
         )
 
     def token_or_tc3(self, request: Request) -> AuthenticatedCaller:

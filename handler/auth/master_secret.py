@@ -72,6 +72,13 @@ class MasterSecrets:
             matched |= hmac.compare_digest(given, own.encode())
         return matched
 
+    def caller_secrets(self, purpose: Purpose, caller_id: str, generation: int = 1) -> list[str]:
+        """Return a caller's secret under each master secret, the current one first.
+
+        The first generation has no number, and a caller id contains no colon.
+        """
+        return self.derive(purpose, caller_id if generation == 1 else f"{caller_id}:{generation}")
+
     def derive(self, purpose: Purpose, text: str) -> list[str]:
         """Return a secret for `text` under each master secret, the current one first.
 

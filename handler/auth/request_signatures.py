@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from handler.auth.master_secret import MasterSecrets, Purpose
     from handler.scf.invocation import Clock
@@ -42,6 +42,8 @@ class SignatureVerifier:
     master_secrets: MasterSecrets
     hosts: Sequence[str]
     clock: Clock
+    generations: Mapping[str, int] = field(default_factory=dict)
+    """Caller -> the generation of its secret, where it is not the first."""
 
     scheme: ClassVar[str]
     """The prefix of the reasons for which a request is refused."""
@@ -58,7 +60,8 @@ class SignatureVerifier:
 
     def _secrets_and_hosts(self, caller_id: str) -> list[tuple[str, str]]:
         """Return every secret of a caller with every host that they may have signed."""
-        secrets = self.master_secrets.derive(self.purpose, caller_id)
+        generation = self.generations.get(caller_id, 1)
+        secrets = self.master_secrets.caller_secrets(self.purpose, caller_id, generation)
         return [(secret, host) for secret in secrets for host in signed_hosts(self.hosts)]
 
     def _require_match(self, signature: str, expected: Iterable[str]) -> None:

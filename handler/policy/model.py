@@ -144,6 +144,9 @@ class Caller(PolicyPart):
     operator: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="true where the caller may ask whether the function is ready, else false"
     )
+    generation: Annotated[int, Field(strict=True, ge=1, le=10**9)] = Field(
+        default=1, description="the number of the caller's secret; the next number revokes the one before"
+    )
     rate: Rate | None = Field(
         default=None,
         description='how many requests are allowed, for example "20/hour" (minute, hour, day)',

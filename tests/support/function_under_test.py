@@ -238,6 +238,7 @@ class FunctionUnderTest:
         caller: str = "demo",
         *,
         master: bytes = MASTER,
+        secret: str | None = None,
         timestamp: int | None = None,
         host: str = HOST,
         service: str = "cvm",
@@ -264,7 +265,7 @@ class FunctionUnderTest:
         names = sorted(under) if signed_headers is None else signed_headers
         canonical = "".join(f"{name}:{under.get(name, '').strip().lower()}\n" for name in names)
         made = signature(
-            caller_secret(caller, master),
+            secret or caller_secret(caller, master),
             path,
             canonical_headers=canonical,
             signed_headers=";".join(names),

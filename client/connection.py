@@ -59,11 +59,15 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """No HTTP response. `str()` says why, and `sent` whether the function may have got the request."""
+    """No HTTP response; `str()` says why.
 
-    def __init__(self, text: str, *, sent: bool) -> None:
+    `sent` tells whether the function may have got the request, `lasting` that trying again does not help.
+    """
+
+    def __init__(self, text: str, *, sent: bool, lasting: bool = False) -> None:
         super().__init__(text)
         self.sent = sent
+        self.lasting = lasting
 
 
 def exchange(
@@ -108,11 +112,10 @@ def _no_answer(error: Exception, address: str) -> NoAnswer:
 
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     if isinstance(error, requests.exceptions.SSLError):
-        reason = _innermost(error)
-        return NoAnswer(
-            tr("The TLS certificate of {url} is not accepted: {error}.", url=address, error=reason),
-            sent=False,
+        text = tr(
+            "The TLS certificate of {url} is not accepted: {error}.", url=address, error=_innermost(error)
         )
+        return NoAnswer(text, sent=False, lasting=True)
     if isinstance(error, requests.exceptions.ProxyError):
         return NoAnswer(tr("The proxy does not let {url} be reached.", url=address), sent=False)
     if isinstance(error, requests.exceptions.ConnectTimeout):

@@ -63,6 +63,8 @@ class Service:
             except NoAnswer as fault:
                 self.doubtful = self.doubtful or fault.sent
                 self._reached = self._reached or fault.sent
+                if fault.lasting:
+                    self._give_up(str(fault), None)
                 self._pause(str(fault), attempt, None)
                 continue
             self._reached = True
@@ -85,7 +87,9 @@ class Service:
         return exchange("POST", self.profile.url + path, {**headers, **proof}, body, seconds)
 
     def _left(self) -> float:
-        return self._start + self.total_seconds - self.monotonic()
+        # A function that never answered is not waited for as long as one that does.
+        total = self.total_seconds if self._reached else min(self.total_seconds, _UNREACHED_SECONDS)
+        return self._start + total - self.monotonic()
 
     def _pause(self, problem: str, attempt: int, retry_after: float | None) -> None:
         """Wait before the next attempt; raise Unavailable if there is no time for one."""
@@ -93,8 +97,7 @@ class Service:
         if pause is None:
             # Jitter, so that clients that failed together do not return together.
             pause = self.jitter(0.2, min(_LONGEST_PAUSE, 2.0**attempt / 2))
-        tried = self.monotonic() - self._start
-        if pause > self._left() or (not self._reached and tried + pause > _UNREACHED_SECONDS):
+        if pause > self._left():
             self._give_up(problem, retry_after)
         self.console.progress(
             tr(

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 import subprocess
+import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,27 @@ def test_formats(home: Home, key_format: str, heading: str) -> None:
     assert public_half(home.ssh / name) == answer["publicKey"]
 
 
+def test_putty_reads_its_format(home: Home) -> None:
+    name = fresh_name()
+    answer = json.loads(home.run("create", name, "--format", "ppk", "--json").stdout)
+    key = home.ssh / f"{name}.ppk"
+    assert answer["privateKeyFile"] == str(key)
+    printed = subprocess.run(["puttygen", key, "-L"], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == f"{answer['publicKey']} {name}"
+    converted = home.folder / "converted"
+    subprocess.run(["puttygen", key, "-O", "private-openssh-new", "-o", converted], check=True)
+    assert public_half(converted) == answer["publicKey"]
+
+
+def test_openssh_carries_the_name(home: Home) -> None:
+    name = fresh_name()
+    home.run("create", name, "--format", "openssh")
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(home.ssh / name)], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.split()[2] == name
+
+
 def test_an_existing_file_is_left_alone_and_nothing_is_ordered(home: Home, service: Served) -> None:
     name = fresh_name()
     home.ssh.mkdir()
@@ -117,10 +140,10 @@ def test_a_taken_name_is_said_with_another_one(home: Home) -> None:
 
 
 @contextmanager
-def running_agent(folder: Path) -> Iterator[dict[str, str]]:
-    """Run an agent; give the environment in which it is found."""
+def running_agent(folder: Path, *prefix: str, program: str | Path = "ssh-agent") -> Iterator[dict[str, str]]:
+    """Run an agent, by way of the command `prefix`; give the environment in which it is found."""
     socket = folder / "agent"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*prefix, program, "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     while not socket.exists():
         assert process.poll() is None
     try:
@@ -161,10 +184,20 @@ def test_the_agent_gets_the_key_and_no_file_does(home: Home, agent: dict[str, st
     assert not [path for path in files if b"PRIVATE KEY" in path.read_bytes()]
 
 
-def test_the_agent_forgets_the_key_after_its_lifetime(home: Home, agent: dict[str, str]) -> None:
+def test_the_agent_forgets_the_key_after_its_lifetime(home: Home) -> None:
+    """A minute passes in less than a second for this agent."""
     name = fresh_name()
-    home.run("create", name, "--agent", "--lifetime", "8h", environment=agent)
-    assert name in listed(agent)
+    # Debian's own is setgid, which keeps faketime out.
+    copy = shutil.copy(str(shutil.which("ssh-agent")), home.folder / "ssh-agent")
+    with running_agent(home.folder, "faketime", "-f", "+0 x100", program=copy) as agent:
+        home.run("create", name, "--agent", "--lifetime", "60m", environment=agent)
+        assert name in listed(agent)
+        another = fresh_name()
+        home.run("create", another, "--agent", "--lifetime", "1m", environment=agent)
+        deadline = time.monotonic() + 30
+        while another in listed(agent):
+            assert time.monotonic() < deadline
+        assert name in listed(agent)
 
 
 def test_without_an_agent_nothing_is_ordered(home: Home, service: Served) -> None:

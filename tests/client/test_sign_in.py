@@ -267,7 +267,13 @@ def test_in_the_browser(stranger: Home, issuer: Issuer) -> None:
     """The 'browser' is a program that follows redirects, as $BROWSER names it."""
     browser = stranger.folder / "browser"
     browser.write_text(
-        f"#!{sys.executable}\nimport sys, urllib.request\nurllib.request.urlopen(sys.argv[1]).read()\n"
+        f"""#!{sys.executable}
+import sys, urllib.parse, urllib.request
+query = urllib.parse.parse_qs(urllib.parse.urlsplit(sys.argv[1]).query)
+# First what another web page could make the browser do: it has not seen the state.
+urllib.request.urlopen(query["redirect_uri"][0] + "?code=of+an+attacker&state=guessed").read()
+urllib.request.urlopen(sys.argv[1]).read()
+"""
     )
     browser.chmod(0o755)
     home = person(stranger, issuer, "browser")

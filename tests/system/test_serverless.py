@@ -139,12 +139,12 @@ def test_the_policy_for_chat_bots_lets_the_function_invoke_itself_and_nothing_el
     assert re.fullmatch(rf"qcs::scf:[a-z]+-[a-z]+:uin/\d+:namespace/default/function/{name}", resource)
 
 
-@pytest.mark.parametrize("guide", ["deploy.md", "chat.md"])
+@pytest.mark.parametrize("guide", ["deploy.md", "chat.md", "operations.md", "verify-live.md"])
 def test_a_guide_names_the_files_that_there_are(guide: str) -> None:
     text = (ROOT / "docs" / guide).read_text("utf-8")
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]+)?\)", text):
         assert (ROOT / "docs" / link).is_file(), link
-    for script in re.findall(r"scripts/[a-z]+", text):
+    for script in re.findall(r"scripts/[a-z-]*[a-z]", text):
         assert (ROOT / script).is_file(), script
 
 
@@ -154,3 +154,19 @@ def test_the_guides_name_the_role_and_the_settings_that_there_are(inputs: dict[s
     assert f"`{inputs['role']}`" in deploy
     for name in inputs["environment"]["variables"]:
         assert f"| `{name}` |" in deploy or f"`{name}`" in chat, name
+
+
+def test_the_policies_of_a_deployer_have_every_action_that_is_called_and_no_other() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "scripts" / "deployment").glob("*.py"))
+    called = {
+        f"name/{service}:{action}"
+        for service, action in re.findall(r'"(scf|cam|cls|tag)",\s*"([A-Z]\w+)"', sources)
+    }
+    granted: set[str] = set()
+    for name in ("cam-policy-deployer.json", "cam-policy-deployer-role.json"):
+        policy = json.loads((ROOT / "docs" / name).read_text("utf-8"))
+        granted |= {action for statement in policy["statement"] for action in statement["action"]}
+    beside_the_api = {"name/cam:PassRole", "name/sts:AssumeRole"}
+    assert {action for action in granted if ":cos:" not in action and not action.startswith("name/cos:")} == (
+        called | beside_the_api
+    )

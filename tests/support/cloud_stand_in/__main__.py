@@ -136,7 +136,9 @@ class StandIn:
 
     def _fire(self, name: str) -> object:
         """Let a timer's time come; https://cloud.tencent.com/document/product/583/9708."""
-        event = {"Type": "Timer", "TriggerName": name, "Time": "2026-11-26T00:00:00Z", "Message": ""}
+        event = {**self.account.timer_event}
+        if "TriggerName" in event:
+            event["TriggerName"] = name
         for function in self.account.functions.values():
             for trigger in function.triggers:
                 if trigger["TriggerName"] == name and trigger["Enable"]:

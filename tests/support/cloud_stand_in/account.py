@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 APP_ID = "1250000000"
 UIN = "100000000001"
 REGION = "ap-guangzhou"
+# https://cloud.tencent.com/document/product/583/9708
+TIMER_EVENT = {"Type": "Timer", "TriggerName": "", "Time": "2026-11-26T00:00:00Z", "Message": ""}
 
 
 @dataclass
@@ -53,6 +55,15 @@ class Account:
     """Calls that the deployer has no right to: 'service Action'."""
     hang_up_after_change: bool = False
     """Whether the connection is cut after the next call that changes something, once it is executed."""
+    dropped_header: str | None = None
+    """A header that the Function URL does not pass on, in small letters."""
+    rewritten_bodies: bool = False
+    """Whether the Function URL parses JSON bodies and writes them anew."""
+    failures_are_200: bool = False
+    """Whether a crash or a time-out of the function is answered with 200."""
+    timer_event: dict[str, Any] = field(default_factory=lambda: dict(TIMER_EVENT))
+    memory_used: int = 45 * 2**20
+    refused_runtime: str | None = None
     pause_at: str | None = None
     """The call that is executed and then left without an answer: 'service Action'."""
     paused: Event = field(default_factory=Event)

@@ -35,6 +35,9 @@ class RunningFunction:
     credentials: Mapping[str, str]
     outside: Mapping[str, str]
     """Variables that stand for the network around it: where CVM and SCF are."""
+    meddle_before: Callable[[Mapping[str, object]], Mapping[str, object]]
+    """What the Function URL does to an event, and to what comes of it."""
+    meddle_after: Callable[[Outcome], Outcome]
     resources: ExitStack = field(default_factory=ExitStack)
     _instances: dict[int, Instance] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -85,4 +88,4 @@ class _Routed:
     current: Callable[[], Version]
 
     def call(self, event: Mapping[str, object]) -> Outcome:
-        return self.running.call(self.current(), event)
+        return self.running.meddle_after(self.running.call(self.current(), self.running.meddle_before(event)))

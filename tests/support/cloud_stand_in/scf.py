@@ -10,6 +10,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from scripts.function_url.instance import Failed, Outcome, Returned
 from tests.support.cloud_stand_in.account import APP_ID, REGION, Function
 from tests.support.cloud_stand_in.functions import RunningFunction, Version
 from tests.support.cloud_stand_in.parameters import error
@@ -17,7 +18,8 @@ from tests.support.cloud_stand_in.parameters import error
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.support.cloud_stand_in.account import Account
+    from scripts.function_url.instance import Outcome
+from tests.support.cloud_stand_in.account import Account
 
 _VALUE = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
 _DESCRIPTION = re.compile(r"[A-Za-z0-9 ,.\n]{0,1000}")
@@ -50,11 +52,11 @@ class Scf:
         key = _key(parameters)
         if key in self._account.functions:
             raise error("scf", "ResourceInUse.Function", "The function exists already.")
-        if parameters.get("Runtime") not in _RUNTIMES:
+        if parameters.get("Runtime") not in _RUNTIMES - {self._account.refused_runtime}:
             raise error("scf", "InvalidParameterValue.Runtime", "There is no such runtime.")
         self._check_configuration(parameters)
         code = self._code(parameters["Code"])
-        running = RunningFunction(self._credentials, self._outside)
+        running = RunningFunction(self._credentials, self._outside, self._passed_on, self._returned)
         self._account.resources.callback(running.resources.close)
         names = ("FunctionName", "Runtime", "Handler", "Type", *_CONFIGURATION)
         configuration = {name: parameters[name] for name in names if name in parameters}
@@ -235,7 +237,21 @@ class Scf:
         event = json.loads(parameters.get("ClientContext", "{}"))
         outcome = function.running.call(version, event)
         returned = json.dumps(getattr(outcome, "value", None))
-        return {"Result": {"RetMsg": returned, "InvokeResult": 0, "MemUsage": 47185920, "Duration": 12.5}}
+        used = self._account.memory_used
+        return {"Result": {"RetMsg": returned, "InvokeResult": 0, "MemUsage": used, "Duration": 12.5}}
+
+    def _passed_on(self, event: Mapping[str, object]) -> Mapping[str, object]:
+        headers = dict(event["headers"]) if isinstance(event.get("headers"), dict) else {}
+        headers.pop(self._account.dropped_header or "", None)
+        changed = {**event, "headers": headers}
+        if self._account.rewritten_bodies and event.get("body"):
+            changed["body"] = json.dumps(json.loads(str(event["body"])))
+        return changed
+
+    def _returned(self, outcome: Outcome) -> Outcome:
+        if self._account.failures_are_200 and isinstance(outcome, Failed):
+            return Returned({"errorCode": outcome.code})
+        return outcome
 
     def code_of(self, namespace: str, name: str, qualifier: str) -> bytes:
         """Return what GetFunctionAddress's address leads to."""

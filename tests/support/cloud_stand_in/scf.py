@@ -241,7 +241,8 @@ class Scf:
         return {"Result": {"RetMsg": returned, "InvokeResult": 0, "MemUsage": used, "Duration": 12.5}}
 
     def _passed_on(self, event: Mapping[str, object]) -> Mapping[str, object]:
-        headers = dict(event["headers"]) if isinstance(event.get("headers"), dict) else {}
+        given = event.get("headers")
+        headers = dict(given) if isinstance(given, dict) else {}
         headers.pop(self._account.dropped_header or "", None)
         changed = {**event, "headers": headers}
         if self._account.rewritten_bodies and event.get("body"):

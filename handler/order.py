@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,8 @@ class PrivateKeyFormat(str, Enum):
     """`PRIVATE KEY`, RFC 5958."""
     OPENSSH = "openssh"
     """`OPENSSH PRIVATE KEY`, PROTOCOL.key of OpenSSH."""
+    PPK = "ppk"
+    """`PuTTY-User-Key-File-3`, unencrypted; for PuTTY, WinSCP and Xshell."""
 
 
 class EnvelopeFormat(str, Enum):
@@ -104,9 +106,19 @@ Tags = Annotated[
     Field(max_length=TAGS_LIMIT, json_schema_extra={"additionalProperties": False}),
 ]
 
-Recipients = Annotated[
-    list[Annotated[str, StringConstraints(strict=True)]], Field(min_length=1, max_length=RECIPIENTS_LIMIT)
+
+def _json_text(value: object) -> object:
+    """Accept a JWK as it is, a JSON object, in place of its text."""
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+RecipientText = Annotated[
+    str,
+    StringConstraints(strict=True),
+    BeforeValidator(_json_text),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
 ]
+Recipients = Annotated[list[RecipientText], Field(min_length=1, max_length=RECIPIENTS_LIMIT)]
 """Only their number is limited here. `handler.sealing` vets each of them."""
 
 

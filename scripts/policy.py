@@ -138,7 +138,7 @@ def _order(options: argparse.Namespace, caller: Caller) -> KeyPairOrder:
             "expiresIn": options.expires_in,
         }
     )
-    return request.order("", request.tags)
+    return request.order("", request.tags or {})
 
 
 def _unusable(text: str) -> int:

@@ -88,7 +88,7 @@ def _check_recipients(source: Path, policy: Policy) -> None:
     for position, text in enumerate(policy.escrow):
         _check_sealing(f"{source}: escrow.{position}", [text, text])
     # Together, no two of them may have the same id in an envelope.
-    formats = [detect(text.strip()) for text in policy.escrow]
+    formats = [detect(sealing.read_recipient(text)) for text in policy.escrow]
     for chosen in dict.fromkeys(formats):
         same = [text for text, found in zip(policy.escrow, formats, strict=True) if found is chosen]
         _check_sealing(f"{source}: escrow", same)
@@ -116,7 +116,7 @@ def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> 
     content = check_policy(source)
     policy = Policy.parse(content)
     texts = [*policy.escrow, *(text for caller in policy.callers.values() for text in caller.recipients)]
-    if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(str.strip, texts)):
+    if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(sealing.read_recipient, texts)):
         raise PolicyUnusable(f"{source}: some recipients are PGP keys; build it --with openpgp")
     # TOML dates have no JSON form, but a policy that passed the check contains none.
     target.write_text(json.dumps(content), encoding="utf-8")

@@ -11,7 +11,7 @@ from handler.api.wire_models import WireModel
 from handler.errors import FieldProblem, MalformedRequest
 from handler.http.messages import require_json
 from handler.http.strict_json import parse_json_object
-from handler.order import KeyPairOrder, seconds
+from handler.order import KeyPairOrder, PrivateKeyFormat, seconds
 from handler.sealing import refuse_private_keys
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError
     from handler.http.messages import Request
     from handler.http.strict_json import Json
-    from handler.order import EnvelopeFormat, PrivateKeyFormat
+    from handler.order import EnvelopeFormat
 
 _RULES = {
     "missing": "required",
@@ -54,22 +54,22 @@ class OrderModel(WireModel):
 
     if TYPE_CHECKING:
         key_name: str
-        project_id: int
+        project_id: int | None
         region: str | None
         recipients: list[str] | None
-        private_key_format: PrivateKeyFormat
+        private_key_format: PrivateKeyFormat | None
         envelope_format: EnvelopeFormat | None
         expires_in: str | None
 
     def order(self, default_region: str, tags: Mapping[str, str]) -> KeyPairOrder:
-        """Return the order in this request."""
+        """Return the order in this request. A field that is null has its default."""
         return KeyPairOrder(
             name=self.key_name,
             region=self.region or default_region,
-            project_id=self.project_id,
+            project_id=self.project_id or 0,
             recipients=tuple(self.recipients or ()),
             tags=tags,
-            private_key_format=self.private_key_format,
+            private_key_format=self.private_key_format or PrivateKeyFormat.PKCS1,
             envelope_format=self.envelope_format,
             expires_in=None if self.expires_in is None else seconds(self.expires_in),
         )

@@ -26,7 +26,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     Tags,
 )
-from handler.sealing.recipient_problems import RECIPIENT_LIMIT
+from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT
 
 if TYPE_CHECKING:
     from handler.auth.caller import AuthenticatedCaller
@@ -49,20 +49,23 @@ class KeyPairRequest(OrderModel, alias_generator=to_camel):
     recipients: Recipients | None = Field(
         default=None,
         description="Public keys to which the private key is sealed, all of one kind: age recipients and SSH "
-        "public key lines, or JWKs, or certificates and public keys in PEM, or PGP public key blocks. Each "
-        f"string is one key of at most {RECIPIENT_LIMIT} characters. Null: the caller's registered ones.",
+        "public key lines (ssh-ed25519, ssh-rsa), or JWKs and SSH public key lines (ecdsa-sha2-...), or "
+        "certificates and public keys in PEM, or PGP public key blocks. Each is one key of at most "
+        f"{RECIPIENT_LIMIT} characters, a PGP key of {PGP_RECIPIENT_LIMIT}; a JWK may be an object. "
+        "Comments, armor headers and text around PEM are ignored. Null: the caller's registered ones.",
     )
-    project_id: ProjectId = Field(default=0, description="Project of the key pair.")
+    project_id: ProjectId | None = Field(default=0, description="Project of the key pair.")
     region: Region | None = Field(default=None, description="Null: the function's default region.")
-    tags: Tags = Field(
-        default_factory=dict,
+    tags: Tags | None = Field(
+        default=None,
         description="Tags of the key pair. Keys must not begin with qcs:, project: or keypair-function:, in "
         "upper or lower case.",
     )
-    private_key_format: PrivateKeyFormat = Field(
+    private_key_format: PrivateKeyFormat | None = Field(
         default=PrivateKeyFormat.PKCS1,
-        description="pkcs1: RSA PRIVATE KEY, as the cloud returns it; pkcs8: PRIVATE KEY (RFC 5958); "
-        "openssh: OPENSSH PRIVATE KEY.",
+        description="pkcs1: RSA PRIVATE KEY, as the cloud returns it; pkcs8: PRIVATE KEY (RFC 5958), which "
+        "PuTTYgen and paramiko do not read; openssh: OPENSSH PRIVATE KEY; ppk: PuTTY-User-Key-File-3, for "
+        "PuTTY, WinSCP and Xshell. None of them is encrypted inside the envelope.",
     )
     envelope_format: EnvelopeFormat | None = Field(
         default=None,
@@ -113,7 +116,7 @@ class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
         """Read the body."""
         stated = _idempotency_key(request, caller)
         body = read(KeyPairRequest, json_body(request))
-        return IssueRequest(body.order(self.default_region, body.tags), stated)
+        return IssueRequest(body.order(self.default_region, body.tags or {}), stated)
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""

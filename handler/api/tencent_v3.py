@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_pascal
 
 from handler import errors
@@ -88,9 +88,9 @@ class CreateKeyPairRequest(OrderModel, alias_generator=to_pascal):
 
     key_name: KeyName
     project_id: ProjectId
-    tag_specification: Annotated[list[_TagSpecification], Field(max_length=1)] = Field(default_factory=list)
+    tag_specification: Annotated[list[_TagSpecification], Field(max_length=1)] | None = None
     recipients: Recipients | None = None
-    private_key_format: PrivateKeyFormat = PrivateKeyFormat.PKCS1
+    private_key_format: PrivateKeyFormat | None = None
     envelope_format: EnvelopeFormat | None = None
     region: Region | None = None
     expires_in: Duration | None = None
@@ -114,10 +114,13 @@ class TencentV3Endpoint(IssueEndpoint):
         if request.headers.get("x-tc-version") != VERSION:
             raise errors.UnknownVersion
         body = read(CreateKeyPairRequest, json_body(request))
-        tags = [tag for specification in body.tag_specification for tag in specification.tags]
-        order = body.order(self.default_region, {tag.key: tag.value for tag in tags})
-        # Nor do they sign X-TC-Region. It decides nothing, but a contradiction is reported.
-        if request.headers.get("x-tc-region", order.region) not in ("", order.region):
+        tags = [tag for specification in body.tag_specification or () for tag in specification.tags]
+        # SECURITY BOUNDARY: nor do most of them sign X-TC-Region. Unless it is signed it decides nothing, but
+        # a contradiction is reported.
+        stated = request.headers.get("x-tc-region", "")
+        signed = _region(stated) if "x-tc-region" in caller.signed_headers else None
+        order = body.order(signed or self.default_region, {tag.key: tag.value for tag in tags})
+        if stated not in ("", order.region):
             raise errors.RegionMismatch
         if len(order.tags) != len(tags):
             raise errors.MalformedRequest("fields", (FieldProblem("TagSpecification.0.Tags", "twice"),))
@@ -149,6 +152,15 @@ class TencentV3Endpoint(IssueEndpoint):
         body = {"Code": _code(error), "Message": message(error)}
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return _envelope({"Error": body, "RequestId": context.request_id}, headers)
+
+
+def _region(header: str) -> str | None:
+    """Return the region in a header; None if it is empty or malformed."""
+    try:
+        region: str = TypeAdapter(Region).validate_python(header)
+    except ValidationError:
+        return None
+    return region
 
 
 def _envelope(response: dict[str, object], headers: dict[str, str] | None = None) -> Response:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 SCHEME = "TC3-HMAC-SHA256"
 
+# The service only derives the signing key. It is what the SDK for Node takes for the first label of the host
+# name: at `localhost:8080` that includes the port.
 _AUTHORIZATION = re.compile(
-    SCHEME
-    + r" Credential=(?P<id>[^/,\s]{1,64})/(?P<date>[0-9-]{10})/(?P<service>[a-z0-9_-]{1,64})/tc3_request"
+    SCHEME + r" Credential=(?P<id>[^/,\s]{1,64})/(?P<date>[0-9-]{10})"
+    r"/(?P<service>[a-z0-9_-]{1,64}(?::[0-9]{1,5})?)/tc3_request"
     r", ?SignedHeaders=(?P<signed>[a-z0-9-]{1,64}(?:;[a-z0-9-]{1,64}){0,31})"
     r", ?Signature=(?P<signature>[0-9a-f]{64})"
 )

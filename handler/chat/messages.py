@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.chat.platforms.base import Block, Locale, Reply
-from handler.chat.recipient_help_zh import recipient_help
 from handler.errors import NotUnderstood, RecipientRefused, RequestRefused
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ def refused(error: KeyPairFunctionError, message: Message) -> Reply:
     if isinstance(error, NotUnderstood):
         parts.append(Block(_EXAMPLES[message.text_authenticated][locale]))
     if isinstance(error, RecipientRefused):
-        parts.append(recipient_help(error.problem, locale))
+        parts.append(error.problem.advice_zh if locale is Locale.ZH else error.problem.advice)
     return Reply(tuple(parts))
 
 

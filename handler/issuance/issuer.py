@@ -335,7 +335,7 @@ class Issuance:
         if pair.key_name != order.name:
             raise CloudAnswerInvalid("answer-other-name")
         checked = key_material.check(pair.public_key, pair.private_key)
-        private_key = key_material.convert(checked.private_key, order.private_key_format)
+        private_key = key_material.convert(checked.private_key, order.private_key_format, order.name)
         contents = sealing.Contents(pair.key_id, order.name, checked.fingerprint)
         return IssuedKeyPair(
             key_id=pair.key_id,

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import SecretBytes
 
 from handler.errors import CloudAnswerInvalid
+from handler.issuance.ppk import ppk
 from handler.order import PrivateKeyFormat
 
 _BITS_MINIMUM = 2048
@@ -98,9 +99,14 @@ def _belongs(private: rsa.RSAPrivateKey, public: rsa.RSAPublicKey) -> bool:
     return fits
 
 
-def convert(private_key: SecretBytes, wanted: PrivateKeyFormat) -> SecretBytes:
-    """Return a checked private key in the requested format; unchanged if it already has it."""
+def convert(private_key: SecretBytes, wanted: PrivateKeyFormat, comment: str = "") -> SecretBytes:
+    """Return a checked private key in the requested format; unchanged if it already has it.
+
+    Only a PPK file has a `comment`, which is ASCII in one line.
+    """
     pem = private_key.get_secret_value()
+    if wanted is PrivateKeyFormat.PPK:
+        return SecretBytes(ppk(_load(pem), comment))
     label, form = {
         PrivateKeyFormat.PKCS1: (b"RSA PRIVATE KEY", serialization.PrivateFormat.TraditionalOpenSSL),
         PrivateKeyFormat.PKCS8: (b"PRIVATE KEY", serialization.PrivateFormat.PKCS8),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from handler.errors import PolicyInvalid
-from handler.order import RECIPIENTS_LIMIT
+from handler.order import RECIPIENTS_LIMIT, RecipientText
 from handler.policy.explanations import UNREADABLE, broken_rule, explain
 from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
 
@@ -62,7 +62,7 @@ KeysTemplate = Annotated[
 ]
 Origin = Annotated[str, StringConstraints(strict=True, pattern=rf"^{_ORIGIN}$")]
 RecipientTexts = Annotated[
-    tuple[Annotated[str, StringConstraints(strict=True, min_length=1)], ...],
+    tuple[Annotated[RecipientText, StringConstraints(min_length=1)], ...],
     Field(max_length=RECIPIENTS_LIMIT),
 ]
 

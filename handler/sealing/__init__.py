@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
 from handler.sealing.detection import detect
-from handler.sealing.recipient_problems import RECIPIENT_LIMIT, RecipientProblem
+from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.recipient_text import NormalisedText, normalise
 from handler.sealing.sealer import Contents, Sealer, parse_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Contents", "Sealer", "prepare_sealer"]
+__all__ = ["Contents", "NormalisedText", "Sealer", "prepare_sealer", "read_recipient"]
 
 # Checked before anything else, so that no parser, error or log ever sees a private key.
 _PRIVATE = re.compile(
-    r"PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-|\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE
+    # A member of a JWK that is null is absent: some programs write all members.
+    r"PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-|\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:(?!\s*null\b)",
+    re.IGNORECASE,
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
 
 
 # In a request body. Members of a private JWK are searched for only in recipients.
@@ -60,8 +62,9 @@ def prepare_sealer(
     """
     if not recipients:
         raise RecipientRefused(RecipientProblem.MISSING)
-    texts = parse_each([*recipients, *escrow], _plain)
-    formats = parse_each(texts, detect)
+    normalised = parse_each([*recipients, *escrow], read_recipient)
+    formats = parse_each(normalised, detect)
+    texts = [recipient.text for recipient in normalised]
     chosen, count = formats[0], len(recipients)
     if stated not in (None, chosen):
         # Without a position: the request is at fault, not a recipient, which may be a registered one.
@@ -102,10 +105,7 @@ def _sealer_class(chosen: EnvelopeFormat) -> type[Sealer]:
     return OpenPgpSealer
 
 
-def _plain(recipient: str) -> str:
-    refuse_private_recipient(recipient)
-    if len(recipient) > RECIPIENT_LIMIT:
-        raise RecipientRefused(RecipientProblem.TOO_LONG)
-    if _CONTROL.search(recipient):
-        raise RecipientRefused(RecipientProblem.CONTROL_CHARACTERS)
-    return recipient.strip()
+def read_recipient(text: str) -> NormalisedText:
+    """Return the key material in `text`, and what was removed; raise RecipientRefused."""
+    refuse_private_recipient(text)
+    return normalise(text)

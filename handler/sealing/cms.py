@@ -37,7 +37,7 @@ PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 # RFC 7468. \s, because line ends sometimes turn into spaces on the way.
 _PEM = re.compile(
-    r"-----BEGIN (?P<label>CERTIFICATE|PUBLIC KEY)-----\s(?P<base64>[A-Za-z0-9+/=\s]+)"
+    r"-----BEGIN (?P<label>CERTIFICATE|(?:RSA )?PUBLIC KEY)-----\s(?P<base64>[A-Za-z0-9+/=\s]+)"
     r"-----END (?P=label)-----"
 )
 
@@ -101,7 +101,15 @@ def parse_recipient(text: str, now: float) -> Recipient:
     if block is None:
         raise RecipientRefused(RecipientProblem.PEM_MALFORMED)
     der = pem_content("".join(block["base64"].split()))
-    return _certificate(der, now) if block["label"] == "CERTIFICATE" else _bare_key(der)
+    if block["label"] == "CERTIFICATE":
+        return _certificate(der, now)
+    return _bare_key(der) if block["label"] == "PUBLIC KEY" else _pkcs1_key(der)
+
+
+def _pkcs1_key(der: bytes) -> Recipient:
+    """Return an RSA key of RFC 8017 appendix A.1.1, with the identifier that its PUBLIC KEY would have."""
+    key = _rsa_key(der, RecipientProblem.PEM_MALFORMED)
+    return _bare_key(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _bare_key(der: bytes) -> Recipient:

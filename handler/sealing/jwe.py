@@ -1,4 +1,4 @@
-"""Envelopes in JWE (RFC 7516), to a JWK (RFC 7517) or to an X25519 key in PEM.
+"""Envelopes in JWE (RFC 7516), to a JWK (RFC 7517), an X25519 key in PEM, or an ecdsa-sha2-… key of SSH.
 
 Key management is RSA-OAEP-256, ECDH-ES or ECDH-ES+A256KW; content encryption is A256GCM. Whatever a JWK
 refers to or embeds (jku, x5u, x5c) is ignored.
@@ -11,6 +11,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,12 +23,13 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from handler.errors import MalformedRequest, RecipientRefused
 from handler.http.strict_json import parse_json_object
 from handler.order import EnvelopeFormat
+from handler.sealing import ssh_keys
 from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _Key: TypeAlias = RSAKey | ECKey | OKPKey
 _Members: TypeAlias = dict[str, object]
@@ -41,10 +43,15 @@ _KID = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{0,256}")
 
 # The letters of a member's name may be escaped (RFC 8259 section 7).
 _ESCAPED_LETTER = re.compile(r"\\u00(6[0-9a-f]|7[0-9a])", re.IGNORECASE)
-_PRIVATE = re.compile(r"\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:", re.IGNORECASE)
+_PRIVATE = re.compile(r"\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:(?!\s*null\b)", re.IGNORECASE)
 
 # RFC 8410 section 4: 44 bytes of DER. detection.py has checked that they are an X25519 key.
-_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/]{59}=)\s+-----END PUBLIC KEY-----")
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\n([A-Za-z0-9+/]{59}=)\n-----END PUBLIC KEY-----")
+
+# RFC 5656 section 3.1 names the curves of ecdsa-sha2-*.
+_SSH_CURVES = {f"ecdsa-sha2-nistp{curve.key_size}": curve for curve in _CURVES.values()}
+# The types of Azure's Key Vault for keys in a hardware security module.
+_HSM_TYPES = ("RSA-HSM", "EC-HSM", "OKP-HSM")
 
 # Not strict, because three of the header parameters below are the envelope's own.
 _REGISTRY = jwe.JWERegistry(
@@ -52,24 +59,42 @@ _REGISTRY = jwe.JWERegistry(
 )
 
 
+class KeySource(Enum):
+    """How the owner has the key."""
+
+    JWK = "jwk"
+    PEM = "pem"
+    SSH = "ssh"
+
+
+# How jwcrypto loads a private key. It depends on cryptography, which reads SSH keys; those with a passphrase
+# need it instead of None.
+_LOAD = {
+    KeySource.JWK: 'from_json(P("key.jwk").read_text())',
+    KeySource.PEM: 'from_pem(P("key.pem").read_bytes())',
+    KeySource.SSH: 'from_pyca(load((P.home() / ".ssh/id_ecdsa").read_bytes(), None))',
+}
+_LOAD_SSH = "from cryptography.hazmat.primitives.serialization import load_ssh_private_key as load; "
+
+
 @dataclass(frozen=True)
 class Recipient:
     """A vetted public key, and the algorithm (`alg`, RFC 7518 section 4.1) to use it with.
 
-    `thumbprint` (RFC 7638, SHA-256) is for comparison by its owner; `kid` is the owner's name for the key.
-    `in_pem` states that the owner has the key in PEM, not as a JWK.
+    `fingerprint` is for comparison by its owner: a thumbprint (RFC 7638, SHA-256), or SHA256:… of an SSH key
+    as `ssh-keygen -l` prints it. `kid` is the owner's name for the key.
     """
 
-    thumbprint: str
+    fingerprint: str
     algorithm: str
     kid: str | None
-    in_pem: bool
+    source: KeySource
     key: _Key = field(repr=False)
 
     @property
     def references(self) -> tuple[KeyReference, ...]:
         """The only key. With two ids it counts as two, because its owner's tools may look for either."""
-        return (KeyReference(self.kid, self.thumbprint),)
+        return (KeyReference(self.kid, self.key.thumbprint()),)
 
     def header(self) -> dict[str, str]:
         """Return the header parameters that tell the owner which key to use, and how."""
@@ -77,13 +102,15 @@ class Recipient:
 
 
 def parse_recipient(text: str, *, alone: bool) -> Recipient:
-    """Return the recipient in `text`, a JWK, a JWK set or a PEM block, without outer space.
+    """Return the recipient in `text`: a JWK, a JWK set, a PEM block, or an SSH key without its comment.
 
     `alone` states that the envelope has no other recipient. Raises RecipientRefused.
     """
+    if text.startswith("ecdsa-"):
+        return _ssh_recipient(text, alone=alone)
     if not text.startswith("{"):
         key = _x25519(_pem_point(text))
-        return Recipient(key.thumbprint(), _algorithms("OKP", alone=alone)[0], None, in_pem=True, key=key)
+        return Recipient(key.thumbprint(), _algorithms("OKP", alone=alone)[0], None, KeySource.PEM, key)
     # Before parsing: a private key, wherever it is and however it is escaped, gets no further.
     if _PRIVATE.search(_ESCAPED_LETTER.sub(lambda escape: chr(int(escape[1], 16)), text)):
         raise RecipientRefused(RecipientProblem.PRIVATE)
@@ -95,6 +122,28 @@ def parse_recipient(text: str, *, alone: bool) -> Recipient:
     return _recipient(_only_usable(members["keys"], alone=alone), alone=alone)
 
 
+def _ssh_recipient(text: str, *, alone: bool) -> Recipient:
+    key_type, _, blob = text.partition(" ")
+    curve = _SSH_CURVES[key_type]
+    try:
+        name, curve_name, point = ssh_keys.fields(blob)
+    except ValueError:
+        raise RecipientRefused(RecipientProblem.SSH_MALFORMED) from None
+    # OpenSSH reads no compressed points.
+    begins = (name, curve_name, point[:1]) == (key_type.encode(), f"nistp{curve.key_size}".encode(), b"\x04")
+    if not begins:
+        raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
+    try:
+        # Also refuses points off the curve, and infinity.
+        public = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+    except ValueError:
+        raise RecipientRefused(RecipientProblem.EC_POINT) from None
+    # The owner has no JWK, so the name of the key is the one that ssh-keygen prints.
+    fingerprint = ssh_keys.fingerprint(blob)
+    algorithm = _algorithms("EC", alone=alone)[0]
+    return Recipient(fingerprint, algorithm, fingerprint, KeySource.SSH, ECKey.import_key(public))
+
+
 def _pem_point(text: str) -> bytes:
     block = _PEM.fullmatch(text)
     if block is None:
@@ -104,22 +153,27 @@ def _pem_point(text: str) -> bytes:
 
 def _object(text: str) -> _Members:
     with suppress(MalformedRequest):
-        return dict(parse_json_object(text))
+        return _without_nulls(parse_json_object(text))
     # Raised outside the handler, so that the parser's error, which holds the whole text, is not its context.
     raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
+
+
+def _without_nulls(members: Mapping[str, object]) -> _Members:
+    # Programs in some languages write all members, those without a value as null.
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _only_usable(keys: object, *, alone: bool) -> _Members:
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise RecipientRefused(RecipientProblem.JWK_MALFORMED)
     # RFC 7517 section 5: a set may contain keys for other purposes, and of future types.
-    usable = [key for key in keys if _is_usable(key, alone=alone)]
+    usable = [key for key in map(_without_nulls, keys) if _is_usable(key, alone=alone)]
     if not usable:
         raise RecipientRefused(RecipientProblem.JWK_USE)
-    if len(usable) > 1:
-        raise RecipientRefused(RecipientProblem.SEVERAL)
-    only: _Members = usable[0]
-    return only
+    # The same key twice is one key.
+    if any(key != usable[0] for key in usable):
+        raise RecipientRefused(RecipientProblem.JWK_SET_SEVERAL)
+    return usable[0]
 
 
 def _algorithms(key_type: str, *, alone: bool) -> tuple[str, ...]:
@@ -138,6 +192,8 @@ def _algorithms(key_type: str, *, alone: bool) -> tuple[str, ...]:
 def _unfit(jwk: _Members, *, alone: bool) -> RecipientProblem | None:
     """Return why a JWK's members forbid sealing to it, or None."""
     key_type = _string(jwk, "kty")
+    if key_type in _HSM_TYPES:
+        return RecipientProblem.JWK_HSM
     algorithms = _algorithms(key_type, alone=alone)
     if not algorithms:
         return RecipientProblem.JWK_TYPE
@@ -180,7 +236,7 @@ def _recipient(jwk: _Members, *, alone: bool) -> Recipient:
     key_type = _string(jwk, "kty")
     algorithm = _string(jwk, "alg") if "alg" in jwk else _algorithms(key_type, alone=alone)[0]
     key = _key(jwk, key_type)
-    return Recipient(key.thumbprint(), algorithm, kid, in_pem=False, key=key)
+    return Recipient(key.thumbprint(), algorithm, kid, KeySource.JWK, key)
 
 
 def _key(jwk: _Members, key_type: str) -> _Key:
@@ -255,27 +311,26 @@ class JweSealer(Sealer):
 
     @classmethod
     def to(cls, texts: Sequence[str], now: float) -> JweSealer:
-        """Return a sealer for JWKs, JWK sets and X25519 keys in PEM."""
+        """Return a sealer for JWKs, JWK sets, X25519 keys in PEM and ecdsa-sha2-… keys of SSH."""
         del now  # these keys do not expire
         alone = len(texts) == 1
         return cls(distinct(parse_each(texts, lambda text: parse_recipient(text, alone=alone))))
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The SHA-256 thumbprints of RFC 7638, in base64url."""
-        return tuple(recipient.thumbprint for recipient in self.recipients)
+        """The SHA-256 thumbprints of RFC 7638, in base64url; SSH keys as SHA256:…."""
+        return tuple(recipient.fingerprint for recipient in self.recipients)
 
     def _opener(self, key_name: str) -> str:
         first = self.recipients[0]
-        if isinstance(first.key, ECKey):
+        if first.source is KeySource.JWK and isinstance(first.key, ECKey):
             # `$(cat …)` strips a final newline, which latchset's jose would take as part of the envelope.
             return f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {key_name}.pem'
         # jose supports neither X25519 nor, when built with OpenSSL 3, RSA-OAEP-256.
-        load = (
-            'from_pem(P("key.pem").read_bytes())' if first.in_pem else 'from_json(P("key.jwk").read_text())'
-        )
+        load = _LOAD[first.source]
         return (
-            "python3 -c 'from pathlib import Path as P; from jwcrypto import jwe, jwk; "
+            f"python3 -c '{_LOAD_SSH if first.source is KeySource.SSH else ''}"
+            "from pathlib import Path as P; from jwcrypto import jwe, jwk; "
             f'e = jwe.JWE(); e.deserialize(P("{key_name}.jwe").read_text().strip(), jwk.JWK.{load}); '
             f'P("{key_name}.pem").write_bytes(e.payload)\''
         )

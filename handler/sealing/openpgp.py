@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from pysequoia import Cert, encrypt
-from pysequoia.packet import Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
+from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
@@ -23,14 +23,10 @@ from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, par
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# RFC 9580 section 6.2, with nothing before or after it, which the library would ignore. Section 6.1 forbids
-# refusing a block because of its checksum. There is no need to either: every key in it is signed.
+# RFC 9580 section 6.2, as recipient_text.py writes it: without headers. Section 6.1 forbids refusing a block
+# because of its checksum. There is no need to either: every key in it is signed.
 _BLOCK = re.compile(
-    r"-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\r?\n"
-    r"(?:[A-Za-z]+: [^\r\n]*\r?\n)*"
-    r"[ \t]*\r?\n"
-    r"[A-Za-z0-9+/=\s]+"
-    r"-----END PGP PUBLIC KEY BLOCK-----"
+    r"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n[A-Za-z0-9+/=\n]+-----END PGP PUBLIC KEY BLOCK-----"
 )
 
 # Versions of packets, RFC 9580 sections 5.1.1, 5.13.1, 5.5.2.2 and 5.5.2.3.
@@ -75,7 +71,7 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
     if trial is None:
         for packet in packets:
             _vet_rsa(packet)  # a short key is one possible reason
-        raise RecipientRefused(RecipientProblem.PGP_USE)
+        raise RecipientRefused(RecipientProblem.PGP_SHA1 if _only_sha1(packets) else RecipientProblem.PGP_USE)
     if certificate.expiration and certificate.expiration <= moment:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
     named = [packet.body for packet in trial if packet.tag == Tag.PKESK]
@@ -113,6 +109,34 @@ def _parse(block: bytes) -> tuple[list[Cert], list[Packet], list[Tag]]:
     certificates = Cert.split_bytes(block)
     packets = list(PacketPile.from_bytes(block))
     return certificates, packets, [packet.tag for packet in packets]
+
+
+def _only_sha1(packets: Sequence[Packet]) -> bool:
+    """Return whether a certificate is unusable because its owner signed parts of it with SHA-1 only.
+
+    gpg still accepts such signatures. Its owner can renew them, except those of a DSA key.
+    """
+    if _attempt(lambda primary: primary.key_algorithm, packets[0]) == PublicKeyAlgorithm.DSA:
+        return False
+    names = [_has_only_sha1(packets, position) for position in _positions(packets, Tag.UserID)]
+    subkeys = [_has_only_sha1(packets, position) for position in _positions(packets, Tag.PublicSubkey)]
+    return (names != [] and all(names)) or any(subkeys)
+
+
+def _positions(packets: Sequence[Packet], tag: Tag) -> list[int]:
+    return [position for position, packet in enumerate(packets) if packet.tag == tag]
+
+
+def _has_only_sha1(packets: Sequence[Packet], position: int) -> bool:
+    """Return whether the owner binds the part at `position` by signatures with SHA-1, and no others."""
+    signatures = takewhile(lambda packet: packet.tag == Tag.Signature, packets[position + 1 :])
+    own = [
+        one
+        for one in signatures
+        if _attempt(lambda signature: signature.issuer_key_id, one) == packets[0].key_id
+    ]
+    hashes = [_attempt(lambda signature: signature.hash_algorithm, one) for one in own]
+    return hashes != [] and all(found == HashAlgorithm.SHA1 for found in hashes)
 
 
 def _encrypt_trial(certificate: Cert) -> list[Packet]:

@@ -29,10 +29,11 @@ class Contents:
     fingerprint: str
 
 
+_Text = TypeVar("_Text")
 _Recipient = TypeVar("_Recipient")
 
 
-def parse_each(texts: Sequence[str], parse: Callable[[str], _Recipient]) -> tuple[_Recipient, ...]:
+def parse_each(texts: Sequence[_Text], parse: Callable[[_Text], _Recipient]) -> tuple[_Recipient, ...]:
     """Return the recipients in `texts`; raise RecipientRefused with the position of the first bad one."""
     parsed = []
     for position, text in enumerate(texts):

@@ -184,7 +184,7 @@ def test_missing_files(tmp_path: Path) -> None:
     [
         ("age1nonsense", "the age recipient is mistyped or incomplete; copy it again"),
         (str(RECIPIENT), "this is a private key; replace that key pair, and send only a public key"),
-        ("ssh-ed25519 AAAA", "send the line exactly as it is in the .pub file"),
+        ("ssh-ed25519 AAAA", RecipientProblem.SSH_MALFORMED.advice),
         (
             "somebody",
             RecipientProblem.UNKNOWN.advice,

@@ -19,7 +19,7 @@ from pydantic import SecretBytes
 from handler.errors import RecipientRefused, SealingFailed
 from handler.order import EnvelopeFormat
 from handler.sealing import prepare_sealer
-from handler.sealing.jwe import JweSealer, Recipient
+from handler.sealing.jwe import JweSealer, KeySource, Recipient
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.function_under_test import base64url, nested
 from tests.support.jwe_owners import (
@@ -160,7 +160,7 @@ def test_a_bad_jwk_is_refused(bad: BadRecipient, owners: dict[str, Owner]) -> No
 
 
 def test_errors_of_the_library_become_refusals() -> None:
-    unfit = Recipient("", "RSA-OAEP-256", None, in_pem=False, key=ECKey.generate_key("P-256", private=False))
+    unfit = Recipient("", "RSA-OAEP-256", None, KeySource.JWK, ECKey.generate_key("P-256", private=False))
     with pytest.raises(RecipientRefused) as refused:
         JweSealer((unfit,)).try_seal()
     assert refused.value.problem is RecipientProblem.UNUSABLE

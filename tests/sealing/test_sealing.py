@@ -206,7 +206,7 @@ def refused(text: str) -> RecipientProblem:
 
 # All that an error about a recipient and whatever led to it may say; the last line is of base64.
 SAYINGS = re.compile(
-    r"A recipient is refused\.|not bech32|checksum|padding|cut|Error computing shared key\."
+    r"A recipient cannot be used\.|not bech32|not canonical|checksum|padding|cut|Error computing shared key\."
     r"|Incorrect padding|(Invalid base64-encoded string|Excess|Only base64|Leading padding)[a-z0-9 :()]*"
 )
 
@@ -343,8 +343,7 @@ def test_the_owner_cannot_open_an_envelope_to_another_encoding() -> None:
         (age_recipient(9).upper(), PROBLEM.BECH32),
         (age_recipient(9).replace("age", "Age"), PROBLEM.BECH32),
         (age_recipient(9)[:-1], PROBLEM.BECH32),
-        (age_recipient(9) + " comment", PROBLEM.BECH32),
-        (age_recipient(9) + "," + age_recipient(9), PROBLEM.BECH32),
+        (age_recipient(9) + "," + age_recipient(9), PROBLEM.SEVERAL),
         ("age1", PROBLEM.BECH32),
         ("age1é" + "q" * 58, PROBLEM.CONTROL_CHARACTERS),
         (age_recipient(9) + "\x00", PROBLEM.CONTROL_CHARACTERS),
@@ -466,14 +465,14 @@ def test_an_ed25519_point_of_mixed_order_is_harmless(owners: dict[str, Owner]) -
         (re.sub(r"(\w)==$", "B==", ssh_line(string(b"ssh-rsa"), b"\0")), PROBLEM.SSH_MALFORMED),
         (rsa_line(65537, MODULUS).rstrip("=") + "===", PROBLEM.SSH_MALFORMED),
         (ed25519_line(b"\xfb\xff" * 16).replace("/", "_").replace("+", "-"), PROBLEM.SSH_MALFORMED),
-        ("ssh-rsa ", PROBLEM.UNKNOWN),
+        ("ssh-rsa ", PROBLEM.SSH_MALFORMED),
         ("ssh-dss AAAAB3NzaC1kc3M= me", PROBLEM.SSH_TYPE),
-        ("ecdsa-sha2-nistp256 AAAA me", PROBLEM.SSH_TYPE),
-        ("sk-ssh-ed25519@openssh.com AAAA me", PROBLEM.SSH_TYPE),
-        ("sk-ecdsa-sha2-nistp256@openssh.com AAAA", PROBLEM.SSH_TYPE),
+        ("ecdsa-sha2-nistp256 AAAA me", PROBLEM.SSH_MALFORMED),
+        ("sk-ssh-ed25519@openssh.com AAAA me", PROBLEM.SSH_SECURITY_KEY),
+        ("sk-ecdsa-sha2-nistp256@openssh.com AAAA", PROBLEM.SSH_SECURITY_KEY),
         ("ssh-ed25519-cert-v01@openssh.com AAAA", PROBLEM.SSH_TYPE),
-        ('command="id" ' + ed25519_line(b"\x09" * 32), PROBLEM.UNKNOWN),
-        ("restrict," + ed25519_line(b"\x09" * 32), PROBLEM.UNKNOWN),
+        ('command="id" ' + ed25519_line(b"\x09" * 32), PROBLEM.SSH_OPTIONS),
+        ("restrict," + ed25519_line(b"\x09" * 32), PROBLEM.SSH_OPTIONS),
     ],
 )
 def test_malformed_ssh_recipients(line: str, problem: RecipientProblem) -> None:
@@ -613,7 +612,7 @@ def settle(owner: Owner, kind: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", HOME_IDENTITIES)
-@pytest.mark.parametrize("form", PrivateKeyFormat)
+@pytest.mark.parametrize("form", [form for form in PrivateKeyFormat if form is not PrivateKeyFormat.PPK])
 def test_the_command_writes_a_key_that_ssh_accepts(
     kind: str, form: PrivateKeyFormat, owners: dict[str, Owner], tmp_path: Path
 ) -> None:

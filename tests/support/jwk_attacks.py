@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from handler.sealing.recipient_problems import RECIPIENT_LIMIT, RecipientProblem
 from tests.support.function_under_test import base64url
-from tests.support.recipient_attacks import LOW_ORDER_X25519, BadRecipient, pem
+from tests.support.recipient_attacks import LOW_ORDER_X25519, BadRecipient, bech32, pem
 
 CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _P = 2**255 - 19
@@ -137,7 +137,6 @@ _MALFORMED = {
     "kid of two lines": p256(kid="a\nb"),
     "kid not ASCII": p256(kid="é"),
     "kid a lone surrogate": p256(kid="\ud800"),
-    "use null": p256(use=None),
     "alg a list": p256(alg=["ECDH-ES"]),
     "key_ops a text": p256(key_ops="wrapKey"),
     "key_ops of numbers": p256(key_ops=[1]),
@@ -185,12 +184,10 @@ _USE = {
     "a set of types to come": key_set('{"kty": "AKP"}'),
 }
 _PEM_MALFORMED = {
-    "with text behind": f"{_PEM}\nmore",
     "ended as something else": _PEM.replace("END PUBLIC", "END"),
     "with a byte behind the key": pem("PUBLIC KEY", spki(_DER + b"\x00")),
     "with a byte less": pem("PUBLIC KEY", spki(_DER[:-1])),
     "with unused bits": _PEM.replace("A=\n", "B=\n"),
-    "with a space in it": _PEM.replace("MCow", "MC ow"),
 }
 
 BAD_JWKS = (
@@ -199,18 +196,17 @@ BAD_JWKS = (
     *(BadRecipient(f"JWK: {title}", text, _R.JWK_USE) for title, text in _USE.items()),
     *(BadRecipient(f"X25519 PEM {title}", text, _R.PEM_MALFORMED) for title, text in _PEM_MALFORMED.items()),
     BadRecipient("X25519 PEM, two", f"{_PEM}\n{_PEM}", _R.SEVERAL),
-    BadRecipient("X25519 PEM behind text", f"key:\n{_PEM}", _R.PEM_MALFORMED),
+    BadRecipient("X25519 PEM behind an age key", f"{bech32('age', bytes(range(9, 41)))}\n{_PEM}", _R.SEVERAL),
     BadRecipient("JWK: a list", f"[{_GOOD}]", _R.UNKNOWN),
-    BadRecipient("JWK: a text", json.dumps(_GOOD), _R.UNKNOWN),
+    BadRecipient("JWK: a text", json.dumps(_GOOD), _R.JWK_MALFORMED),
     BadRecipient("JWK: huge", _with("more", f'"{"A" * RECIPIENT_LIMIT}"'), _R.TOO_LONG),
-    BadRecipient("JWK: a byte order mark", "\ufeff" + _GOOD, _R.CONTROL_CHARACTERS),
     BadRecipient("JWK: a zero byte", _GOOD + "\x00", _R.CONTROL_CHARACTERS),
-    BadRecipient("JWK: a kid with an accent", _with("kid", '"é"'), _R.CONTROL_CHARACTERS),
+    BadRecipient("JWK: a kid with an accent", _with("kid", '"é"'), _R.JWK_MALFORMED),
     BadRecipient("JWK: symmetric, without its key", '{"kty": "oct"}', _R.JWK_TYPE),
     BadRecipient("JWK: a type to come", '{"kty": "AKP", "pub": "AA"}', _R.JWK_TYPE),
     BadRecipient("JWK: a type in lower case", p256(kty="ec"), _R.JWK_TYPE),
-    BadRecipient("JWK: two keys in a set", key_set(_GOOD, x25519()), _R.SEVERAL),
-    BadRecipient("JWK: one key twice in a set", key_set(_GOOD, _GOOD), _R.SEVERAL),
+    BadRecipient("JWK: two keys in a set", key_set(_GOOD, x25519()), _R.JWK_SET_SEVERAL),
+    BadRecipient("JWK: of a hardware security module", rsa(kty="RSA-HSM"), _R.JWK_HSM),
     *(
         BadRecipient(f"JWK: {curve}", p256(kty=kty, crv=curve), _R.CURVE)
         for kty, curve in (

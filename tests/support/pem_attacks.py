@@ -133,7 +133,7 @@ _LAST = _BASE64[-3]
 """Has four bits that mean nothing, and are 0."""
 _KEY_LABELS = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY", "DSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
 _OTHER_LABELS = (
-    "RSA PUBLIC KEY", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "X509 CERTIFICATE", "X509 CRL",
+    "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "X509 CERTIFICATE", "X509 CRL",
     "TRUSTED CERTIFICATE", "ATTRIBUTE CERTIFICATE", "PKCS7", "CMS", "EC PARAMETERS", "DH PARAMETERS",
     "SSH2 PUBLIC KEY", "CERTIFICATE X",
 )  # fmt: skip
@@ -190,7 +190,6 @@ _BAD_RSA = {
     "modulus 0": (rsa_spki(0), _R.RSA_MODULUS),
 }
 _NO_BLOCKS = {
-    "text behind": public(GOOD) + "that is it",
     "no END": public(GOOD).partition("-----END")[0],
     "END alone behind": public(GOOD) + "-----END PUBLIC KEY-----",
     "another END": public(GOOD).replace("END PUBLIC KEY", "END CERTIFICATE"),
@@ -274,13 +273,9 @@ BAD_PEMS = (
     *_rows("private", {label: pem(label, GOOD) for label in _KEY_LABELS}, _R.PRIVATE),
     *_rows("private", {"behind a certificate": certificate(GOOD) + pem("PRIVATE KEY", GOOD)}, _R.PRIVATE),
     *_rows("label", {label: pem(label, GOOD) for label in _OTHER_LABELS}, _R.PEM_TYPE),
-    *_rows("label", {"lower case": pem("public key", GOOD)}, _R.SEVERAL),
-    *_rows("several", {"keys": public(GOOD) * 2, "a chain": certificate(GOOD) * 2}, _R.SEVERAL),
-    *_rows(
-        "text before",
-        {"of x509 -text": "Certificate:\n    Data:\n" + certificate(GOOD)},
-        _R.PEM_MALFORMED,
-    ),
+    *_rows("label", {"lower case": pem("public key", GOOD)}, _R.PEM_MALFORMED),
+    *_rows("several", {"keys": public(GOOD) * 2}, _R.SEVERAL),
+    *_rows("several", {"a chain": certificate(GOOD) * 2}, _R.CERTIFICATE_CHAIN),
     *_rows("length", {"spaces": public(GOOD) + " " * RECIPIENT_LIMIT}, _R.TOO_LONG),
     *_rows("PEM", _NO_BLOCKS, _R.PEM_MALFORMED),
     *_rows("PUBLIC KEY", {title: public(der) for title, der in _NO_KEYS.items()}, _R.PEM_MALFORMED),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from handler.sealing.recipient_problems import RECIPIENT_LIMIT, RecipientProblem
+from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT, RecipientProblem
 from tests.support.function_under_test import RECIPIENT
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -109,22 +109,24 @@ BAD_RECIPIENTS = [
     BadRecipient("a zero byte", _GOOD_AGE + "\x00", _R.CONTROL_CHARACTERS),
     BadRecipient("an escape", "\x1b[31m" + _GOOD_AGE, _R.CONTROL_CHARACTERS),
     BadRecipient("a delete", _GOOD_AGE[:9] + "\x7f" + _GOOD_AGE[9:], _R.CONTROL_CHARACTERS),
-    BadRecipient("a byte order mark", "\ufeff" + _GOOD_AGE, _R.CONTROL_CHARACTERS),
-    BadRecipient("a space that is none", _GOOD_AGE + "\u00a0", _R.CONTROL_CHARACTERS),
+    BadRecipient("a byte order mark inside", _GOOD_AGE[:9] + "\ufeff" + _GOOD_AGE[9:], _R.CONTROL_CHARACTERS),
+    BadRecipient(
+        "a space that is none inside", _GOOD_AGE[:9] + "\u00a1" + _GOOD_AGE[9:], _R.CONTROL_CHARACTERS
+    ),
     BadRecipient("Cyrillic \u0430", "\u0430" + _GOOD_AGE[1:], _R.CONTROL_CHARACTERS),
     BadRecipient("a lone surrogate", _GOOD_AGE + "\ud800", _R.CONTROL_CHARACTERS),
-    BadRecipient("a line separator", _GOOD_ED25519 + "\u2028" + _GOOD_ED25519, _R.CONTROL_CHARACTERS),
+    BadRecipient("a line separator", _GOOD_ED25519 + "\u2028" + _GOOD_ED25519, _R.SEVERAL),
     BadRecipient("two age lines", f"{_GOOD_AGE}\n{_GOOD_AGE}", _R.SEVERAL),
     BadRecipient("two lines of old Macs", f"{_GOOD_AGE}\r{_GOOD_AGE}", _R.SEVERAL),
     BadRecipient("two ssh lines", f"{_GOOD_ED25519} one\n{_GOOD_ED25519} two", _R.SEVERAL),
     BadRecipient(
-        "an SSH2 block", "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----", _R.SEVERAL
+        "an SSH2 block", "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----", _R.SSH2_BLOCK
     ),
     BadRecipient("empty", "", _R.UNKNOWN),
     BadRecipient("blank", " \t\n ", _R.UNKNOWN),
     BadRecipient("a word", "alice", _R.UNKNOWN),
     BadRecipient("an address", "github:alice", _R.UNKNOWN),
-    BadRecipient("two age recipients on a line", f"{_GOOD_AGE} {_GOOD_AGE}", _R.BECH32),
+    BadRecipient("two age recipients on a line", f"{_GOOD_AGE} {_GOOD_AGE}", _R.SEVERAL),
     BadRecipient(
         "a public PEM line", "-----BEGIN PUBLIC KEY----- MIIB -----END PUBLIC KEY-----", _R.PEM_MALFORMED
     ),
@@ -133,8 +135,24 @@ BAD_RECIPIENTS = [
         '{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}',
         _R.WITHOUT_ESCROW,
     ),
-    BadRecipient("authorized_keys options", f'command="/bin/sh" {_GOOD_ED25519}', _R.UNKNOWN),
-    BadRecipient("an ssh blob alone", _GOOD_ED25519.split()[1], _R.UNKNOWN),
+    BadRecipient("authorized_keys options", f'command="/bin/sh" {_GOOD_ED25519}', _R.SSH_OPTIONS),
+    BadRecipient("a line of known_hosts", f"server.example.com,192.0.2.1 {_GOOD_ED25519}", _R.KNOWN_HOSTS),
+    BadRecipient("a hashed line of known_hosts", f"|1|Zm9v=|YmFy= {_GOOD_ED25519}", _R.KNOWN_HOSTS),
+    BadRecipient("words before a key", f"my key: {_GOOD_ED25519}", _R.SURROUNDING_TEXT),
+    BadRecipient("a fingerprint", "SHA256:4n8aTroiMGqQZSs6v+ZQdaAwa4R2btRhDne2hiGLeUI", _R.FINGERPRINT),
+    BadRecipient(
+        "a fingerprint of ssh-keygen -l",
+        "256 SHA256:4n8aTroiMGqQZSs6v+ZQdaAwa4R2btRhDne2hiGLeUI a@b (ED25519)",
+        _R.FINGERPRINT,
+    ),
+    BadRecipient("DER in base64", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE" + "ERER" * 21, _R.DER),
+    BadRecipient("DER as Latin-1", "0\x82\x01\x22" + "\x30\x0d" * 99, _R.DER),
+    BadRecipient(
+        "a PGP block that is too long",
+        pem("PGP PUBLIC KEY BLOCK", "\n" + "A" * PGP_RECIPIENT_LIMIT),
+        _R.PGP_TOO_LONG,
+    ),
+    BadRecipient("an ssh blob alone", _GOOD_ED25519.split()[1], _R.SSH_MALFORMED),
     BadRecipient(
         "a mistyped age recipient",
         _GOOD_AGE[:20] + ("q" if _GOOD_AGE[20] != "q" else "p") + _GOOD_AGE[21:],
@@ -157,13 +175,15 @@ BAD_RECIPIENTS = [
     ),
     BadRecipient("X25519: top bit set", bech32("age", b"\x09" + b"\x00" * 30 + b"\x80"), _R.UNUSABLE),
     BadRecipient("X25519: 9 as p + 9", bech32("age", (_P + 9).to_bytes(32, "little")), _R.UNUSABLE),
-    BadRecipient("ecdsa", _P_256, _R.SSH_TYPE),
-    BadRecipient("ecdsa of a token", ssh_line(b"sk-ecdsa-sha2-nistp256@openssh.com", b"x"), _R.SSH_TYPE),
-    BadRecipient("ed25519 of a token", ssh_line(b"sk-ssh-ed25519@openssh.com", b"x"), _R.SSH_TYPE),
+    BadRecipient("ecdsa off the curve", _P_256, _R.EC_POINT),
+    BadRecipient(
+        "ecdsa of a token", ssh_line(b"sk-ecdsa-sha2-nistp256@openssh.com", b"x"), _R.SSH_SECURITY_KEY
+    ),
+    BadRecipient("ed25519 of a token", ssh_line(b"sk-ssh-ed25519@openssh.com", b"x"), _R.SSH_SECURITY_KEY),
     BadRecipient("dss", ssh_line(b"ssh-dss", b"x"), _R.SSH_TYPE),
     BadRecipient("an RSA certificate", ssh_line(b"ssh-rsa-cert-v01@openssh.com", b"x"), _R.SSH_TYPE),
     BadRecipient("an ed25519 certificate", ssh_line(b"ssh-ed25519-cert-v01@openssh.com", b"x"), _R.SSH_TYPE),
-    BadRecipient("no blob", "ssh-ed25519 ", _R.UNKNOWN),
+    BadRecipient("no blob", "ssh-ed25519 ", _R.SSH_MALFORMED),
     BadRecipient("no base64", "ssh-ed25519 !!!!", _R.SSH_MALFORMED),
     BadRecipient("base64 that is cut", _GOOD_ED25519[:-1], _R.SSH_MALFORMED),
     BadRecipient(

@@ -1,0 +1,222 @@
+"""Reads recipient texts as people paste them.
+
+`normalise` removes everything that is not key material: byte order marks, quotes, comments, armor headers,
+text around PEM. What remains is ASCII, in one spelling for each key, and `handler.sealing.detection` decides
+what it is. A text that can be understood in two ways is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from enum import Enum
+
+from handler.errors import RecipientRefused
+from handler.sealing import bech32
+from handler.sealing.recipient_problems import (
+    PGP_RECIPIENT_LIMIT,
+    RECIPIENT_LIMIT,
+    RecipientProblem,
+)
+from handler.sealing.ssh_keys import SSH_KEY, SSH_START, read_key
+
+
+class Dropped(Enum):
+    """What `normalise` removed. The value completes the sentence 'Ignored: …'."""
+
+    QUOTES = "quotes around the key"
+    COMMENT_LINES = "comment lines"
+    COMMENT = "the key's comment"
+    LINE_BREAKS = "line breaks inside the key"
+    ARMOR_HEADERS = "armor headers"
+    SURROUNDING_TEXT = "text around the block"
+
+
+@dataclass(frozen=True)
+class NormalisedText:
+    """A recipient without what is not key material. `dropped` is in the order of removal."""
+
+    text: str
+    dropped: tuple[Dropped, ...] = ()
+
+
+PGP_LABEL = "PGP PUBLIC KEY BLOCK"
+
+# Characters that show nothing and that no key contains, at the ends of a text. Unlike str.strip, this
+# includes the byte order mark and zero-width spaces.
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"
+_ENDS = f" \t\n\r\x0b\x0c\x85\u00a0\u2028\u2029\u3000{_INVISIBLE}"
+_LINE_END = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_QUOTES = {
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    "\u201c": "\u201d",
+    "\u2018": "\u2019",
+    "\u300c": "\u300d",
+    "\u00ab": "\u00bb",
+}
+_FENCE = re.compile(r"```[a-z0-9]{0,16}\n(?P<inside>.*)\n?```", re.DOTALL)
+_NOT_ASCII = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
+
+_PEM_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,64})-----")
+_PEM_END = re.compile(r"-----END ([A-Z0-9 ]{1,64})-----")
+_ANY_BOUNDARY = re.compile(r"-----(?:BEGIN|END)\b", re.IGNORECASE)
+# RFC 9580 section 6.2.2.
+_ARMOR_HEADERS = re.compile(r"[ \t]*\n(?P<headers>(?:[ \t]*[A-Za-z][A-Za-z-]*: ?[^\n]*\n)+)(?=[ \t]*\n)")
+_RFC_4716 = re.compile(r"---- BEGIN SSH2 PUBLIC KEY ----")
+_AGE = re.compile(r"(?<![A-Za-z0-9])age1[a-z0-9]{20}", re.IGNORECASE)
+_AGE_START = re.compile(r"age1\S*", re.IGNORECASE)
+# sshd(8), AUTHORIZED_KEYS FILE FORMAT: options, of which some have values in quotes.
+_OPTIONS = re.compile(r"[^\n]*=\"|(?:no-|restrict|cert-authority|agent-forwarding|port-forwarding|pty)")
+# sshd(8), SSH_KNOWN_HOSTS FILE FORMAT: a marker, hashed hosts, or hosts, before the key.
+_KNOWN_HOST = re.compile(r"(?:@[a-z-]+[ \t]+)?(?:\|1\||\[|[A-Za-z0-9-]+[.,]|localhost\b)\S*[ \t]+$")
+# DER of a SEQUENCE of 256 bytes or more, or of the length of a key on a curve, in base64 and in bytes.
+_DER_BASE64 = re.compile(r"M(?:I[A-Za-z]|Fk|HY|Co)[A-Za-z0-9+/=\s]{56,}")
+_DER = re.compile(r"0(?:[\x81\x82\ufffd]|[*Yv]0[\x00-\x1f])")
+_FINGERPRINT = re.compile(r"(?:\d+ )?(?:SHA256:|MD5:)[A-Za-z0-9+/:]{16,}")
+
+
+def normalise(text: str) -> NormalisedText:
+    """Return the key material in `text`; raise RecipientRefused.
+
+    The caller has searched it for private keys.
+    """
+    dropped: list[Dropped] = []
+    inside = _unwrapped(_LINE_END.sub("\n", text), dropped)
+    limit = PGP_RECIPIENT_LIMIT if PGP_LABEL in inside else RECIPIENT_LIMIT
+    if len(text) > limit:
+        pgp = limit is PGP_RECIPIENT_LIMIT
+        raise RecipientRefused(RecipientProblem.PGP_TOO_LONG if pgp else RecipientProblem.TOO_LONG)
+    if inside.startswith("{"):
+        return NormalisedText(_json(inside), tuple(dropped))
+    if _ANY_BOUNDARY.search(inside):
+        return NormalisedText(_pem(inside, dropped), tuple(dropped))
+    if _RFC_4716.search(inside):
+        raise RecipientRefused(RecipientProblem.SSH2_BLOCK)
+    return NormalisedText(_line(inside, dropped), tuple(dropped))
+
+
+def keys_in(text: str) -> int:
+    """Return how many keys seem to begin in `text`."""
+    return len(SSH_KEY.findall(text)) + len(_AGE.findall(text)) + len(_ANY_BOUNDARY.findall(text))
+
+
+def _unwrapped(text: str, dropped: list[Dropped]) -> str:
+    """Remove white space and pairs of quotes around the whole text, as often as there are some."""
+    text = text.strip(_ENDS)
+    while len(text) > 1:
+        fence = _FENCE.fullmatch(text)
+        if fence:
+            text = fence["inside"].strip(_ENDS)
+        elif _QUOTES.get(text[0]) == text[-1]:
+            text = text[1:-1].strip(_ENDS)
+        else:
+            break
+        dropped[:] = [Dropped.QUOTES]
+    return text
+
+
+def _ascii(text: str) -> str:
+    if _NOT_ASCII.search(text):
+        raise RecipientRefused(RecipientProblem.CONTROL_CHARACTERS)
+    return text
+
+
+def _json(text: str) -> str:
+    # The parser of JSON refuses control characters in its own way, and reads only members that are ASCII.
+    # A lone surrogate could not even be encoded.
+    if re.search(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]", text):
+        raise RecipientRefused(RecipientProblem.CONTROL_CHARACTERS)
+    return text
+
+
+def _pem(text: str, dropped: list[Dropped]) -> str:
+    """Return the only block in `text`, its headers and the text around it removed."""
+    # A PEM file that went through JSON twice, or through an environment variable.
+    if "\n" not in text:
+        text = text.replace("\\r", "").replace("\\n", "\n")
+    labels = _PEM_BEGIN.findall(text)
+    if len(labels) > 1:
+        chain = set(labels) == {"CERTIFICATE"}
+        raise RecipientRefused(RecipientProblem.CERTIFICATE_CHAIN if chain else RecipientProblem.SEVERAL)
+    malformed = RecipientProblem.PGP_MALFORMED if PGP_LABEL in labels else RecipientProblem.PEM_MALFORMED
+    begin, end = _PEM_BEGIN.search(text), _PEM_END.search(text)
+    if begin is None or end is None or begin[1] != end[1] or len(_ANY_BOUNDARY.findall(text)) != 2:  # noqa: PLR2004  # BEGIN and END
+        raise RecipientRefused(malformed)
+    # RFC 7468 sections 2 and 5.2: text before a block explains it, such as the attributes of PKCS #12.
+    around = text[: begin.start()] + "\n" + text[end.end() :]
+    if keys_in(around):
+        raise RecipientRefused(RecipientProblem.SEVERAL)
+    if around.strip(_ENDS):
+        dropped.append(Dropped.SURROUNDING_TEXT)
+    content = text[begin.end() : end.start()]
+    headers = _ARMOR_HEADERS.match(content) if begin[1] == PGP_LABEL else None
+    if headers:
+        content = content[headers.end() :]
+        dropped.append(Dropped.ARMOR_HEADERS)
+    # RFC 7468 section 3: parsers handle different line ends, blank lines and indentation.
+    words = _ascii(content).split()
+    lines = ["", *words] if begin[1] == PGP_LABEL else textwrap.wrap("".join(words), 64)
+    return "\n".join([begin[0], *lines, end[0]])
+
+
+def _line(text: str, dropped: list[Dropped]) -> str:
+    """Return the only key in `text`: an age recipient, or an SSH key without its comment."""
+    lines = [line.strip(_ENDS) for line in text.split("\n")]
+    kept = [line for line in lines if line and not line.startswith("#")]
+    if len(kept) < len(list(filter(None, lines))):
+        dropped.append(Dropped.COMMENT_LINES)
+    text = "\n".join(kept)
+    if keys_in(text) > 1:
+        raise RecipientRefused(RecipientProblem.SEVERAL)
+    if SSH_START.match(text):
+        return _ssh(text, dropped)
+    if age := _AGE_START.match(text):
+        return _age(text, age[0], dropped)
+    raise RecipientRefused(_other_problem(text))
+
+
+def _ssh(text: str, dropped: list[Dropped]) -> str:
+    key = read_key(text)
+    if key is None:
+        raise RecipientRefused(RecipientProblem.SSH_MALFORMED)
+    if key.wrapped:
+        dropped.append(Dropped.LINE_BREAKS)
+    if text[key.end :].strip(_ENDS):
+        dropped.append(Dropped.COMMENT)
+    return _ascii(key.line)
+
+
+def _age(text: str, first: str, dropped: list[Dropped]) -> str:
+    whole = "".join(text.split())
+    for candidate, what in ((first, Dropped.COMMENT), (whole, Dropped.LINE_BREAKS)):
+        try:
+            bech32.decode(candidate)
+        except ValueError:
+            continue
+        if candidate != text:
+            dropped.append(what)
+        return candidate
+    return _ascii(whole)
+
+
+def _other_problem(text: str) -> RecipientProblem:
+    """Return what a text is that begins like no key."""
+    key = SSH_KEY.search(text)
+    if key is not None:
+        before = text[: key.start()]
+        if _OPTIONS.match(before):
+            return RecipientProblem.SSH_OPTIONS
+        if _KNOWN_HOST.match(before):
+            return RecipientProblem.KNOWN_HOSTS
+    if key is not None or _AGE.search(text):
+        return RecipientProblem.SURROUNDING_TEXT
+    if _DER_BASE64.fullmatch(text) or _DER.match(text):
+        return RecipientProblem.DER
+    if _FINGERPRINT.match(text):
+        return RecipientProblem.FINGERPRINT
+    if text.startswith("AAAA"):
+        return RecipientProblem.SSH_MALFORMED
+    return RecipientProblem.CONTROL_CHARACTERS if _NOT_ASCII.search(text) else RecipientProblem.UNKNOWN

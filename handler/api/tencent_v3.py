@@ -107,7 +107,6 @@ class TencentV3Endpoint(IssueEndpoint):
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the headers and the body."""
-        del caller
         # The SDKs do not sign these two headers, so a signature is good for any action. There is only one.
         if request.headers.get("x-tc-action") != ACTION:
             raise errors.UnknownAction

@@ -200,6 +200,20 @@ def test_the_agent_forgets_the_key_after_its_lifetime(home: Home) -> None:
         assert name in listed(agent)
 
 
+def test_while_the_agent_gets_the_key_the_disk_does_not_hold_the_answer(home: Home) -> None:
+    """The identity is in the state folder; with the envelope beside it, the key would be on the disk."""
+    programs = home.folder / "bin"
+    programs.mkdir()
+    (programs / "ssh-add").write_text(
+        '#!/bin/sh\n[ "$1" = -l ] || cat "$HOME"/.local/state/keypair/pending/*.json >"$HOME/seen"\n'
+    )
+    (programs / "ssh-add").chmod(0o755)
+    home.run("create", fresh_name(), "--agent", environment={"PATH": f"{programs}:{home.variables['PATH']}"})
+    seen = json.loads((home.folder / "seen").read_text())
+    assert seen["identity"].startswith("AGE-SECRET-KEY-")
+    assert seen["answer"] is None
+
+
 def test_without_an_agent_nothing_is_ordered(home: Home, service: Served) -> None:
     name = fresh_name()
     done = home.run("create", name, "--agent", status=10)

@@ -8,7 +8,7 @@ import json
 import ssl
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 SECRET = "A" * 43
+HEARD_OUT = "all of 64 MiB"
 Reply = tuple[int, dict[str, str], bytes]
 
 
@@ -63,7 +64,10 @@ def answer(order: dict[str, Any], plain: bytes, **changes: object) -> Reply:
 def serving(
     reply: Callable[[dict[str, Any]], Reply], certificate: Path | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Serve a function that answers every order with `reply`; give its address and the paths asked for."""
+    """Serve a function that answers every order with `reply`; give its address and the paths asked for.
+
+    A body that ends in dots goes on for 64 MiB.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,10 +75,15 @@ def serving(
             asked.append(self.path)
             status, headers, body = reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            lengths = {} if body.endswith(b"...") else {"Content-Length": str(len(body))}
+            for name, value in {**headers, **lengths}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+            with suppress(OSError):  # the client has heard enough
+                if body.endswith(b"..."):
+                    self.wfile.write(bytes(64 << 20))
+                    asked.append(HEARD_OUT)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -158,9 +167,11 @@ def test_a_page_of_another_server(tmp_path: Path, status: int) -> None:
 
 
 def test_an_endless_answer(tmp_path: Path) -> None:
-    reply = 201, {"Content-Type": "application/json"}, b'{"keyName": "' + b"a" * (4 << 20)
-    with serving(lambda _order: reply) as (url, _):
+    """The client stops reading after a megabyte."""
+    reply = 201, {"Content-Type": "application/json"}, b'{"keyName": "...'
+    with serving(lambda _order: reply) as (url, asked):
         home_at(tmp_path, url).run("create", "web_1", "--timeout", "2", status=7)
+    assert HEARD_OUT not in asked
 
 
 def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.client.conftest import POLICY, Served, served
 from tests.client.test_create import fresh_name, listed, public_half, running_agent
+from tests.client.test_distrust import KEY, answer, home_at, pem, serving
 from tests.support.chaos_proxy import running_chaos_proxy
 from tests.support.client_command import Home, credentials
 from tests.support.token_issuer import free_port
@@ -81,20 +82,51 @@ def test_killed_at_random_moments(home: Home, service: Served, times: int) -> No
     print(f"{killed} kills, {times} key pairs")  # noqa: T201 -- as above
 
 
+def run_until(home: Home, call: str, number: int, name: str) -> int:
+    """Run `keypair create`, killed at the given system call; return its status, negative where it was."""
+    trace = ["strace", "-f", "-o", str(home.folder / "trace"), "-e", f"trace={call}",
+             "-e", f"inject={call}:signal=KILL:when={number}"]  # fmt: skip
+    return subprocess.run(
+        [*trace, *home.command("create", name)], env=home.variables, cwd=home.folder,
+        capture_output=True, check=False,
+    ).returncode  # fmt: skip
+
+
+MOMENTS = {
+    "before it connects": ("connect", 1),
+    "when the order has left": ("recvfrom", 1),
+    "when the answer is written down": ("rename", 2),
+    "when the key gets its name": ("link", 1),
+    "when the request is forgotten": ("unlink", 5),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_the_moments_that_matter(home: Home, service: Served, moment: str) -> None:
+    name = fresh_name()
+    assert run_until(home, *MOMENTS[moment], name) != 0
+    home.run("create", name)
+    assert made(service, name) == [public_half(home.ssh / name)]
+    assert home.pending() == []
+    assert [path.name for path in home.ssh.iterdir()] == [name]
+
+
+def test_killed_with_the_answer_written_down_and_then_offline(tmp_path: Path) -> None:
+    with serving(lambda order: answer(order, pem(KEY))) as (url, _):
+        home = home_at(tmp_path, url)
+        assert run_until(home, "link", 1, "web_1") != 0
+    home.run("create", "web_1")
+    assert (home.ssh / "web_1").read_bytes() == pem(KEY)
+
+
 @pytest.mark.slow
-def test_killed_at_every_system_call_that_leaves_a_trace(home: Home, service: Served, tmp_path: Path) -> None:
+def test_killed_at_every_system_call_that_leaves_a_trace(home: Home, service: Served) -> None:
     """Once a run: at its Nth connect, send, receive, write, fsync, link, rename or unlink."""
     calls = ("connect", "sendto", "recvfrom", "fsync", "rename", "link", "unlink", "write")
     for call in calls:
         for number in range(1, 40):
             name = fresh_name()
-            trace = ["strace", "-f", "-o", str(tmp_path / "trace"), "-e", f"trace={call}",
-                     "-e", f"inject={call}:signal=KILL:when={number}"]  # fmt: skip
-            status = subprocess.run(
-                [*trace, *home.command("create", name)], env=home.variables, cwd=home.folder,
-                capture_output=True, check=False,
-            ).returncode  # fmt: skip
-            finished = status == 0
+            finished = run_until(home, call, number, name) == 0
             done = was_done(home, name)
             home.run("create", name, status=5 if done else 0)
             assert made(service, name) == [public_half(home.ssh / name)], (call, number)

@@ -29,7 +29,7 @@ UNTAGGED = "the cloud lost the tags and the answer, left"
 IN_USE = "in use, left"
 NOT_OURS = "somebody else's, left"
 TAKEN = "died before the answer, name stays taken"
-"""The one limit of the memory store. The README names it."""
+"""The one limit of the memory store. docs/guarantees.md names it."""
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def profile(function: FunctionProcess) -> ClientProfile:
 
 
 def caller_environment(function: FunctionProcess) -> dict[str, str]:
-    """What the README's commands expect of a caller's environment."""
+    """What the commands of docs/reference.md expect of a caller's environment."""
     return {
         "PATH": os.environ["PATH"],
         "FUNCTION_URL": function.url.rstrip("/"),

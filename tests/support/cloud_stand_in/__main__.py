@@ -105,7 +105,7 @@ class StandIn:
             account.pause_at = None
             account.paused.set()
             return True
-        if account.hang_up_after_change and not last["action"].startswith(_READING):
+        if account.hang_up_after_change and not last["action"].startswith((*_READING, account.spared or "-")):
             account.hang_up_after_change = False
             return True
         return False

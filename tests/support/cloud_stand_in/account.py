@@ -55,10 +55,14 @@ class Account:
     """Calls that the deployer has no right to: 'service Action'."""
     hang_up_after_change: bool = False
     """Whether the connection is cut after the next call that changes something, once it is executed."""
+    spared: str = ""
+    """An action after which it is not cut."""
     dropped_header: str | None = None
     """A header that the Function URL does not pass on, in small letters."""
     rewritten_bodies: bool = False
     """Whether the Function URL parses JSON bodies and writes them anew."""
+    flips_a_byte: bool = False
+    """Whether an upload to COS arrives changed."""
     failures_are_200: bool = False
     """Whether a crash or a time-out of the function is answered with 200."""
     timer_event: dict[str, Any] = field(default_factory=lambda: dict(TIMER_EVENT))

@@ -51,6 +51,8 @@ def answer(account: Account, method: str, path: str, headers: Message, body: byt
     if objects is None:
         return _error(404, "NoSuchBucket")
     if method == "PUT":
+        if account.flips_a_byte:
+            body = bytes([body[0] ^ 1]) + body[1:]
         md5 = hashlib.md5(body).digest()  # noqa: S324  # as Content-MD5 asks for
         if headers.get("Content-MD5") != base64.b64encode(md5).decode():
             return _error(400, "BadDigest")

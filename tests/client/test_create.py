@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.client_command import Home, needs
 from tests.support.web_sshd import GREETING, running_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.client.conftest import Served
-    from tests.support.client_command import Home
 
 
 def fresh_name() -> str:
@@ -95,6 +95,7 @@ def test_formats(home: Home, key_format: str, heading: str) -> None:
     assert public_half(home.ssh / name) == answer["publicKey"]
 
 
+@needs("puttygen")
 def test_putty_reads_its_format(home: Home) -> None:
     name = fresh_name()
     answer = json.loads(home.run("create", name, "--format", "ppk", "--json").stdout)
@@ -165,6 +166,7 @@ def listed(agent: dict[str, str]) -> str:
     ).stdout
 
 
+@needs("strace")
 def test_the_agent_gets_the_key_and_no_file_does(home: Home, agent: dict[str, str]) -> None:
     name = fresh_name()
     trace = home.folder / "trace"
@@ -184,6 +186,7 @@ def test_the_agent_gets_the_key_and_no_file_does(home: Home, agent: dict[str, st
     assert not [path for path in files if b"PRIVATE KEY" in path.read_bytes()]
 
 
+@needs("faketime")
 def test_the_agent_forgets_the_key_after_its_lifetime(home: Home) -> None:
     """A minute passes in less than a second for this agent."""
     name = fresh_name()

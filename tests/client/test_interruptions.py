@@ -16,7 +16,7 @@ from tests.client.conftest import POLICY, Served, served
 from tests.client.test_create import fresh_name, listed, public_half, running_agent
 from tests.client.test_distrust import KEY, answer, home_at, pem, serving
 from tests.support.chaos_proxy import running_chaos_proxy
-from tests.support.client_command import Home, credentials
+from tests.support.client_command import Home, credentials, needs
 from tests.support.token_issuer import free_port
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+@needs("strace")
 def test_killed_at_the_moments_that_matter(home: Home, service: Served, moment: str) -> None:
     name = fresh_name()
     assert run_until(home, *MOMENTS[moment], name) != 0
@@ -111,6 +112,7 @@ def test_killed_at_the_moments_that_matter(home: Home, service: Served, moment: 
     assert [path.name for path in home.ssh.iterdir()] == [name]
 
 
+@needs("strace")
 def test_killed_with_the_answer_written_down_and_then_offline(tmp_path: Path) -> None:
     with serving(lambda order: answer(order, pem(KEY))) as (url, _):
         home = home_at(tmp_path, url)
@@ -120,6 +122,7 @@ def test_killed_with_the_answer_written_down_and_then_offline(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@needs("strace")
 def test_killed_at_every_system_call_that_leaves_a_trace(home: Home, service: Served) -> None:
     """Once a run: at its Nth connect, send, receive, write, fsync, link, rename or unlink."""
     calls = ("connect", "sendto", "recvfrom", "fsync", "rename", "link", "unlink", "write")

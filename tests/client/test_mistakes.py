@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client.test_create import fresh_name
-from tests.support.client_command import Home, credentials
+from tests.support.client_command import Home, credentials, needs
 from tests.support.function_process import ROOT
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def test_the_message_says_what_to_do(home: Home, service: Served, mistake: Mista
     assert home.pending() == []
 
 
+@needs("faketime")
 def test_a_clock_that_is_off(home: Home) -> None:
     home.run("--version")  # under faketime nothing of Python's is to be compiled
     done = subprocess.run(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.support.function_process import ROOT
 from tests.support.function_under_test import caller_secret
@@ -16,6 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.function_process import FunctionProcess
+
+
+def needs(tool: str) -> pytest.MarkDecorator:
+    """Skip a test where a command is missing."""
+    return pytest.mark.skipif(
+        shutil.which(tool) is None, reason=f"{tool} is not here; scripts/test installs it"
+    )
 
 
 @dataclass(frozen=True)

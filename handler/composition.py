@@ -23,7 +23,7 @@ from handler.application import Application
 from handler.audit import AuditLog
 from handler.auth.admission import Admission
 from handler.auth.authenticator import Authenticator
-from handler.auth.master_secret import MasterSecrets
+from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.nonces import Nonces
 from handler.auth.rate_limits import Limiter
 from handler.chat.bot import Bot
@@ -47,6 +47,7 @@ from handler.pickup.links import PickupLinks
 from handler.policy.model import Policy
 from handler.settings import Settings, effective_environ
 from handler.store import open_store
+from handler.store.authenticated import AuthenticatedStore
 from handler.web.origins import CrossOriginRules
 from handler.web.page import pages as web_pages
 
@@ -142,6 +143,8 @@ def compose(
 
     The settings of the chat platforms are read from `chat_environ`.
     """
+    codes = partial(MasterSecrets(settings.master_secrets).derive, Purpose.STORE_RECORD)
+    store = AuthenticatedStore(store, codes, clock)
     audit_log = AuditLog(audit_stream, clock, policy_digest)
     # Retired secrets recognise key pairs and prove nothing else.
     signer = TagSigner(MasterSecrets((*settings.master_secrets, *settings.retired_master_secrets)))

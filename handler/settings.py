@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -106,6 +108,16 @@ def _store(value: object) -> object:
     return value
 
 
+def _crosses_the_network_in_clear(store: str) -> bool:
+    parts = urlsplit(store)
+    if parts.scheme != "redis" or parts.hostname == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return True
+
+
 def _variable(prefix: str, field: str) -> str:
     return prefix + field.upper()
 
@@ -153,6 +165,9 @@ class Settings(BaseModel):
         description="memory: or sqlite:/ABSOLUTE/PATH or redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], "
         "rediss:// for TLS; percent-encode what is not a letter or digit in USER and PASSWORD",
     )
+    store_without_tls: Literal["yes"] | None = Field(
+        default=None, description="yes if records may cross the network to redis:// in clear text, or nothing"
+    )
     cvm_endpoint: Annotated[str, StringConstraints(pattern=_ENDPOINT)] | None = Field(
         default=None, description="https://HOST of the CVM API, or http://127.0.0.1:PORT of the emulator"
     )
@@ -188,9 +203,16 @@ class Settings(BaseModel):
             if name.startswith(PREFIX) and not name.startswith(others)
         }
         try:
-            return cls.model_validate(given)
+            settings = cls.model_validate(given)
         except ValidationError as error:
             raise SettingsInvalid("; ".join(faults(cls, error.errors()))) from None
+        if settings.store_without_tls is None and _crosses_the_network_in_clear(settings.store):
+            # The records tell who ordered what, and the password is in the first packet.
+            raise SettingsInvalid(
+                "KEYPAIR_STORE is redis://, without TLS, to another machine; write rediss://, or set "
+                "KEYPAIR_STORE_WITHOUT_TLS=yes"
+            )
+        return settings
 
 
 def faults(model: type[BaseModel], problems: Sequence[ErrorDetails]) -> list[str]:

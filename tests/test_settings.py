@@ -50,7 +50,7 @@ def test_everything() -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    store = "redis://:pass-word@redis.example.com"
+    store = "rediss://:pass-word@redis.example.com"
     settings = Settings.from_environ(
         {**LEAST, "KEYPAIR_PREVIOUS_MASTER_SECRET": "B" * 43, "KEYPAIR_STORE": store}
     )
@@ -203,7 +203,7 @@ def encoded(name: str, text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("length", [1, 36, 37, 38, 120])
 def test_a_value_in_base32_is_read_however_long_it_is(length: int) -> None:
-    store = "redis://:" + "p" * length + "@redis.example.com"
+    store = "rediss://:" + "p" * length + "@redis.example.com"
     written = encoded("KEYPAIR_STORE", store)
     assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,63}", value) for value in written.values())
     assert Settings.from_environ(effective_environ({**LEAST, **written})).store == store
@@ -230,9 +230,9 @@ def test_a_piece_without_its_beginning_is_an_unknown_setting() -> None:
 
 def test_settings_packed_beside_the_code_count_unless_a_variable_says_otherwise(tmp_path: Path) -> None:
     packed = tmp_path / "settings.json"
-    packed.write_text(json.dumps({**LEAST, "KEYPAIR_STORE": "redis://packed"}), "utf-8")
-    assert Settings.from_environ(effective_environ({}, packed)).store == "redis://packed"
-    variables = {"KEYPAIR_STORE": "redis://environment"}
+    packed.write_text(json.dumps({**LEAST, "KEYPAIR_STORE": "rediss://packed"}), "utf-8")
+    assert Settings.from_environ(effective_environ({}, packed)).store == "rediss://packed"
+    variables = {"KEYPAIR_STORE": "rediss://environment"}
     settings = Settings.from_environ(effective_environ(variables, packed))
-    assert settings.store == "redis://environment"
+    assert settings.store == "rediss://environment"
     assert settings.region == LEAST["KEYPAIR_REGION"]

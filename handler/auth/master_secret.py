@@ -34,6 +34,8 @@ class Purpose(Enum):
     """The code of the ownership tag that version 0.1 wrote."""
     JOB = "deferred:\n"
     PICKUP_LINK = "pickup:\n"
+    STORE_RECORD = "record:\n"
+    """The code of a record in the store."""
 
 
 @dataclass(frozen=True)

@@ -326,7 +326,7 @@ def test_every_value_obeys_the_pattern_that_scf_documents(deployer: Deployer, cl
     """The stand-in enforces it; without the pattern the same values are sent."""
     assert (
         deployer.apply(
-            KEYPAIR_STORE="redis://:p-w@10.0.0.2:6379/0", KEYPAIR_HOSTS="key-pairs.internal.example.com"
+            KEYPAIR_STORE="rediss://:p-w@10.0.0.2:6379/0", KEYPAIR_HOSTS="key-pairs.internal.example.com"
         )
         == 0
     )

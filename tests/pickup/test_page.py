@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.auth.master_secret import MasterSecrets
+from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.pickup.links import PickupLinks
 from handler.scf.invocation import Clock
+from handler.store.authenticated import AuthenticatedStore
 from handler.store.sqlite import SqliteStore
 from tests.pickup.test_links import ISSUED
 from tests.support.chat_function import chat_policy
@@ -44,7 +46,9 @@ def links(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
         "TENCENTCLOUD_SECRETKEY": emulator.secret_key,
     }
     with running_function(policy=policy, environment=environment) as function:
-        yield PickupLinks(SqliteStore(store, Clock()), Clock(), function.url, MasterSecrets([MASTER]))
+        codes = partial(MasterSecrets([bytes(32)]).derive, Purpose.STORE_RECORD)
+        shared = AuthenticatedStore(SqliteStore(store, Clock()), codes, Clock())
+        yield PickupLinks(shared, Clock(), function.url, MasterSecrets([MASTER]))
 
 
 @pytest.mark.parametrize("java_script", [True, False])

@@ -209,7 +209,7 @@ def test_an_incomplete_package(
     container: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever else goes wrong is told by its type and place; its text may quote anything."""
-    monkeypatch.setenv("KEYPAIR_STORE", f"redis://:{SECRET}@redis.example.com")
+    monkeypatch.setenv("KEYPAIR_STORE", f"rediss://:{SECRET}@redis.example.com")
     monkeypatch.setitem(sys.modules, "handler.store.redis", None)
     answer = Answer(container.main_handler({"httpMethod": "GET", "path": "/healthz"}, {"request_id": "r-1"}))
     assert answer.status == 500

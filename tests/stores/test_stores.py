@@ -821,8 +821,9 @@ def test_redis_without_tls_is_refused_for_rediss(server: StoreServer) -> None:
 # --- The setting --------------------------------------------------------------------------------------------
 
 
-def settings_with(store: str) -> Settings:
+def settings_with(store: str, **more: str) -> Settings:
     environ = {"REGION": "ap-guangzhou", "HOSTS": "h.example", "MASTER_SECRET": "A" * 43, "STORE": store}
+    environ |= more
     return Settings.from_environ({f"KEYPAIR_{name}": value for name, value in environ.items()})
 
 
@@ -831,11 +832,14 @@ def settings_with(store: str) -> Settings:
     [
         "memory:",
         "sqlite:/var/lib/key pairs/store.db",
-        "redis://cache.example",
+        "rediss://cache.example",
+        "redis://localhost",
+        "redis://127.0.0.2/1",
+        "redis://[::1]:6379",
         "rediss://10.0.0.1:65535/15",
-        "redis://[fd00::1]:6379",
+        "rediss://[fd00::1]:6379",
         f"rediss://:{ENCODED_PASSWORD}@cache.example",
-        f"redis://crs-1:{ENCODED_PASSWORD}@cache.example:6379/0",
+        f"rediss://crs-1:{ENCODED_PASSWORD}@cache.example:6379/0",
     ],
 )
 def test_valid_store_urls(store: str) -> None:
@@ -843,6 +847,29 @@ def test_valid_store_urls(store: str) -> None:
     assert accepted.store == store
     assert store not in repr(accepted)
     open_store(accepted.store, Clock())
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "redis://cache.example",
+        "redis://10.0.0.1:6379/1",
+        "redis://[fd00::1]",
+        "redis://:secret@127.0.0.1.example",
+        "redis://:secret@localhost.example",
+        "redis://localhost@10.0.0.1",
+    ],
+)
+def test_a_redis_server_elsewhere_needs_tls_or_a_plain_permission(store: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        settings_with(store)
+    assert str(caught.value) == (
+        "KEYPAIR_STORE is redis://, without TLS, to another machine; write rediss://, or set "
+        "KEYPAIR_STORE_WITHOUT_TLS=yes"
+    )
+    assert settings_with(store, STORE_WITHOUT_TLS="yes").store == store
+    with pytest.raises(SettingsInvalid, match=r"^KEYPAIR_STORE_WITHOUT_TLS is malformed; it takes yes if"):
+        settings_with(store, STORE_WITHOUT_TLS="no")
 
 
 @pytest.mark.parametrize(

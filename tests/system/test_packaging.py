@@ -325,7 +325,7 @@ def test_a_store_in_redis_packs_its_client_and_works(
         assert "built without its client; build it with scripts/build --with redis" in without.stderr
 
         output = ["--output", str(tmp_path / "function.zip"), "--policy", str(policy)]
-        done = build(*output, KEYPAIR_STORE="redis://10.0.0.2")
+        done = build(*output, KEYPAIR_STORE="rediss://10.0.0.2")
         assert done.returncode == 0, done.stderr
         with zipfile.ZipFile(tmp_path / "function.zip") as archive:
             archive.extractall(tmp_path / "unpacked")

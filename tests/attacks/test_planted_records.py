@@ -32,7 +32,8 @@ DAY = 24 * 3600
 class OpenStore(Protocol):
     """A store as its administrator sees it."""
 
-    url: str
+    @property
+    def url(self) -> str: ...
 
     def records(self) -> dict[str, str]:
         """Return the records that requests are remembered by."""
@@ -58,6 +59,11 @@ class SqliteFile:
             file.execute("REPLACE INTO entry VALUES (?, ?, 9e99)", (key, text))
 
 
+def as_text(answer: object) -> str:
+    assert isinstance(answer, bytes)
+    return answer.decode()
+
+
 @dataclass
 class RedisServer:
     server: StoreServer
@@ -68,8 +74,8 @@ class RedisServer:
 
     def records(self) -> dict[str, str]:
         with self.server.admin() as admin:
-            keys = [key.decode().removeprefix(PREFIX) for key in admin.keys(f"{PREFIX}claim:*")]
-            return {key: admin.get(PREFIX + key).decode() for key in keys}
+            found = {as_text(key): as_text(admin.get(key)) for key in admin.keys(f"{PREFIX}claim:*")}
+        return {key.removeprefix(PREFIX): text for key, text in found.items()}
 
     def plant(self, key: str, text: str) -> None:
         with self.server.admin() as admin:

@@ -42,6 +42,11 @@ class PrivateKeyFormat(str, Enum):
     PPK = "ppk"
     """`PuTTY-User-Key-File-3`, unencrypted; for PuTTY, WinSCP and Xshell."""
 
+    @property
+    def suffix(self) -> str:
+        """The file extension of the private key."""
+        return "ppk" if self is PrivateKeyFormat.PPK else "pem"
+
 
 class EnvelopeFormat(str, Enum):
     """The envelope in which the private key is sealed."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from handler.auth.caller import AuthenticatedCaller
-from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys
+from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys, same_algorithm
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http.strict_json import parse_json_object
 from handler.order import ANSWER_TTL
@@ -36,7 +36,9 @@ It is shorter than the time for which an answer is kept, leeway at both ends inc
 token is accepted, repeating its request returns the stored answer and makes no second key pair.
 """
 
-_TOKEN_LIMIT = 8 * 1024
+_TOKEN_LIMIT = 15 * 1024
+"""Below the limit of `handler.scf.events` for a header. Some issuers list all groups of a user."""
+
 # Three parts: an encrypted token (RFC 7516) has five, an unsigned one (RFC 7519 section 6) ends in a dot.
 _AUTHORIZATION = re.compile(r"(?i:bearer) +(?P<token>[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)")
 _JTI = re.compile(r"[\x20-\x7e]{1,255}")
@@ -180,7 +182,7 @@ def _algorithm(header: Mapping[str, Json], issuer: TokenIssuer) -> str:
         raise Unauthenticated("bearer-type")
     algorithm = header.get("alg")
     # RFC 8725 section 3.1. A policy cannot allow HS* or "none".
-    if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
+    if not isinstance(algorithm, str) or not any(same_algorithm(algorithm, own) for own in issuer.algorithms):
         raise Unauthenticated("bearer-algorithm")
     return algorithm
 
@@ -200,7 +202,8 @@ def _verified(token: str, jwk: Mapping[str, object], algorithm: str, issuer: Tok
     try:
         claims: _Claims = jwt.decode(
             token,
-            jwt.PyJWK(dict(jwk), algorithm),
+            # PyJWT does not know the name that RFC 9864 gives to EdDSA with Ed25519.
+            jwt.PyJWK(dict(jwk), "EdDSA" if algorithm == "Ed25519" else algorithm),
             algorithms=[algorithm],
             issuer=issuer.issuer,
             audience=issuer.audience,

@@ -46,7 +46,16 @@ _KEY_TYPES: Mapping[str, tuple[str, str | None]] = {
     "ES384": ("EC", "P-384"),
     "ES512": ("EC", "P-521"),
     "EdDSA": ("OKP", "Ed25519"),
+    # RFC 9864: the name that states the curve.
+    "Ed25519": ("OKP", "Ed25519"),
 }
+_SAME = {"Ed25519": "EdDSA"}
+"""Algorithms with two names, by the newer one. The key determines the curve, so both mean the same here."""
+
+
+def same_algorithm(one: object, other: object) -> bool:
+    """Return whether two values of `alg` mean the same algorithm."""
+    return _SAME.get(str(one), one) == _SAME.get(str(other), other)
 
 
 class KeySource(Protocol):
@@ -61,16 +70,22 @@ class KeySource(Protocol):
 
 def fits(jwk: Mapping[str, object], algorithm: str) -> bool:
     """Return whether `jwk` is a public key for verifying `algorithm` (RFC 7517 section 4)."""
+    # Programs in some languages write all members, those without a value as null.
+    jwk = {name: value for name, value in jwk.items() if value is not None}
     operations = jwk.get("key_ops", ["verify"])
     return (
         (jwk.get("kty"), jwk.get("crv")) == _KEY_TYPES[algorithm]
-        and jwk.get("alg", algorithm) == algorithm
+        and same_algorithm(jwk.get("alg", algorithm), algorithm)
         and jwk.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations
         # A published private key proves nothing.
         and "d" not in jwk
     )
+
+
+def _numbers(jwk: Mapping[str, object]) -> list[object]:
+    return [jwk.get(name) for name in ("kty", "n", "e", "crv", "x", "y")]
 
 
 def public_keys(jwks: object) -> tuple[Mapping[str, object], ...] | None:
@@ -87,9 +102,12 @@ def public_keys(jwks: object) -> tuple[Mapping[str, object], ...] | None:
 def choose(
     keys: Iterable[Mapping[str, object]], kid: str | None, algorithm: str
 ) -> Mapping[str, object] | None:
-    """Return the key for a token, or None. Raises Unauthenticated if several match."""
+    """Return the key for a token, or None. Raises Unauthenticated if several match.
+
+    A set may contain one key twice.
+    """
     fitting = [key for key in keys if fits(key, algorithm) and (kid is None or key.get("kid") == kid)]
-    if len(fitting) > 1:
+    if any(_numbers(key) != _numbers(fitting[0]) for key in fitting):
         raise Unauthenticated("bearer-key-ambiguous")
     return fitting[0] if fitting else None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.chat import messages
-from handler.chat.command import CommandProblem, HelpCommand, KeyPairCommand, parse_command, place_of
+from handler.chat.command import CommandProblem, HelpCommand, KeyPairCommand, parse_command, place_of, plain
 from handler.chat.delivery import DeliveryState, ReplyKind
 from handler.errors import (
     KeyPairFunctionError,
@@ -18,14 +18,17 @@ from handler.errors import (
     OutcomeUnknown,
     PlatformRefused,
     PlatformUnavailable,
+    RecipientRefused,
     RequestInFlight,
     StoreUnavailable,
     Unregistered,
 )
-from handler.order import ANSWER_TTL, KeyPairOrder
+from handler.order import ANSWER_TTL, KeyPairOrder, PrivateKeyFormat
 from handler.pickup.links import file_name_of
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing import refuse_private_recipient
+from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.recipient_text import PGP_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,6 +51,9 @@ RESCHEDULE_SECONDS = 4.0
 """Time reserved for handing a job to a later invocation, and once more for reporting that this failed."""
 RECEIPT_SECONDS = 3.0
 """How long a message counts as received while Invoke is called. No platform repeats a message sooner."""
+
+_SKIPPED = "#"
+"""Begins the lines with published keys that were skipped. No key begins like this."""
 
 _log = logging.getLogger(__name__)
 
@@ -129,11 +135,11 @@ class Bot:
         message = job.message
         caller_id = self.caller_of(message)
         trail.note(caller=caller_id)
-        order = self._order(_key_pair_command(message), message, caller_id)
+        order, notes = self._order(_key_pair_command(message), message, caller_id)
         trail.note(key_name=order.name, region=order.region, project_id=order.project_id)
         issued = self._issue(order, caller_id, message, invocation, trail)
         try:
-            self._deliver_key_pair(message, caller_id, issued, invocation.deadline)
+            self._deliver_key_pair(message, caller_id, issued, notes, invocation.deadline)
         except Exception as failure:
             if not self._reschedule(job, failure, invocation):
                 # The key pair exists, so the author must not be told that there is none.
@@ -195,38 +201,46 @@ class Bot:
         except StoreUnavailable:
             return True
 
-    def _order(self, command: KeyPairCommand, message: Message, caller_id: str) -> KeyPairOrder:
-        recipients: tuple[str, ...] = ()
+    def _order(
+        self, command: KeyPairCommand, message: Message, caller_id: str
+    ) -> tuple[KeyPairOrder, messages.Notes]:
+        """Return the order in a command, and what the answer says about how it was read."""
+        recipients, skipped = command.recipients, tuple[str, ...]()
         # SECURITY BOUNDARY: anybody who can change the text could have the key pair sealed to their own key.
-        if command.recipient is not None and not message.text_authenticated:
+        if command.recipients and not message.text_authenticated:
             raise NotGranted("chat-own-recipients")
-        place = place_of(command.recipient or "")
+        place = place_of(command.recipients[0]) if len(command.recipients) == 1 else None
         if place is not None:
             # Before the fetch: callers who may not bring keys cannot make the function fetch any.
             if not any(grant.own_recipients for grant in self.policy.callers[caller_id].grants):
                 raise NotGranted("not-granted-own-recipients")
-            recipients = self._published_keys_of(*place, message)
-        elif command.recipient is not None:
-            recipients = (command.recipient,)
-        return KeyPairOrder(
+            recipients, skipped = self._published_keys_of(*place, message)
+        order = KeyPairOrder(
             name=command.name,
             region=command.region or self.default_region,
             recipients=recipients,
+            private_key_format=command.private_key_format or PrivateKeyFormat.PKCS1,
             expires_in=command.expires_in,
         )
+        return order, messages.Notes(skipped, command.comment_reads_like_options)
 
-    def _published_keys_of(self, place: str, user: str, message: Message) -> tuple[str, ...]:
-        """Return the keys of `user` as they were when this message was first processed.
+    def _published_keys_of(
+        self, place: str, user: str, message: Message
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the keys of `user` as they were when this message was first processed, and what was skipped.
 
         Other keys would make another order, and the key pair of the first one could not be delivered.
         """
         key = f"keys:{message_id(message)}"
         stored = self.store.get(key)
         if stored is None:
-            stored = "\n".join(self.published_keys.keys(place, user))
+            published = self.published_keys.keys(place, user)
+            stored = "\n".join([*published.keys, *(f"{_SKIPPED}{title}" for title in published.skipped)])
             if not self.store.add(key, stored, ANSWER_TTL):
                 stored = self.store.get(key) or stored
-        return tuple(stored.split("\n"))
+        lines = stored.split("\n")
+        skipped = (line.removeprefix(_SKIPPED) for line in lines if line.startswith(_SKIPPED))
+        return tuple(line for line in lines if not line.startswith(_SKIPPED)), tuple(skipped)
 
     def _issue(
         self,
@@ -256,14 +270,19 @@ class Bot:
                 deadline.clock.sleep(pause)
 
     def _deliver_key_pair(
-        self, message: Message, caller_id: str, issued: IssuedKeyPair, deadline: Deadline
+        self,
+        message: Message,
+        caller_id: str,
+        issued: IssuedKeyPair,
+        notes: messages.Notes,
+        deadline: Deadline,
     ) -> None:
         """Deliver the key pair, once. Raises RequestInFlight while another invocation delivers it."""
         # Time for handing the job over, and for reporting that this failed.
         deadline = deadline.minus(2 * RESCHEDULE_SECONDS)
         with self.deliveries.attempt(ReplyKind.KEY_PAIR, message_id(message)) as due:
             if due:
-                reply = self._key_pair_reply(message, caller_id, issued)
+                reply = self._key_pair_reply(message, caller_id, issued, notes)
                 self.platforms[message.platform].deliver(message, reply, deadline)
 
     def _deliver_notice(self, message: Message, reply: Reply, deadline: Deadline) -> None:
@@ -273,23 +292,28 @@ class Bot:
             if due:
                 self.platforms[message.platform].deliver(message, reply, deadline)
 
-    def _key_pair_reply(self, message: Message, caller_id: str, issued: IssuedKeyPair) -> Reply:
+    def _key_pair_reply(
+        self, message: Message, caller_id: str, issued: IssuedKeyPair, notes: messages.Notes
+    ) -> Reply:
         """Return the key pair as a reply, with a link if the envelope is too long for a message."""
         file_name = file_name_of(issued)
-        reply = messages.key_pair(issued, file_name, message.locale)
+        reply = messages.key_pair(issued, file_name, message.locale, notes)
         if self.platforms[message.platform].fits(reply):
             return reply
         link = self.pickup_links.create(caller_id, issued, message_id(message))
-        return messages.key_pair_with_link(issued, file_name, link, message.locale)
+        return messages.key_pair_with_link(issued, file_name, link, message.locale, notes)
 
 
 def _key_pair_command(message: Message) -> KeyPairCommand:
     """Return the command in a message; raise NotUnderstood or RecipientRefused."""
     # Private keys of every kind: the text goes into an event, which SCF keeps until it has run.
-    refuse_private_recipient(message.text)
+    for text in (message.text, plain(message.text)):
+        refuse_private_recipient(text)
     command = parse_command(message.text)
     if isinstance(command, KeyPairCommand):
         return command
+    if command is CommandProblem.LONG and PGP_LABEL in message.text:
+        raise RecipientRefused(RecipientProblem.PGP_TOO_LONG)
     problem = command if isinstance(command, CommandProblem) else CommandProblem.OTHER
     raise NotUnderstood(f"command-{problem.value}")
 

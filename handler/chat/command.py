@@ -1,15 +1,21 @@
-"""Parses the command `/keypair NAME [for RECIPIENT] [in REGION] [expires 30d]`, in English or Chinese."""
+"""Parses the command `/keypair NAME [in REGION] [expires 30d] [as FORMAT] [for RECIPIENT…]`.
+
+Options stand on lines of their own or before the key: after the base64 of an SSH key, the rest of that line
+is the key's comment. Keywords are English or Chinese. Chat clients change what people type (quotes, dashes,
+full-width punctuation, invisible characters), and the parser undoes that.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from handler.order import Duration, KeyName, Region, seconds
+from handler.order import RECIPIENTS_LIMIT, Duration, KeyName, PrivateKeyFormat, Region, seconds
+from handler.sealing.ssh_keys import SSH_KEY, read_key
 
 TEXT_LIMIT = 16_000
 """The longest command, in characters.
@@ -23,14 +29,17 @@ accepts for an asynchronous invocation (583/11637).
 class KeyPairCommand:
     """A command that asks for a key pair. None leaves the choice to the policy or the default.
 
-    `recipient` is a public key or `PLACE:USER`.
+    `recipients` are public keys, or one `PLACE:USER`.
     """
 
     name: str
-    recipient: str | None = None
+    recipients: tuple[str, ...] = ()
     region: str | None = None
     expires_in: int | None = None
     """Seconds."""
+    private_key_format: PrivateKeyFormat | None = None
+    comment_reads_like_options: bool = field(default=False, compare=False)
+    """Whether a key's comment looks as if the author meant an option. The answer says how it was read."""
 
 
 class CommandProblem(str, Enum):
@@ -40,10 +49,15 @@ class CommandProblem(str, Enum):
     RECIPIENT = "recipient"
     REGION = "region"
     EXPIRY = "expiry"
+    FORMAT = "format"
     TWICE = "twice"
     """A part of the command appears twice."""
+    MANY = "many"
+    """More public keys than an order may have."""
     WORD = "word"
     """An unknown word after the name."""
+    LONG = "long"
+    """The command is longer than TEXT_LIMIT."""
     OTHER = "other"
     """The text is not a command."""
 
@@ -58,87 +72,254 @@ Command: TypeAlias = KeyPairCommand | HelpCommand | CommandProblem
 
 _COMMANDS = {"/keypair", "keypair", "/密钥对", "密钥对"}
 _HELP = {"help", "/help", "?", "帮助", "/帮助"}
-_PARTS = {
+_OPTIONS = {
     "for": "recipient",
     "给": "recipient",
     "in": "region",
     "在": "region",
     "expires": "expiry",
     "有效期": "expiry",
+    "as": "format",
+    "格式": "format",
 }
 
-_WORD = re.compile(r"\S+")
-_BEGIN, _END = "-----BEGIN", "-----END"
-# JSON can carry half of a surrogate pair, which UTF-8 cannot encode.
+# Invisible characters that chat clients insert: zero-width spaces and joiners, marks of direction, the soft
+# hyphen and the byte order mark. No key contains them.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+# Full-width forms of ASCII, which Chinese input methods produce, and the ideographic space.
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u300c\u300d\u00ab\u00bb"
+_SEPARATORS = r"\s,;\u3001\u3002"
+_DASHES = "-\u2010-\u2015\u2212"
+# Between words: white space, punctuation, and quotes or code fences, which mean nothing here.
+_GAP = re.compile(rf"[{_SEPARATORS}{_QUOTES}]*")
+_GAP_BEFORE_KEY = re.compile(rf"(?:[{_SEPARATORS}{_QUOTES}]|(?<!\S)#[^\n]*)*")
+_WORD = re.compile(rf"[^{_SEPARATORS}{_QUOTES}]+")
+# Perhaps with dashes, as on a command line; the value follows after a space, `=` or `:`, in Chinese directly.
+_OPTION = re.compile(
+    rf"[{_DASHES}]*(?:(?P<english>for|in|expires|as)(?:[:=]|(?=[{_SEPARATORS}{_QUOTES}])|$)"
+    r"|(?P<chinese>给|在|有效期|格式)[:=为]?)",
+    re.IGNORECASE,
+)
+_BLOCK = re.compile(
+    r"-----BEGIN (?P<label>[A-Za-z0-9 ]{1,64})-----.*?-----END (?P=label)-----"
+    r"|---- BEGIN SSH2 PUBLIC KEY ----.*?---- END SSH2 PUBLIC KEY ----",
+    re.DOTALL,
+)
+_BLOCK_BEGIN = re.compile(r"-----BEGIN |---- BEGIN SSH2 ")
+_CERTIFICATE_END = "-----END CERTIFICATE-----"
+_AGE_KEY = re.compile(rf"age1[^{_SEPARATORS}{_QUOTES}]*", re.IGNORECASE)
+_JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}]', re.DOTALL)
+_DURATION_TEXT = re.compile(
+    r"(?P<number>[0-9]{1,6})\s*"
+    r"(?:(?P<m>m|min|mins|minutes?|分钟?)|(?P<h>h|hrs?|hours?|小时|时)|(?P<d>d|days?|天|日))",
+    re.IGNORECASE,
+)
+_OPTION_IN_COMMENT = re.compile(r"(?:\b(?:for|in|expires|as)|给|在|有效期|格式)\s+\S", re.IGNORECASE)
 
 _NAME = TypeAdapter[str](KeyName)
 _REGION = TypeAdapter[str](Region)
 _DURATION = TypeAdapter[str](Duration)
 
 
+def plain(text: str) -> str:
+    """Return `text` without what chat clients and input methods add to it."""
+    return _INVISIBLE.sub("", text).translate(_FULL_WIDTH)
+
+
 def parse_command(text: str) -> Command:
     """Return the command in `text`, or what is wrong with it."""
-    if len(text) > TEXT_LIMIT or _LONE_SURROGATE.search(text):
+    if _LONE_SURROGATE.search(text):
         return CommandProblem.OTHER
-    words = list(_WORD.finditer(text))
-    first = words[0][0].lower() if words else ""
-    if first in _HELP:
-        return HelpCommand.HELP
+    parser = _Parser(plain(text))
+    first = parser.word().lower()
     if first not in _COMMANDS:
-        return CommandProblem.OTHER
-    if len(words) == 1 or (len(words) == 2 and words[1][0].lower() in _HELP):  # noqa: PLR2004  # `/keypair help`
+        return HelpCommand.HELP if first in _HELP else CommandProblem.OTHER
+    if len(text) > TEXT_LIMIT:
+        return CommandProblem.LONG
+    name = parser.word()
+    if not name or (name.lower() in _HELP and parser.at_end()):  # `/keypair help`
         return HelpCommand.HELP
-    name, rest = words[1][0], words[2:]
     if not _is_valid(_NAME, name):
         return CommandProblem.NAME
-    parts = _parts(rest)
-    return parts if isinstance(parts, CommandProblem) else _command(name, parts, text)
+    try:
+        return parser.options(name)
+    except _CommandError as error:
+        return error.problem
 
 
-def _parts(words: list[re.Match[str]]) -> dict[str, list[re.Match[str]]] | CommandProblem:
-    parts: dict[str, list[re.Match[str]]] = {}
-    current: list[re.Match[str]] | None = None
-    armored = False
-    for word in words:
-        if word[0] in (_BEGIN, _END):
-            armored = word[0] == _BEGIN
-        # PGP armor may contain comments, such as `Comment: for letters`.
-        part = None if armored else _PARTS.get(word[0].lower())
-        if part is not None:
-            if part in parts:
-                return CommandProblem.TWICE
-            current = parts[part] = []
-        elif current is None:
-            return CommandProblem.WORD
+class _CommandError(Exception):
+    def __init__(self, problem: CommandProblem) -> None:
+        super().__init__(problem.value)
+        self.problem = problem
+
+
+@dataclass
+class _Parser:
+    """Reads a command from left to right."""
+
+    text: str
+    position: int = 0
+    keys: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    comments: list[str] = field(default_factory=list)
+
+    def word(self) -> str:
+        """Return the next word, empty at the end."""
+        found = _WORD.search(self.text, self.position)
+        self.position = found.end() if found else len(self.text)
+        return found[0] if found else ""
+
+    def at_end(self) -> bool:
+        """Return whether no word follows."""
+        return _WORD.search(self.text, self.position) is None
+
+    def options(self, name: str) -> KeyPairCommand:
+        """Read everything after the name; raise _CommandError."""
+        while not self.at_end():
+            option = self._option()
+            if option is None:
+                raise _CommandError(CommandProblem.WORD)
+            if option in self.values:
+                raise _CommandError(CommandProblem.TWICE)
+            self.values[option] = ""
+            if option == "recipient":
+                self._recipients()
+            else:
+                self.values[option] = self._value()
+        return self._command(name)
+
+    def _option(self) -> str | None:
+        """Read the name of an option; return None if something else comes next."""
+        found = _OPTION.match(self.text, self._after(_GAP))
+        if found is None:
+            return None
+        self.position = found.end()
+        return _OPTIONS[(found["english"] or found["chinese"]).lower()]
+
+    def _after(self, gap: re.Pattern[str]) -> int:
+        found = gap.match(self.text, self.position)
+        return found.end() if found else self.position
+
+    def _is_option(self) -> bool:
+        return _OPTION.match(self.text, self._after(_GAP)) is not None
+
+    def _value(self) -> str:
+        """Return the words up to the next option."""
+        words: list[str] = []
+        while not self.at_end() and not self._is_option():
+            words.append(self.word())
+        return " ".join(words)
+
+    def _recipients(self) -> None:
+        """Read keys up to the next option that is not a part of one of them."""
+        while self._key():
+            pass
+        if not self.keys and not self._is_option() and not self.at_end():
+            self._other_recipient()
+        if not self.keys:
+            raise _CommandError(CommandProblem.RECIPIENT)
+
+    def _key(self) -> bool:
+        """Read one key if one begins here, and its comment; return whether one did."""
+        begin = self._after(_GAP_BEFORE_KEY)
+        if SSH_KEY.match(self.text, begin):
+            self._ssh_key(begin)
+            return True
+        if block := _BLOCK.match(self.text, begin):
+            end = self._end_of_block(block)
+        elif _BLOCK_BEGIN.match(self.text, begin):
+            end = len(self.text)
+        elif self.text.startswith("{", begin):
+            end = _end_of_json(self.text, begin)
+        elif age := _AGE_KEY.match(self.text, begin):
+            end = age.end()
         else:
-            current.append(word)
-    return parts
+            return False
+        self.keys.append(self.text[begin:end])
+        self.position = end
+        return True
+
+    def _ssh_key(self, begin: int) -> None:
+        key = read_key(self.text, begin)
+        if key is None:  # pragma: no cover  # the pattern has found a type and a word
+            raise _CommandError(CommandProblem.RECIPIENT)
+        self.keys.append(key.line)
+        line_end = self.text.find("\n", key.end)
+        line_end = len(self.text) if line_end < 0 else line_end
+        # A client may have joined the lines of two keys.
+        following = SSH_KEY.search(self.text, key.end, line_end)
+        self.position = following.start() if following else line_end
+        self.comments.append(self.text[key.end : self.position])
+
+    def _end_of_block(self, block: re.Match[str]) -> int:
+        # SECURITY BOUNDARY: certificates that follow each other are a chain, and an issuer is no recipient.
+        # Sealing refuses a chain.
+        last = self.text.rfind(_CERTIFICATE_END) + len(_CERTIFICATE_END)
+        return max(block.end(), last) if block["label"] == "CERTIFICATE" else block.end()
+
+    def _other_recipient(self) -> None:
+        """Read what is no key, such as PLACE:USER, or a text with a key in it: sealing says what it is."""
+        begin = self._after(_GAP)
+        line = self.text[begin:].partition("\n")[0]
+        block = _BLOCK.search(self.text, begin)
+        # Text before a block, such as the attributes of PKCS #12, belongs to it.
+        if block and place_of(line.strip()) is None:
+            self.position = self._end_of_block(block)
+        elif SSH_KEY.search(line):
+            self.position = begin + len(line)
+        else:
+            self.keys.append(self._value())
+            return
+        self.keys.append(self.text[begin : self.position])
+
+    def _command(self, name: str) -> KeyPairCommand:
+        keys = tuple(dict.fromkeys(self.keys))
+        if len(keys) > RECIPIENTS_LIMIT:
+            raise _CommandError(CommandProblem.MANY)
+        region = self.values.get("region")
+        if region is not None and not _is_valid(_REGION, region):
+            raise _CommandError(CommandProblem.REGION)
+        return KeyPairCommand(
+            name,
+            keys,
+            region,
+            _seconds(self.values.get("expiry")),
+            _format(self.values.get("format")),
+            comment_reads_like_options=any(_OPTION_IN_COMMENT.search(comment) for comment in self.comments),
+        )
 
 
-def _command(name: str, parts: dict[str, list[re.Match[str]]], text: str) -> KeyPairCommand | CommandProblem:
-    recipient = region = duration = None
-    if "recipient" in parts:
-        recipient = _text_of(parts["recipient"], text)
-        if not recipient:
-            return CommandProblem.RECIPIENT
-        if _BEGIN not in recipient:
-            # An SSH key is one line of several words. The chat client may have wrapped it.
-            recipient = " ".join(recipient.split())
-    if "region" in parts:
-        region = _text_of(parts["region"], text)
-        if not _is_valid(_REGION, region):
-            return CommandProblem.REGION
-    if "expiry" in parts:
-        duration = _text_of(parts["expiry"], text)
-        if not _is_valid(_DURATION, duration):
-            return CommandProblem.EXPIRY
-    return KeyPairCommand(name, recipient, region, None if duration is None else seconds(duration))
+def _end_of_json(text: str, begin: int) -> int:
+    """Return where the JSON object that begins at `begin` ends; the end of the text if it does not end."""
+    depth = 0
+    for found in _JSON_PART.finditer(text, begin):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return len(text)
 
 
-def _text_of(words: list[re.Match[str]], text: str) -> str:
-    """Return `words` with the white space between them: PEM and PGP need their line breaks."""
-    return text[words[0].start() : words[-1].end()] if words else ""
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = _DURATION_TEXT.fullmatch(text)
+    # The group that matched is the unit.
+    duration = f"{found['number']}{found.lastgroup}" if found else ""
+    if not _is_valid(_DURATION, duration):
+        raise _CommandError(CommandProblem.EXPIRY)
+    return seconds(duration)
+
+
+def _format(text: str | None) -> PrivateKeyFormat | None:
+    if text is None:
+        return None
+    try:
+        return PrivateKeyFormat(text.lower())
+    except ValueError:
+        raise _CommandError(CommandProblem.FORMAT) from None
 
 
 def _is_valid(type_: TypeAdapter[str], text: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.chat.platforms.base import Block, Locale, Reply
 from handler.errors import NotUnderstood, RecipientRefused, RequestRefused
+from handler.order import RECIPIENTS_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +27,11 @@ _EXAMPLES = {
     True: {
         Locale.EN: (
             "/keypair web_1\n/keypair web_1 for age1…\n"
-            "/keypair web_1 for github:alice in ap-guangzhou expires 30d"
+            "/keypair web_1 in ap-guangzhou expires 30d for github:alice"
         ),
         Locale.ZH: (
             "/keypair web_1\n/keypair web_1 for age1…\n"
-            "/keypair web_1 给 github:alice 在 ap-guangzhou 有效期 30d"
+            "/keypair web_1 在 ap-guangzhou 有效期 30天 给 github:alice"
         ),
     },
     False: {
@@ -40,12 +42,13 @@ _EXAMPLES = {
 _SEALED_TO = {
     True: {
         Locale.EN: (
-            "Without `for`, I use your registered keys. After `for`, write an age, SSH, PEM or PGP public "
-            "key, a JWK, or place:user."
+            "Without `for`, I use your registered keys. After `for`, write one or more age, SSH, PEM or PGP "
+            "public keys or JWKs, or place:user. For PuTTY, add `as ppk` before `for`."
         ),
         Locale.ZH: (
             "不写 `for`（给）时，使用为你登记的公钥加密。"
-            "`for`（给）后面可以写 age、SSH、PEM、PGP 公钥、JWK，或“平台:用户名”。"
+            "`for`（给）后面可以写一个或多个 age、SSH、PEM、PGP 公钥或 JWK，或“平台:用户名”。"
+            "使用 PuTTY 时，在 `for`（给）之前加上 `as ppk`（格式 ppk）。"
         ),
     },
     False: {
@@ -80,6 +83,18 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     "command-expiry": {
         Locale.EN: "That is not a duration. After `expires`, write one such as 90m, 12h or 30d.",
         Locale.ZH: "有效期不正确。`expires`（有效期）后面请写时长，例如 90m、12h 或 30d。",
+    },
+    "command-format": {
+        Locale.EN: "That is not a format. After `as`, write pkcs1, pkcs8, openssh or ppk (for PuTTY).",
+        Locale.ZH: "格式不正确。`as`（格式）后面请写 pkcs1、pkcs8、openssh 或 ppk（PuTTY）。",
+    },
+    "command-many": {
+        Locale.EN: f"Too many public keys. Write at most {RECIPIENTS_LIMIT}.",
+        Locale.ZH: f"公钥太多，最多 {RECIPIENTS_LIMIT} 个。",
+    },
+    "command-long": {
+        Locale.EN: "The command is too long. Write one public key, or a place such as github:alice.",
+        Locale.ZH: "命令太长。请只写一个公钥，或“平台:用户名”，例如 github:alice。",
     },
     "command-twice": {
         Locale.EN: "Part of the command appears twice. Use each part only once, for example:",
@@ -130,8 +145,8 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
         Locale.ZH: "无法使用这个公钥。处理方法：",
     },
     "keys-not-found": {
-        Locale.EN: "I found no ssh-ed25519 or ssh-rsa key there. Check the place and user after `for`.",
-        Locale.ZH: "没有找到 ssh-ed25519 或 ssh-rsa 公钥。请检查 `for`（给）后面的平台和用户名。",
+        Locale.EN: "I found no SSH key there that I can encrypt to. Check the place and user after `for`.",
+        Locale.ZH: "没有找到可以用于加密的 SSH 公钥。请检查 `for`（给）后面的平台和用户名。",
     },
     "keys-unavailable": {
         Locale.EN: "I could not fetch the public keys. Try again later, or paste a public key.",
@@ -188,6 +203,20 @@ _ISSUED = {
     ),
     Locale.ZH: ("密钥对已创建：", "地域：", "密钥 ID：", "指纹：", "加密所用公钥：", "到期时间："),
 }
+_SKIPPED = {
+    Locale.EN: "Skipped, because I cannot encrypt to them: ",
+    Locale.ZH: "已跳过无法用于加密的公钥：",
+}
+_COMMENT = {
+    Locale.EN: (
+        "I took the rest of the line after your key as its comment. Write `in`, `expires` and `as` before "
+        "`for`, or on a line of their own."
+    ),
+    Locale.ZH: (
+        "公钥后面同一行的文字被当作注释。`in`（在）、`expires`（有效期）和 `as`（格式）"
+        "请写在 `for`（给）之前，或另起一行。"
+    ),
+}
 _PUBLIC = {Locale.EN: "Public key:", Locale.ZH: "公钥："}
 _SAVE = {
     Locale.EN: "Encrypted private key. Save it as `{}`:",
@@ -207,6 +236,17 @@ _USED = {
     Locale.ZH: "如果链接已被使用，说明密文被别人下载了，但对方无法解密。请换一个名称重试。",
 }
 _OPEN = {Locale.EN: "Open it with:", Locale.ZH: "用以下命令解密："}
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the answer to a command says about how it was read.
+
+    `skipped_keys` are the types of published keys that cannot be sealed to together with the others.
+    """
+
+    skipped_keys: tuple[str, ...] = ()
+    comment_reads_like_options: bool = False
 
 
 def help_text(message: Message) -> Reply:
@@ -246,12 +286,13 @@ def refused(error: KeyPairFunctionError, message: Message) -> Reply:
     return Reply(tuple(parts))
 
 
-def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
+def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale, notes: Notes = Notes()) -> Reply:
     """Return the key pair with its envelope."""
     sealed = issued.sealed_private_key
     return Reply(
         (
             *_described(issued, locale),
+            *_noted(notes, locale),
             _SAVE[locale].format(file_name),
             Block(sealed.ciphertext.rstrip("\n")),
             _OPEN[locale],
@@ -261,11 +302,14 @@ def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale) -> Reply:
     )
 
 
-def key_pair_with_link(issued: IssuedKeyPair, file_name: str, link: str, locale: Locale) -> Reply:
+def key_pair_with_link(
+    issued: IssuedKeyPair, file_name: str, link: str, locale: Locale, notes: Notes = Notes()
+) -> Reply:
     """Return the key pair with a link to its envelope."""
     return Reply(
         (
             *_described(issued, locale),
+            *_noted(notes, locale),
             _FETCH[locale],
             Block(f"curl -fsS -X POST -o {file_name} {link}"),
             _USED[locale],
@@ -274,6 +318,15 @@ def key_pair_with_link(issued: IssuedKeyPair, file_name: str, link: str, locale:
         ),
         has_key_pair=True,
     )
+
+
+def _noted(notes: Notes, locale: Locale) -> list[str]:
+    noted = []
+    if notes.skipped_keys:
+        noted.append(_SKIPPED[locale] + ", ".join(notes.skipped_keys))
+    if notes.comment_reads_like_options:
+        noted.append(_COMMENT[locale])
+    return noted
 
 
 def _described(issued: IssuedKeyPair, locale: Locale) -> tuple[str | Block, ...]:

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from handler.errors import KeysNotFound, KeysUnavailable
+from handler.errors import KeysNotFound, KeysUnavailable, RecipientRefused
 from handler.http.fetch import HttpRequest, fetch, resolve_name
-from handler.order import RECIPIENTS_LIMIT
+from handler.order import RECIPIENTS_LIMIT, EnvelopeFormat
+from handler.sealing import prepare_sealer
+from handler.sealing.ssh_keys import read_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +25,8 @@ FETCH_SECONDS = 4.0
 """Time limit for the whole fetch."""
 MAX_RESPONSE_BYTES = 64 * 1024
 
-_TYPES = ("ssh-ed25519 ", "ssh-rsa ")
-"""Key types that can be sealed to; `ecdsa-…` and `sk-…` cannot."""
+_FORMATS = (EnvelopeFormat.AGE, EnvelopeFormat.JWE)
+"""The formats for SSH keys. An envelope has one: the first for which there are keys."""
 # RFC 4291 section 2.4, and the IANA registry ipv6-address-space: all other unicast space is unassigned.
 _UNICAST = ipaddress.ip_network("2000::/3")
 # Entries of IANA's special-purpose address registries that some Python versions call global: older ones lack
@@ -59,6 +61,14 @@ def straight(address: str, port: int) -> tuple[str, int]:
 
 
 @dataclass(frozen=True)
+class SelectedKeys:
+    """Published keys that can be sealed to, and the types of those that were skipped."""
+
+    keys: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PublishedKeys:
     """Fetches keys from the places in the policy. Tests inject the other fields."""
 
@@ -69,7 +79,7 @@ class PublishedKeys:
     """A file of certificate authorities to trust instead of the usual ones."""
     seconds: float = FETCH_SECONDS
 
-    def keys(self, place: str, user: str) -> tuple[str, ...]:
+    def keys(self, place: str, user: str) -> SelectedKeys:
         """Return the SSH public keys of `user`, a name that `handler.chat.command.place_of` accepted.
 
         Raises KeysNotFound or KeysUnavailable.
@@ -93,11 +103,7 @@ class PublishedKeys:
             raise KeysUnavailable("keys-status")
         if len(answer.body) > MAX_RESPONSE_BYTES:
             raise KeysUnavailable("keys-too-long")
-        lines = answer.body.decode("utf-8", "replace").splitlines()
-        keys = [line.strip() for line in lines if line.lstrip().startswith(_TYPES)]
-        if not keys:
-            raise KeysNotFound("keys-none-usable")
-        return tuple(dict.fromkeys(keys))[:RECIPIENTS_LIMIT]
+        return _selected(answer.body.decode("utf-8", "replace"))
 
     def _public_address(self, host: str, port: int) -> list[tuple[str, int]]:
         addresses = self.resolve(host, port)
@@ -105,6 +111,29 @@ class PublishedKeys:
         if not addresses or not all(is_public(address) for address in addresses):
             raise KeysUnavailable("keys-address-refused")
         return [self.dial(addresses[0], port)]
+
+
+def _selected(text: str) -> SelectedKeys:
+    """Return the usable keys in a published list; raise KeysNotFound if there are none."""
+    usable: dict[EnvelopeFormat, dict[str, None]] = {chosen: {} for chosen in _FORMATS}
+    skipped: dict[str, None] = {}
+    for line in text.splitlines():
+        key = read_key(line.strip())
+        if key is None or len(usable[_FORMATS[0]]) == RECIPIENTS_LIMIT:
+            continue
+        try:
+            sealer = prepare_sealer([key.line], now=0.0)  # SSH keys do not expire
+        except RecipientRefused:
+            skipped[key.type] = None
+        else:
+            usable[sealer.format][key.line] = None
+    chosen = next((found for found in usable.values() if found), None)
+    if chosen is None:
+        raise KeysNotFound("keys-none-usable")
+    for found in usable.values():
+        if found is not chosen:
+            skipped |= {line.partition(" ")[0]: None for line in found}
+    return SelectedKeys(tuple(chosen)[:RECIPIENTS_LIMIT], tuple(skipped)[:RECIPIENTS_LIMIT])
 
 
 def is_public(address: str) -> bool:

@@ -350,7 +350,7 @@ class Issuance:
                 format=self.sealer.format,
                 recipients=self.sealer.fingerprints,
                 ciphertext=self.sealer.seal(private_key, contents),
-                open_with=self.sealer.open_with(order.name),
+                open_with=self.sealer.open_with(order.name, order.private_key_format.suffix),
             ),
             request_id=self.request_id,
         )

@@ -27,7 +27,7 @@ Rate = Annotated[
     str, StringConstraints(strict=True, max_length=16, pattern=r"^[1-9][0-9]{0,5}/(minute|hour|day)$")
 ]
 TokenAlgorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
 ]
 """Public-key algorithms only. With a shared secret the function could forge the tokens it accepts."""
 SignatureV2 = Literal["HmacSHA256", "HmacSHA1"]
@@ -72,7 +72,7 @@ def _public_keys_only(jwks: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if not isinstance(keys, list) or not keys:
         raise ValueError("no keys")
     # The policy is packed into the code, which many people can read.
-    if not all(isinstance(key, dict) and key.get("kty") != "oct" and "d" not in key for key in keys):
+    if not all(isinstance(key, dict) and key.get("kty") != "oct" and key.get("d") is None for key in keys):
         raise ValueError("not public keys")
     return jwks
 

@@ -142,8 +142,8 @@ class AgeSealer(Sealer):
         """The age recipients themselves; SSH keys as SHA256:…, as `ssh-keygen -l` prints it."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
-    def _opener(self, key_name: str) -> str:
-        return f"age -d -i {self.recipients[0].identity} -o {key_name}.pem {key_name}.age"
+    def _opener(self, key_name: str, opened: str) -> str:
+        return f"age -d -i {self.recipients[0].identity} -o {opened} {key_name}.age"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
         del contents  # age has no fields for them

@@ -246,9 +246,9 @@ class CmsSealer(Sealer):
         """AA:BB:… for certificates, SHA256:… for bare keys, as described in `Recipient`."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
-    def _opener(self, key_name: str) -> str:
+    def _opener(self, key_name: str, opened: str) -> str:
         # OpenSSL 3.0 or later.
-        return f"openssl cms -decrypt -inform PEM -in {key_name}.cms -inkey key.pem -out {key_name}.pem"
+        return f"openssl cms -decrypt -inform PEM -in {key_name}.cms -inkey key.pem -out {opened}"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
         del contents  # openssl would not show attributes

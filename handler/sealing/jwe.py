@@ -321,18 +321,18 @@ class JweSealer(Sealer):
         """The SHA-256 thumbprints of RFC 7638, in base64url; SSH keys as SHA256:…."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
-    def _opener(self, key_name: str) -> str:
+    def _opener(self, key_name: str, opened: str) -> str:
         first = self.recipients[0]
         if first.source is KeySource.JWK and isinstance(first.key, ECKey):
             # `$(cat …)` strips a final newline, which latchset's jose would take as part of the envelope.
-            return f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {key_name}.pem'
+            return f'jose jwe dec -i "$(cat {key_name}.jwe)" -k key.jwk -O {opened}'
         # jose supports neither X25519 nor, when built with OpenSSL 3, RSA-OAEP-256.
         load = _LOAD[first.source]
         return (
             f"python3 -c '{_LOAD_SSH if first.source is KeySource.SSH else ''}"
             "from pathlib import Path as P; from jwcrypto import jwe, jwk; "
             f'e = jwe.JWE(); e.deserialize(P("{key_name}.jwe").read_text().strip(), jwk.JWK.{load}); '
-            f'P("{key_name}.pem").write_bytes(e.payload)\''
+            f'P("{opened}").write_bytes(e.payload)\''
         )
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:

@@ -235,12 +235,12 @@ class OpenPgpSealer(Sealer):
         """As gpg prints them: 40 upper-case hexadecimal digits, or 64 for a version 6 key."""
         return tuple(recipient.fingerprint for recipient in self.recipients)
 
-    def _opener(self, key_name: str) -> str:
+    def _opener(self, key_name: str, opened: str) -> str:
         # gpg supports neither version 6 keys nor SEIPD version 2.
         if not self.recipients[0].for_gpg:
-            return f"sq decrypt --output {key_name}.pem {key_name}.asc"
+            return f"sq decrypt --output {opened} {key_name}.asc"
         # For some tampered messages, gpg writes an empty file and exits with 0.
-        return f"gpg --output {key_name}.pem --decrypt {key_name}.asc && [ -s {key_name}.pem ]"
+        return f"gpg --output {opened} --decrypt {key_name}.asc && [ -s {opened} ]"
 
     def _encrypt(self, plaintext: bytes, contents: Contents) -> str | None:
         del contents  # the library has no fields for them

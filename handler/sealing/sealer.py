@@ -114,22 +114,22 @@ class Sealer(ABC):
         """The fingerprints of the recipients, in their order, for comparison by their owners."""
 
     @abstractmethod
-    def _opener(self, key_name: str) -> str:
-        """Return a command that opens `KEYNAME.SUFFIX` for the first recipient and writes `KEYNAME.pem`."""
+    def _opener(self, key_name: str, opened: str) -> str:
+        """Return a command that opens the envelope for the first recipient and writes the file `opened`."""
 
-    def open_with(self, key_name: str) -> str:
-        """Return the command with which the first recipient opens the envelope, saved as `KEYNAME.SUFFIX`.
+    def open_with(self, key_name: str, suffix: str = "pem") -> str:
+        """Return the command with which the first recipient opens the envelope, saved under the key name.
 
-        It writes `KEYNAME.pem`, readable by its owner only, and leaves no file if it fails. It never
-        overwrites a file: others may be able to read an existing one, and it may even be the identity itself
-        if the key pair has the same name.
+        It writes the private key, in a file with this `suffix`, readable by its owner only, and leaves no
+        file if it fails. It never overwrites a file: others may be able to read an existing one, and it may
+        even be the identity itself if the key pair has the same name.
         """
-        opened = f"{key_name}.pem"
+        opened = f"{key_name}.{suffix}"
         # umask 077: ssh refuses a private key that others can read. rm: most of these programs write their
         # output before they have verified the integrity of the input.
         return (
             f"(umask 077; [ ! -e {opened} ] || {{ echo {opened} exists >&2; exit 1; }}; "
-            f"{self._opener(key_name)} || {{ rm -f {opened}; exit 1; }})"
+            f"{self._opener(key_name, opened)} || {{ rm -f {opened}; exit 1; }})"
         )
 
     @abstractmethod

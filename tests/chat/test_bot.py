@@ -525,7 +525,7 @@ def test_published_keys(emulator: EmulatorProcess, tmp_path: Path) -> None:
         assert f"Encrypted to: SHA256:{base64.b64encode(digest).decode().rstrip('=')}" in said
         _, envelope, _ = [part.text for part in quietly.platform.said[-1][1].parts if isinstance(part, Block)]
         assert pyrage.decrypt(envelope.encode(), [pyrage.ssh.Identity.from_buffer(private)])
-        assert quietly.tell("/keypair a for place:bob").startswith("I found no ssh-ed25519")
+        assert quietly.tell("/keypair a for place:bob").startswith("I found no SSH key")
         place.addresses = ["127.0.0.1"]
         assert quietly.tell("/keypair a for place:alice").startswith("I could not fetch the public keys.")
         place.addresses = [PUBLIC]

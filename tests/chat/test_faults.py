@@ -17,6 +17,7 @@ import pytest
 
 from handler.chat.jobs import MAX_ROUNDS
 from handler.chat.platforms.base import Block, Reply
+from handler.chat.published_keys import SelectedKeys
 from handler.composition import ChatNetwork
 from handler.errors import (
     CloudUnreachable,
@@ -133,15 +134,15 @@ class Published:
     identities: list[pyrage.x25519.Identity] = field(default_factory=list)
     meanwhile: Callable[[], object] = bool
 
-    def keys(self, place: str, user: str) -> tuple[str, ...]:
+    def keys(self, place: str, user: str) -> SelectedKeys:
         assert (place, user) == ("place", "alice")
         return self.steps.take("fetch", KeysUnavailable(), self._fetched)
 
-    def _fetched(self) -> tuple[str, ...]:
+    def _fetched(self) -> SelectedKeys:
         identity = pyrage.x25519.Identity.generate()
         self.meanwhile()
         self.identities.append(identity)
-        return (str(identity.to_public()),)
+        return SelectedKeys((str(identity.to_public()),))
 
 
 @dataclass

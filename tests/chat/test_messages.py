@@ -249,5 +249,5 @@ def test_the_examples_are_understood(locale: Locale) -> None:
     _, examples, _ = messages.help_text(message(locale)).parts
     assert isinstance(examples, Block)
     first, second, third = (parse_command(line) for line in examples.text.splitlines())
-    assert (first, second) == (KeyPairCommand("web_1"), KeyPairCommand("web_1", "age1…"))
-    assert third == KeyPairCommand("web_1", "github:alice", "ap-guangzhou", 30 * 86400)
+    assert (first, second) == (KeyPairCommand("web_1"), KeyPairCommand("web_1", ("age1…",)))
+    assert third == KeyPairCommand("web_1", ("github:alice",), "ap-guangzhou", 30 * 86400)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from handler.chat.published_keys import MAX_RESPONSE_BYTES, PublishedKeys, is_public
+from handler.chat.published_keys import MAX_RESPONSE_BYTES, PublishedKeys, SelectedKeys, is_public
 from handler.errors import KeyPairFunctionError, KeysNotFound, KeysUnavailable
 from handler.order import RECIPIENTS_LIMIT
 from scripts.cvm_emulator.certificates import tls_context
 from scripts.cvm_emulator.server import LoopbackServer, QuietHandler, serving
+from tests.support.recipient_attacks import RSA_2048, ecdsa_line, ed25519_point, rsa_line, ssh_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 PUBLIC = "93.184.215.14"
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNx6lyOWWaOLlrz6GhGfzR+kSQD41Qtut/5aNpRfeZn"
-RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ alice@laptop"
-ECDSA = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY"
+CUT = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ alice@laptop"
+RSA = rsa_line(65537, RSA_2048)
+ECDSA = ecdsa_line()
 HARDWARE = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29t"
 
 
@@ -54,6 +56,9 @@ class Place:
         return "127.0.0.1", int(self.url.rpartition(":")[2])
 
     def keys(self, user: str = "alice", template: str = "https://localhost/{user}.keys") -> tuple[str, ...]:
+        return self.found(user, template).keys
+
+    def found(self, user: str = "alice", template: str = "https://localhost/{user}.keys") -> SelectedKeys:
         places = PublishedKeys(
             {"place": template}, self.resolve, self.dial, str(self.authority), seconds=self.seconds
         )
@@ -116,9 +121,21 @@ def test_keys_that_can_be_sealed_to_are_taken(place: Place) -> None:
 
 
 def test_no_more_than_an_order_may_have(place: Place) -> None:
-    keys = [f"{ED25519} {number}" for number in range(RECIPIENTS_LIMIT + 5)]
+    keys = [ssh_line(b"ssh-ed25519", ed25519_point()) for _ in range(RECIPIENTS_LIMIT + 5)]
     place.publish(*keys)
     assert place.keys() == tuple(keys[:RECIPIENTS_LIMIT])
+
+
+def test_what_is_skipped_is_named(place: Place) -> None:
+    """Keys of other sizes and types cost nothing but themselves; non-ASCII comments are dropped."""
+    too_large = rsa_line(65537, 1 << 8191 | 1)
+    place.publish(f"{ED25519} 张三 (gitlab.example.com)", too_large, ECDSA, HARDWARE, CUT, f"{ED25519} again")
+    found = place.found()
+    assert found.keys == (ED25519,)
+    assert found.skipped == ("ssh-rsa", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256")
+    place.publish(ECDSA, HARDWARE)
+    found = place.found()
+    assert (found.keys, found.skipped) == ((ECDSA,), ("sk-ssh-ed25519@openssh.com",))
 
 
 def test_a_port_and_a_path_of_the_policy(place: Place) -> None:
@@ -132,7 +149,7 @@ def test_a_port_and_a_path_of_the_policy(place: Place) -> None:
     ("lines", "expected"),
     [
         ((), "keys-none-usable"),
-        ((ECDSA, HARDWARE), "keys-none-usable"),
+        ((CUT, HARDWARE), "keys-none-usable"),
         (("ssh-ed25519",), "keys-none-usable"),
     ],
 )

@@ -194,7 +194,7 @@ ATTACKS = [
     Attack("a list", written(lambda _: "[]"), 400, "json-object"),
     Attack("nested deeply", written(lambda _: "[" * 30_000), 400, "json"),
     Attack("a member twice", written(lambda body: body[:-1] + f', "senderStaffId": "{FREE}"}}'), 400, "json"),
-    Attack("an endless text", saying("/keypair " + "web_1 " * 4000), 200, "command-other"),
+    Attack("an endless text", saying("/keypair " + "web_1 " * 4000), 200, "command-long"),
     Attack("half a character", saying("/keypair \ud800"), 200, "command-other"),
     Attack("control characters", saying("/keypair web_1\x00"), 200, "command-name"),
     Attack("a private key", saying("/keypair web_1 for AGE-SECRET-KEY-1X"), 200, "recipient-private-key"),

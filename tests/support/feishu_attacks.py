@@ -272,6 +272,6 @@ ATTACKS = [
     Attack("content without text", written('{"title":"/keypair web_1"}'), 400, "feishu-content"),
     Attack("content of a half character", written("\ud800"), 400, "json"),
     Attack("text of a half character", written('{"text":"/keypair web_1 \\ud800"}'), 200, "command-other"),
-    Attack("an endless text", written(json.dumps({"text": "/keypair web_1 " * 1400})), 200, "command-other"),
+    Attack("an endless text", written(json.dumps({"text": "/keypair web_1 " * 1400})), 200, "command-long"),
     Attack("control characters", written('{"text":"/keypair web_1\\u0000"}'), 200, "command-name"),
 ]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT, RecipientProblem
 from tests.support.function_under_test import RECIPIENT
 
@@ -94,11 +98,21 @@ PRIVATE = {
 }
 """Private key material of every kind, whole and cut."""
 
+
+def ed25519_point() -> bytes:
+    return Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+
+
+def ecdsa_line(curve: ec.EllipticCurve | None = None) -> str:
+    key = ec.generate_private_key(curve or ec.SECP256R1()).public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
 _GOOD_AGE = str(RECIPIENT.to_public())
 _GOOD_ED25519 = ed25519_line(
     bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 )
-_RSA_2048 = (1 << 2047) + 12345
+RSA_2048 = (1 << 2047) + 12345
 _P_256 = ssh_line(b"ecdsa-sha2-nistp256", b"nistp256", b"\x04" + b"\x11" * 64)
 
 _R = RecipientProblem
@@ -199,20 +213,20 @@ BAD_RECIPIENTS = [
     BadRecipient("bytes behind ed25519", _GOOD_ED25519 + "AAAA", _R.SSH_MALFORMED),
     BadRecipient(
         "a string behind RSA",
-        ssh_line(b"ssh-rsa", b"\x01\x00\x01", _RSA_2048.to_bytes(257, "big"), b"more"),
+        ssh_line(b"ssh-rsa", b"\x01\x00\x01", RSA_2048.to_bytes(257, "big"), b"more"),
         _R.SSH_MALFORMED,
     ),
     BadRecipient(
         "a negative exponent",
-        ssh_line(b"ssh-rsa", b"\x81\x00\x01", _RSA_2048.to_bytes(257, "big")),
+        ssh_line(b"ssh-rsa", b"\x81\x00\x01", RSA_2048.to_bytes(257, "big")),
         _R.SSH_MALFORMED,
     ),
     BadRecipient(
         "a needless zero",
-        ssh_line(b"ssh-rsa", b"\x00\x01\x00\x01", _RSA_2048.to_bytes(257, "big")),
+        ssh_line(b"ssh-rsa", b"\x00\x01\x00\x01", RSA_2048.to_bytes(257, "big")),
         _R.SSH_MALFORMED,
     ),
-    BadRecipient("no exponent", ssh_line(b"ssh-rsa", b"", _RSA_2048.to_bytes(257, "big")), _R.SSH_MALFORMED),
+    BadRecipient("no exponent", ssh_line(b"ssh-rsa", b"", RSA_2048.to_bytes(257, "big")), _R.SSH_MALFORMED),
     *(
         BadRecipient(f"Ed25519 low order: {title}", ed25519_line(bytes.fromhex(point)), _R.LOW_ORDER)
         for title, point in _LOW_ORDER_ED25519.items()
@@ -223,12 +237,10 @@ BAD_RECIPIENTS = [
     BadRecipient("RSA of 2047 bits", rsa_line(65537, (1 << 2046) + 12345), _R.RSA_SIZE),
     BadRecipient("RSA of 4097 bits", rsa_line(65537, (1 << 4096) + 12345), _R.RSA_SIZE),
     BadRecipient("RSA of 16384 bits", rsa_line(65537, (1 << 16383) + 12345), _R.RSA_SIZE),
-    BadRecipient("RSA with exponent 1", rsa_line(1, _RSA_2048), _R.RSA_EXPONENT),
-    BadRecipient("RSA with exponent 3", rsa_line(3, _RSA_2048), _R.RSA_EXPONENT),
-    BadRecipient("RSA with exponent 65535", rsa_line(65535, _RSA_2048), _R.RSA_EXPONENT),
-    BadRecipient("RSA with an even exponent", rsa_line(65538, _RSA_2048), _R.RSA_EXPONENT),
-    BadRecipient(
-        "RSA with an exponent that age cannot read", rsa_line(2**31 + 1, _RSA_2048), _R.RSA_EXPONENT
-    ),
+    BadRecipient("RSA with exponent 1", rsa_line(1, RSA_2048), _R.RSA_EXPONENT),
+    BadRecipient("RSA with exponent 3", rsa_line(3, RSA_2048), _R.RSA_EXPONENT),
+    BadRecipient("RSA with exponent 65535", rsa_line(65535, RSA_2048), _R.RSA_EXPONENT),
+    BadRecipient("RSA with an even exponent", rsa_line(65538, RSA_2048), _R.RSA_EXPONENT),
+    BadRecipient("RSA with an exponent that age cannot read", rsa_line(2**31 + 1, RSA_2048), _R.RSA_EXPONENT),
     BadRecipient("RSA with an even modulus", rsa_line(65537, (1 << 2047) + 12346), _R.RSA_MODULUS),
 ]

@@ -152,6 +152,6 @@ ATTACKS = [
     Attack("many fields", signed(lambda body: body + "&x=1" * 100), 400, "slack-form"),
     Attack("a field twice", signed(lambda body: body + "&text=web_2"), 400, "slack-field-twice"),
     Attack("a user twice", signed(lambda body: body + "&user_id=U2PINNED"), 400, "slack-field-twice"),
-    Attack("an endless text", changed(text="web_1 " * 4000), 200, "command-other"),
+    Attack("an endless text", changed(text="web_1 " * 4000), 200, "command-long"),
     Attack("control characters", changed(text="web_1\x00"), 200, "command-name"),
 ]

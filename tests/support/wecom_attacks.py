@@ -268,7 +268,7 @@ ATTACKS = [
     Attack("other user", changed(**{"from": {"userid": "zhaoliu"}}), 200, "unregistered"),
     Attack("user in capitals", changed(**{"from": {"userid": "ZhangSan"}}), 200, "unregistered"),
     Attack("in a group", changed(chattype="group", chatid="wr1"), 200, "chat-not-private"),
-    Attack("an endless text", changed(text={"content": "/keypair " * 4000}), 200, "command-other"),
+    Attack("an endless text", changed(text={"content": "/keypair " * 4000}), 200, "command-long"),
     Attack("control characters", changed(text={"content": "/keypair web_1\0"}), 200, "command-name"),
     Attack("half a character in it", changed(text={"content": "/keypair \ud800"}), 200, "command-other"),
     Attack("no response_url", without("response_url"), 400, "wecom-fields"),

@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -219,7 +219,7 @@ class Feishu:
 
     def _message(self, event: _Event) -> Message:
         written = event.message
-        text = _text(written.content) if written.message_type == "text" else ""
+        text = _text(written.message_type, written.content)
         return Message(
             platform=self.name,
             # The sender's tenant: groups may contain people of other companies.
@@ -303,12 +303,37 @@ def decrypt(encrypt_key: str, encrypted: str) -> bytes:
         raise MalformedRequest("feishu-encrypt") from None
 
 
-def _text(content: str) -> str:
+def _text(message_type: str, content: str) -> str:
+    """Return the text of a message; empty for pictures, files and the like."""
+    if message_type not in ("text", "post"):
+        return ""
     # JSON within JSON. A lone surrogate is refused here as well.
-    text = parse_json_object(content.encode("utf-8", "surrogatepass")).get("text")
+    said = parse_json_object(content.encode("utf-8", "surrogatepass"))
+    text = _text_of_post(said) if message_type == "post" else said.get("text")
     if not isinstance(text, str):
         raise MalformedRequest("feishu-content")
     return _MENTION.sub(" ", text).strip()
+
+
+def _text_of_post(post: Mapping[str, Json]) -> str | None:
+    """Return the text of rich text, which Feishu makes of what people paste with formatting.
+
+    https://open.feishu.cn/document/server-docs/im-v1/message-content-description/message_content: it has
+    paragraphs of elements. Those without text, such as pictures and mentions, are left out.
+    """
+    title, paragraphs = post.get("title"), post.get("content")
+    if not isinstance(paragraphs, list):
+        return None
+    lines = [title] if isinstance(title, str) and title else []
+    for paragraph in paragraphs:
+        elements = paragraph if isinstance(paragraph, list) else []
+        texts = [element.get("text") for element in elements if _has_text(element)]
+        lines.append("".join(text for text in texts if isinstance(text, str)))
+    return "\n".join(lines)
+
+
+def _has_text(element: Json) -> TypeGuard[dict[str, Json]]:
+    return isinstance(element, dict) and element.get("tag") in ("text", "a", "code_block", "md")
 
 
 def _content(reply: Reply, locale: Locale) -> str:

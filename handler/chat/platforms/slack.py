@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat import messages
-from handler.chat.platforms.base import Block, Locale, Message
+from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Message
 from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
 from handler.http.messages import json_response
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock, Deadline
 
 ORIGIN = "https://hooks.slack.com"
-"""The only origin that a `response_url` may have."""
+GOV_ORIGIN = "https://hooks.slack-gov.com"
+"""The origins that a `response_url` may have: Slack and GovSlack."""
 TEXT_LIMIT = 4000
 """Characters. Slack accepts 40,000, but splits anything longer than this into several messages."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 _FORM = re.compile(r"application/x-www-form-urlencoded(?:\s*;\s*charset=utf-8)?", re.ASCII | re.IGNORECASE)
 _FIELDS_LIMIT = 64
+_SSL_CHECK = re.compile(rb"(?:^|&)ssl_check=1(?:&|$)")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,31}$")]
@@ -54,7 +56,8 @@ class _Fields(BaseModel):
     trigger_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.]{1,128}$")]
     # SECURITY BOUNDARY: replies go to this address. It is signed, but it must still lead to Slack.
     response_url: Annotated[
-        str, StringConstraints(pattern=r"^https://hooks\.slack\.com/[A-Za-z0-9_-][A-Za-z0-9_/-]{0,511}$")
+        str,
+        StringConstraints(pattern=r"^https://hooks\.slack(-gov)?\.com/[A-Za-z0-9_-][A-Za-z0-9_/-]{0,511}$"),
     ]
     text: str
 
@@ -86,8 +89,11 @@ class Slack:
     name = "slack"
     methods = ("POST",)
 
-    def parse_webhook(self, request: Request) -> Message:
-        """Return the message in a slash command."""
+    def parse_webhook(self, request: Request) -> Message | ImmediateResponse:
+        """Return the message in a slash command, or the response to a check of the certificate."""
+        # Slack sends it now and then, not always signed. The response says nothing.
+        if _SSL_CHECK.search(request.unverified_body):
+            return ImmediateResponse(json_response(200, {}))
         self._verify(request)
         if not _FORM.fullmatch(request.headers.get("content-type", "").strip()):
             raise MalformedRequest("slack-content-type")
@@ -101,6 +107,7 @@ class Slack:
             text=f"/keypair {_unescaped(fields.text)}",
             # Slash commands do not contain the user's language.
             locale=Locale.ZH if _CHINESE.search(fields.text) else Locale.EN,
+            # A path at Slack, a whole address at GovSlack.
             reply_to=fields.response_url.removeprefix(ORIGIN),
         )
 
@@ -131,7 +138,9 @@ class Slack:
 
     def deliver(self, message: Message, reply: Reply, deadline: Deadline) -> None:
         """Post `reply` to the command's `response_url`, which accepts five posts within 30 minutes."""
-        answer = self.http.post_json(ORIGIN, message.reply_to, _payload(reply), deadline)
+        origin = GOV_ORIGIN if message.reply_to.startswith(GOV_ORIGIN) else ORIGIN
+        path = message.reply_to.removeprefix(origin)
+        answer = self.http.post_json(origin, path, _payload(reply), deadline)
         if answer.status != 200:  # noqa: PLR2004  # HTTP
             raise PlatformRefused("slack-refused")
 

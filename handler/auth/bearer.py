@@ -200,10 +200,12 @@ def _verified(token: str, jwk: Mapping[str, object], algorithm: str, issuer: Tok
 
     # What PyJWT raises can quote the token or the key, so none of it is the context of what leaves here.
     try:
+        # PyJWT does not know the name that RFC 9864 gives to EdDSA with Ed25519.
+        key = jwt.PyJWK(dict(jwk), "EdDSA" if algorithm == "Ed25519" else algorithm)
+        key.algorithm_name = algorithm
         claims: _Claims = jwt.decode(
             token,
-            # PyJWT does not know the name that RFC 9864 gives to EdDSA with Ed25519.
-            jwt.PyJWK(dict(jwk), "EdDSA" if algorithm == "Ed25519" else algorithm),
+            key,
             algorithms=[algorithm],
             issuer=issuer.issuer,
             audience=issuer.audience,

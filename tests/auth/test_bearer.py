@@ -24,6 +24,7 @@ from tests.support.bearer_function import (
     EC,
     EC_384,
     EC_521,
+    ED,
     RSA,
     RSA_OTHER,
     Maker,
@@ -201,10 +202,10 @@ def test_claims_at_the_edges(function: FunctionUnderTest, changes: dict[str, Any
     assert_issued(function, ask(function, rsa_token(**changes)), "backup")
 
 
-def test_a_token_of_exactly_8_kib(function: FunctionUnderTest) -> None:
-    made = {len(made): made for made in (ed_token(padding="p" * size) for size in range(5860, 5890))}
-    assert_issued(function, ask(function, made[8192]), "backup")
-    assert reason(function, ask(function, made[8193])) == "bearer-malformed"
+def test_a_token_of_exactly_15_kib(function: FunctionUnderTest) -> None:
+    made = {len(made): made for made in (ed_token(padding="p" * size) for size in range(11230, 11290))}
+    assert_issued(function, ask(function, made[15360]), "backup")
+    assert reason(function, ask(function, made[15361])) == "bearer-malformed"
 
 
 @pytest.mark.parametrize(
@@ -229,6 +230,11 @@ def test_claims_identify_the_caller(
 def test_a_token_without_kid_needs_the_one_key_of_its_kind(function: FunctionUnderTest, good: Maker) -> None:
     assert_issued(function, ask(function, good(iss="single")), "anonymous-key")
     assert reason(function, ask(function, good())) == "bearer-key-ambiguous"
+
+
+def test_a_token_by_the_name_of_rfc_9864(function: FunctionUnderTest) -> None:
+    """The issuer's policy and its key say EdDSA."""
+    assert_issued(function, ask(function, Maker(ED, "Ed25519", "ed")()), "backup")
 
 
 def test_an_issuer_without_callers(emulator: EmulatorProcess, tmp_path: Path) -> None:

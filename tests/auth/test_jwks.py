@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from handler.auth.jwks import FetchedKeys, fetch_keys, fits
+from handler.auth.jwks import FetchedKeys, choose, fetch_keys, fits
 from handler.errors import IssuerUnavailable, Unauthenticated
 from handler.http.fetch import trusted_authorities
 from handler.policy.model import TokenAlgorithm
@@ -73,7 +73,7 @@ class Keys:
         ({}, "PS512", True),
         ({"alg": "RS256"}, "RS256", True),
         ({"alg": "RS256"}, "RS512", False),
-        ({"alg": None}, "RS256", False),
+        ({"alg": None, "use": None, "key_ops": None, "d": None}, "RS256", True),
         ({"use": "sig"}, "RS256", True),
         ({"use": "enc"}, "RS256", False),
         ({"key_ops": ["verify"]}, "RS256", True),
@@ -108,6 +108,14 @@ CURVED: Mapping[str, Mapping[str, object]] = {
 @pytest.mark.parametrize("purpose", CURVED)
 def test_each_curve_has_its_algorithm(purpose: str, algorithm: str) -> None:
     assert fits(CURVED[purpose], algorithm) == (purpose == algorithm)
+
+
+def test_a_key_that_is_listed_twice_is_one_key() -> None:
+    key = {**jwk(RSA), "kid": "k1", "alg": "RS256", "use": "sig"}
+    assert choose([key, dict(key)], "k1", "RS256") == key
+    assert choose([key, {**key, "x5t": "AA"}], None, "RS256") == key
+    with pytest.raises(Unauthenticated):
+        choose([key, {**key, "n": key["n"][:-2] + "AA"}], "k1", "RS256")
 
 
 @pytest.mark.parametrize("algorithm", get_args(TokenAlgorithm))

@@ -120,6 +120,12 @@ def test_bodies_over_the_limit(length: int) -> None:
         parse_event(event(body="x" * length))
 
 
+@pytest.mark.parametrize("value", [None, 1, 1.5, True, [], ["a"], {}])
+def test_a_malformed_header_that_nobody_reads_is_dropped(value: object) -> None:
+    request = parse_event(event(headers={"x-request-start": value, "X-Other": "kept"}))
+    assert request.headers == {"x-other": "kept"}
+
+
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
@@ -128,7 +134,9 @@ def test_bodies_over_the_limit(length: int) -> None:
         ({"headers": "a: b"}, "event-headers"),
         ({"headers": {f"x-{number}": "" for number in range(101)}}, "event-headers"),
         ({"headers": {"a b": ""}}, "header-name"),
-        ({"headers": {"a": None}}, "header-value"),
+        *(({"headers": {"Origin": value}}, "header-value") for value in (None, 1, [], ["https://a.example"])),
+        ({"headers": {"sec-fetch-site": None}}, "header-value"),
+        ({"headers": {"X-TC-Timestamp": 1795521600}}, "header-value"),
         ({"headers": {"a": "\n"}}, "header-value"),
         ({"headers": {"a": "", "A": ""}}, "header-twice"),
         ({"queryString": "a=1"}, "event-query"),

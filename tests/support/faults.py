@@ -463,7 +463,7 @@ class _Run:
 
     def outcome(self) -> Outcome:
         if self._case.taken:
-            self._world.client().create_key_pair(self._name, 0, {})
+            self._world.client().create_key_pair(self._name, 0, {"team": "core"})
         _, foreign = self._key_pairs()
         self._began = time.monotonic()
         self._emulator.behave(**CONDUCTS.get(self._case.conduct, {}))

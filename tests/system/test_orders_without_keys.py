@@ -114,7 +114,8 @@ def network(cloud: EmulatorProcess, tmp_path: Path) -> Iterator[tuple[Network, s
     print(f"seed {seed}")  # noqa: T201  # shown if the test fails
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         host = f"127.0.0.1:{server.server_port}"
-        settings = {"KEYPAIR_HOSTS": host, "KEYPAIR_STORE": f"sqlite:{tmp_path}/store"}
+        # tccli and the SDK sign the scheme as part of the host, if it is plain HTTP.
+        settings = {"KEYPAIR_HOSTS": f"{host},http://{host}", "KEYPAIR_STORE": f"sqlite:{tmp_path}/store"}
         function = FunctionUnderTest(cloud, tmp_path / "policy.json", settings=settings)
         network = Network(function, random.Random(seed))  # noqa: S311  # to be repeated, not to be secret
         with serving(network, server):

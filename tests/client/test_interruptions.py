@@ -158,6 +158,29 @@ def test_killed_while_the_agent_gets_the_key(home: Home, service: Served) -> Non
         ]
 
 
+def test_interrupted_while_it_waits(tmp_path: Path) -> None:
+    """Ctrl-C ends the wait, and says that the same command goes on."""
+    busy = b'{"code": "cloud-busy", "title": "", "status": 503}'
+    headers = {"Content-Type": "application/problem+json", "Retry-After": "60"}
+    with serving(lambda _order: (503, headers, busy)) as (url, asked):
+        home = home_at(tmp_path, url)
+        with subprocess.Popen(
+            home.command("create", "web_1"), env=home.variables, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            assert "The cloud is busy. Trying again in 60 s" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            said = process.stderr.read()
+        assert process.returncode == 130
+        assert "Run the same command again" in said
+        assert len(home.pending()) == 1
+    assert asked == ["/v1/key-pairs"]
+    with serving(lambda order: answer(order, pem(KEY))) as (url, _):
+        # Another address is another function, with requests of its own.
+        home_at(tmp_path, url).run("create", "web_2")
+    assert len(home.pending()) == 1
+
+
 # ---------------------------------------------------------------- a bad network, a busy cloud
 
 

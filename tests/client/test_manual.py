@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+import pytest
 
 from client.cli import keypair
 from tests.client.test_create import public_half, running_agent
@@ -102,6 +103,17 @@ def test_the_exit_codes_are_those_of_help() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| (.*?) \|$", MANUAL, re.MULTILINE))
     shown = dict(re.findall(r"^ +(\d+) +(\S.*)$", help_text, re.MULTILINE))
     assert rows == shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(tmp_path: Path, shell: str) -> None:
+    home = Home(tmp_path)
+    script = home.run("completion", shell).stdout
+    assert f"_KEYPAIR_COMPLETE={shell}_complete" in script
+    # What the script runs when somebody presses the tabulator key.
+    words = {"COMP_WORDS": "keypair cr", "COMP_CWORD": "cr" if shell == "fish" else "1"}
+    done = home.run(environment={"_KEYPAIR_COMPLETE": f"{shell}_complete", **words})
+    assert "create" in done.stdout
 
 
 def test_help_is_quick(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from scripts.deployment.function_settings import (
     MASTER_SECRET,
     PREVIOUS_MASTER_SECRET,
     REQUIRED,
+    RETIRED_MASTER_SECRETS,
     STORE,
     FunctionSettings,
     environment_of,
@@ -164,7 +165,7 @@ def _settings(deployer: Deployer, existing: DeployedFunction | None) -> Function
             "KEYPAIR_MASTER_SECRET is the one before the last rotation. Remove it from the environment and "
             ".env: the function keeps its own; or set it to the new one."
         )
-    for name in (MASTER_SECRET, PREVIOUS_MASTER_SECRET):
+    for name in (MASTER_SECRET, PREVIOUS_MASTER_SECRET, RETIRED_MASTER_SECRETS):
         if name not in variables and name in there:
             variables[name] = there[name]
     if options.new_master_secret and MASTER_SECRET not in variables:
@@ -194,6 +195,7 @@ def _package(deployer: Deployer, settings: FunctionSettings) -> Package:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "function.zip"
         arguments = ["--output", str(output), "--policy", str(deployer.options.policy)]
+        arguments += ["--with", "openpgp"] if deployer.options.with_openpgp else []
         environment = {**deployer.environment, STORE: settings.values[STORE]}
         if build(arguments, root=deployer.root, environment=environment) != 0:
             raise DeploymentStopped("The package could not be built; nothing was changed.")
@@ -373,6 +375,9 @@ def _options(root: Path) -> argparse.ArgumentParser:
         )
         one.add_argument(
             "--package", type=Path, metavar="ZIP", help="deploy this package of scripts/build; build none"
+        )
+        one.add_argument(
+            "--with-openpgp", action="store_true", help="build what sealing to PGP keys needs too"
         )
         one.add_argument("--json", action="store_true", help="print the plan as JSON")
     command("status", "Show what is deployed.")

@@ -10,6 +10,7 @@ from scripts.deployment.errors import DeploymentStopped
 from scripts.deployment.function_settings import (
     MASTER_SECRET,
     PREVIOUS_MASTER_SECRET,
+    RETIRED_MASTER_SECRETS,
     environment_variables,
     is_secret,
 )
@@ -76,7 +77,9 @@ def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | N
     if present_secret is None:
         raise DeploymentStopped("The function has no KEYPAIR_MASTER_SECRET. Run scripts/deploy apply.")
     if new is None:
-        settings.pop(PREVIOUS_MASTER_SECRET, None)
+        # It signs nothing any more, but key pairs that were made under it are still recognised.
+        retired = [settings.pop(PREVIOUS_MASTER_SECRET, ""), settings.get(RETIRED_MASTER_SECRETS, "")]
+        settings[RETIRED_MASTER_SECRETS] = ",".join(filter(None, retired))
     elif PREVIOUS_MASTER_SECRET in settings:
         raise DeploymentStopped(
             "The function still accepts a previous master secret. End that first: "
@@ -84,7 +87,8 @@ def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | N
         )
     else:
         settings = {**settings, MASTER_SECRET: new, PREVIOUS_MASTER_SECRET: present_secret}
-    own = [{"Key": key, "Value": value} for key, value in environment_variables(settings).items()]
+    set_ones = {name: value for name, value in settings.items() if value}
+    own = [{"Key": key, "Value": value} for key, value in environment_variables(set_ones).items()]
     others = [
         {"Key": key, "Value": value}
         for key, value in deployed.variables.items()

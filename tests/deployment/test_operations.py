@@ -66,6 +66,9 @@ def test_rotating_keeps_the_previous_secret_until_it_is_ended(
     settings = live_settings(cloud)
     assert settings["KEYPAIR_MASTER_SECRET"] == new
     assert "KEYPAIR_PREVIOUS_MASTER_SECRET" not in settings
+    assert settings["KEYPAIR_RETIRED_MASTER_SECRETS"] == old
+    assert deployed.apply() == 0, deployed.error
+    assert live_settings(cloud)["KEYPAIR_RETIRED_MASTER_SECRETS"] == old
 
 
 def test_rolling_back_past_a_rotation_needs_a_word_for_it(deployed: Deployer, cloud: CloudStandIn) -> None:

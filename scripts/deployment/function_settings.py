@@ -42,6 +42,7 @@ _PUBLIC = {
         "HOSTS",
         "PUBLIC_URL",
         "REGION",
+        "STORE_WITHOUT_TLS",
         "WECOMAPP_AGENT_ID",
         "WECOMAPP_CORP_ID",
     )

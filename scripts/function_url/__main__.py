@@ -2,17 +2,23 @@
 
 import argparse
 import base64
+import errno
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from handler import composition
+from handler.auth.master_secret import MasterSecrets, Purpose
+from handler.errors import KeyPairFunctionError
+from handler.policy.model import Policy
+from handler.scf.invocation import Clock
 from scripts.cvm_emulator.signature import Credential
-from scripts.function_url.code_root import CodeUnusable, source_code, unpacked
+from scripts.function_url.code_root import CodeRoot, CodeUnusable, source_code, unpacked
 from scripts.function_url.emulator import Emulator, running_emulator
 from scripts.function_url.environment import (
     NotOnScf,
@@ -25,7 +31,7 @@ from scripts.function_url.front import FunctionUrl
 from scripts.function_url.instance import Instance, Logs
 from scripts.function_url.invocations import Invocations
 from scripts.function_url.local_profile import LocalProfile
-from scripts.info_file import NotStarted, write_info
+from scripts.info_file import NotStarted, read_info, write_info
 from scripts.policy_file import PolicyUnusable, compile_policy
 
 _CALLER = "demo"
@@ -38,23 +44,42 @@ projects = [0]
 regions = ["ap-guangzhou"]
 own_recipients = true
 """
-_UNUSABLE = (CodeUnusable, NotOnScf, NotStarted, OSError, PolicyUnusable)
+_HIGHEST_PORT = 65535
+
+
+class NotServed(Exception):
+    """`scripts/serve` cannot start like this; `str()` says what to do."""
+
+
+_UNUSABLE = (CodeUnusable, KeyPairFunctionError, NotOnScf, NotServed, NotStarted, OSError, PolicyUnusable)
 
 
 @dataclass(frozen=True)
 class _Options:
     port: int
     emulator: bool
+    web: bool
     policy: Path | None
     package: Path | None
     info: Path | None
     timeout: float
 
 
+@dataclass(frozen=True)
+class _Caller:
+    """A caller of the policy that signs its requests."""
+
+    secret_id: str
+    secret_key: str = field(repr=False)
+
+
 def _parse() -> _Options:
     parser = argparse.ArgumentParser(prog="scripts/serve", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
     parser.add_argument("--emulator", action="store_true", help="run a local CVM as well and use it")
+    parser.add_argument(
+        "--web", action="store_true", help="with --emulator: also serve the web page, and show how to sign in"
+    )
     parser.add_argument("--policy", type=Path, metavar="FILE", help="who may have what, TOML or JSON")
     parser.add_argument(
         "--package", type=Path, metavar="ZIP", help="run this deployment package, on Python 3.10"
@@ -75,16 +100,19 @@ def _parse() -> _Options:
     options = _Options(**vars(parser.parse_args()))
     if options.timeout <= 0:
         parser.error("--timeout must be more than 0")
+    if not 0 <= options.port <= _HIGHEST_PORT:
+        parser.error(f"--port must be at most {_HIGHEST_PORT}")
+    if options.web and (options.policy or not options.emulator):
+        parser.error("--web needs --emulator and no --policy; a policy of your own has a table [web]")
     return options
 
 
 def _serve(options: _Options, cleanup: ExitStack) -> None:
     """Run until interrupted. `cleanup` collects what to undo at the end."""
-    if options.info:
-        options.info.unlink(missing_ok=True)  # nobody must find the file of an earlier run
+    _make_way(options.info)
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="function-url-")))
     code = cleanup.enter_context(unpacked(options.package, os.environ)) if options.package else source_code()
-    front = cleanup.enter_context(FunctionUrl(options.port))
+    front = cleanup.enter_context(_front(options.port))
     emulator = cleanup.enter_context(running_emulator(folder)) if options.emulator else None
 
     url = f"http://127.0.0.1:{front.server_port}"
@@ -92,14 +120,14 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     credentials = emulator.credentials() if emulator else credentials_of(os.environ)
     invocations = _invocations(configuration, credentials, url)
     logs = Logs(stdout=folder / "function.stdout", stderr=folder / "function.stderr")
-    secret_key = _caller_secret(configuration)
+    caller = _caller(configuration, code)
     info: dict[str, object] = {
         "url": url,
         "cvmEndpoint": configuration.get("KEYPAIR_CVM_ENDPOINT"),
         "scfEndpoint": configuration.get("KEYPAIR_SCF_ENDPOINT"),
         "controlUrl": emulator.control_url if emulator else None,
-        "secretId": _CALLER if secret_key else None,
-        "secretKey": secret_key,
+        "secretId": caller.secret_id if caller else None,
+        "secretKey": caller.secret_key if caller else None,
         "pid": os.getpid(),
         "auditLog": str(logs.stdout),
         "errorLog": str(logs.stderr),
@@ -109,8 +137,11 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
         if options.info:
             write_info(options.info, {**info, "instancePid": instance_pid})
 
-    cleanup.enter_context(_local_profile(options, url, secret_key))
     environment = function_environment(configuration, credentials, code.root)
+    if options.package is None:
+        # Raises what is wrong with the settings. A package may be another version, which checks its own.
+        composition.build(environment, Clock(), lambda: sys.stdout)
+    cleanup.enter_context(_local_profile(options, url, caller))
 
     def instance_of(on_start: Callable[[int | None], None]) -> Instance:
         return Instance(code, environment, logs, time_limit=options.timeout, on_start=on_start)
@@ -126,28 +157,68 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
             cleanup.callback(worker.stop)
         cleanup.enter_context(invocations.serving(worker))
     if options.info:
-        cleanup.callback(options.info.unlink, missing_ok=True)
+        cleanup.callback(_remove_own, options.info)
     if failed := instance.start():
         # Served anyway, as SCF does: each request tries to load it again and gets SCF's error.
         print(f"{failed.message}\n{failed.trace}", file=sys.stderr, flush=True)
-    _announce(options, url, secret_key, logs)
+    _announce(options, url, caller, logs)
     front.serve(instance)
 
 
-def _announce(options: _Options, url: str, secret_key: str | None, logs: Logs) -> None:
+def _make_way(info: Path | None) -> None:
+    """Remove the file of an earlier run; raise NotServed if that one still runs."""
+    if info is None:
+        return
+    pid = read_info(info).get("pid")
+    if isinstance(pid, int) and _is_running(pid):
+        raise NotServed(f"{info} belongs to a function that runs (process {pid}). Name another file.")
+    info.unlink(missing_ok=True)
+
+
+def _remove_own(info: Path) -> None:
+    if read_info(info).get("pid") == os.getpid():
+        info.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _front(port: int) -> FunctionUrl:
+    try:
+        return FunctionUrl(port)
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            raise
+        state = "is in use" if error.errno == errno.EADDRINUSE else "needs more rights than you have"
+        raise NotServed(f"Port {port} {state}. Choose another --port, or none for any free one.") from error
+
+
+def _announce(options: _Options, url: str, caller: _Caller | None, logs: Logs) -> None:
     print(f"Function URL   {url}")
-    if secret_key:
+    if caller:
         where = "is in the file given with --info" if options.info else "is known to `keypair --local`"
-        print(f"caller         {_CALLER} (secret id; its secret key {where})")
+        print(f"caller         {caller.secret_id} (secret id; its secret key {where})")
+    else:
+        print("caller         none of the policy signs its requests (tc3 = true)")
+    if options.web and caller:
+        # The secret of a stand-in that is made for this run and gone after it.
+        print(f"web page       {url}/ (sign in with ID {caller.secret_id}, secret {caller.secret_key})")
     print(f"function's log {logs.stdout}")
     print("Ctrl-C stops it.", flush=True)
 
 
-def _local_profile(options: _Options, url: str, secret_key: str | None) -> AbstractContextManager[None]:
+def _local_profile(options: _Options, url: str, caller: _Caller | None) -> AbstractContextManager[None]:
     """Let `keypair --local` find this function, unless --info names another place for its address."""
-    if secret_key is None or options.info:
+    if caller is None or options.info:
         return nullcontext()
-    return LocalProfile(url, _CALLER, secret_key).published()
+    return LocalProfile(url, caller.secret_id, caller.secret_key).published()
 
 
 def _invocations(configuration: dict[str, str], credentials: dict[str, str], url: str) -> Invocations | None:
@@ -169,7 +240,7 @@ def _configuration(options: _Options, folder: Path, emulator: Emulator | None, p
     source = options.policy
     if source is None and emulator and "KEYPAIR_POLICY" not in own:
         source = folder / "demo-policy.toml"
-        source.write_text(_DEMO_POLICY)
+        source.write_text(_DEMO_POLICY + ("[web]\n" if options.web else ""))
     if source is not None:
         compiled = folder / "policy.json"
         compile_policy(source, compiled)
@@ -177,19 +248,22 @@ def _configuration(options: _Options, folder: Path, emulator: Emulator | None, p
     return configuration
 
 
-def _caller_secret(configuration: dict[str, str]) -> str | None:
-    """Return the secret that the function derives for the caller, or None without a master secret."""
+def _caller(configuration: dict[str, str], code: CodeRoot) -> _Caller | None:
+    """Return the caller `demo`, else the first one that signs; None if there is none."""
     master = configuration.get("KEYPAIR_MASTER_SECRET")
-    if master is None:
+    policy = Path(configuration.get("KEYPAIR_POLICY", code.root / "handler" / "policy.json"))
+    if master is None or not policy.is_file():
         return None
-    # Imported here: without callers that sign, none of the function's code is needed.
-    from handler.auth.master_secret import MasterSecrets, Purpose
-
+    signing = {name: caller for name, caller in Policy.load(policy).callers.items() if caller.tc3}
+    if not signing:
+        return None
+    name = _CALLER if _CALLER in signing else next(iter(signing))
     try:
-        secret = base64.urlsafe_b64decode(master + "=" * (-len(master) % 4))
+        secrets = MasterSecrets([base64.urlsafe_b64decode(master + "=" * (-len(master) % 4))])
     except ValueError:
         return None  # the function refuses it itself
-    return MasterSecrets([secret]).derive(Purpose.TC3_SECRET, _CALLER)[0]
+    (secret_key,) = secrets.caller_secrets(Purpose.TC3_SECRET, name, signing[name].generation)
+    return _Caller(name, secret_key)
 
 
 def main() -> None:

@@ -106,6 +106,7 @@ def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str,
 def running_function(
     *,
     emulator: bool = False,
+    web: bool = False,
     package: Path | None = None,
     policy: Path | None = None,
     timeout: float | None = None,
@@ -120,6 +121,8 @@ def running_function(
     arguments = [text for name, value in options.items() if value is not None for text in (name, str(value))]
     if emulator:
         arguments.append("--emulator")
+    if web:
+        arguments.append("--web")
     with tempfile.TemporaryDirectory(prefix="running-function-") as name, ExitStack() as cleanup:
         folder = Path(name)
         info, stdout, stderr = folder / "info.json", folder / "stdout", folder / "stderr"

@@ -142,14 +142,12 @@ def somebody_s_clone(tmp_path: Path) -> Path:
 
 
 def test_offline_is_called_that(somebody_s_clone: Path) -> None:
-    offline = {
-        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
-        "PIP_RETRIES": "1",
-        "PIP_CONFIG_FILE": os.devnull,
-    }
+    settings = somebody_s_clone / "pip.conf"
+    settings.write_text("[global]\nindex-url = http://127.0.0.1:9/simple\nretries = 1\n")
+    machine = {name: value for name, value in clean_environment().items() if not name.startswith("PIP_")}
     done = subprocess.run(
         [somebody_s_clone / "scripts" / "python", "-c", ""],
-        env={**clean_environment(offline), "PYTHON": sys.executable},
+        env={**machine, "PIP_CONFIG_FILE": str(settings), "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         check=False,

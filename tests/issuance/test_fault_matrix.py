@@ -1,4 +1,4 @@
-"""No key is lost and none is left over, whichever step fails, with each store."""
+"""No key is lost and none is left over, whichever step fails, with a store in memory and a shared one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from handler.issuance.cleanup import RELEASED
-from tests.support.fault_cases import CASES, MATRIX, MORE_CASES, NEVER_CERTAIN
+from tests.support.fault_cases import CASES, EVERY_FAULT, MATRIX, MORE_CASES, NEVER_CERTAIN
 from tests.support.faults import STORES, Case, Matrix, Outcome, shared_matrix
 from tests.support.function_under_test import ESCROW, RECIPIENT
 
@@ -39,8 +39,8 @@ def matrix(pytestconfig: pytest.Config) -> Matrix:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        cases = [*CASES, *MORE_CASES] if metafunc.config.getoption("--every-fault") else CASES
-        rows = [pytest.param(case, store, id=f"{store}: {case.name}") for store in STORES for case in cases]
+        matrix = EVERY_FAULT if metafunc.config.getoption("--every-fault") else MATRIX
+        rows = [pytest.param(case, store, id=f"{store}: {case.name}") for case, store in matrix]
         metafunc.parametrize(("case", "store"), rows)
 
 
@@ -50,7 +50,13 @@ def test_no_key_is_lost_and_none_is_left_over(matrix: Matrix, case: Case, store:
 
 def test_the_cases_are_many_and_distinct() -> None:
     assert len(CASES) + len(MORE_CASES) >= 800
-    assert len({(case.name, store) for case, store in MATRIX}) == len(MATRIX)
+    assert len({(case.name, store) for case, store in EVERY_FAULT}) == len(EVERY_FAULT)
+    assert {case for case, _ in MATRIX} == set(CASES)
+    # Each step is tried with a store that instances share, and each fault of a step with SQLite or Valkey.
+    faults = {case for case in CASES if not case.conduct}
+    assert faults <= {case for case, store in MATRIX if store != "memory"}
+    shared = {(case.step, case.conduct) for case, store in MATRIX if store != "memory"}
+    assert shared == {(case.step, case.conduct) for case in CASES}
 
 
 def test_the_results_are_printed(matrix: Matrix, capsys: pytest.CaptureFixture[str]) -> None:

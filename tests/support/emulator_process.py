@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class EmulatorProcess:
     secret_key: str = field(repr=False)
     token: str = field(repr=False)
     _private_keys: list[str] = field(default_factory=list, repr=False)
+    _connections: dict[tuple[int, int], HTTPConnection] = field(default_factory=dict, repr=False)
 
     def add_faults(self, *faults: dict[str, object]) -> None:
         """Queue faults; those without an action are for CreateKeyPair."""
@@ -60,13 +62,23 @@ class EmulatorProcess:
 
     def control(self, method: str, path: str, content: object = None) -> Any:  # noqa: ANN401 -- decoded JSON
         body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(self.control_url + path, body, method=method)  # noqa: S310 -- loopback
-        with _DIRECT.open(request, timeout=10) as response:
-            return json.load(response)
+        connection = self._connection()
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        answer = response.read()
+        assert response.status == 200, answer
+        return json.loads(answer)
 
+    def _connection(self) -> HTTPConnection:
+        """Return a connection that no other thread and no forked process uses; to make one takes longer."""
+        owner = (os.getpid(), threading.get_ident())
+        if owner not in self._connections:
+            self._connections[owner] = HTTPConnection(self.control_url.removeprefix("http://"), timeout=10)
+        return self._connections[owner]
 
-# A proxy of the machine must not come between.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
 
 
 @contextmanager
@@ -93,7 +105,7 @@ def running_emulator(
         )
         try:
             info = await_info(process, info_file, seconds=30)
-            yield EmulatorProcess(
+            running = EmulatorProcess(
                 process=process,
                 info=info,
                 cvm_endpoint=str(info["cvmEndpoint"]),
@@ -102,6 +114,8 @@ def running_emulator(
                 secret_key=str(info["secretKey"]),
                 token=str(info["token"]),
             )
+            with closing(running):
+                yield running
         finally:
             process.terminate()
             try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-fault", action="store_true", help="try every variant of every fault with each store")
+    parser.addoption("--every-fault", action="store_true", help="try all faults with all stores")
     parser.addoption("--write-transcripts", action="store_true", help="write docs/chat-*.txt anew")
 
 

@@ -838,7 +838,7 @@ ROWS = [*refused_events(), *SIGNATURES, *BODIES, *bad_recipients(), *POLICY_ROWS
 def cloud() -> Iterator[socket.socket]:
     """Listen where the function expects the cloud, and answer nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
+        listener.settimeout(0)
         yield listener
 
 

@@ -42,6 +42,7 @@ def test_the_table_has_enough_cases() -> None:
     assert len({bad.title for bad in UNAUTHENTICATED}) == len(UNAUTHENTICATED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", UNAUTHENTICATED, ids=lambda bad: bad.title)
 def test_unauthenticated_requests(function: FunctionUnderTest, bad: Bad) -> None:
     calls = function.create_calls()

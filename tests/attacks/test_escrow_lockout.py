@@ -157,6 +157,7 @@ def fresh_certificate() -> str:
     return same_name(ec.generate_private_key(ec.SECP256R1()))
 
 
+@pytest.mark.slow
 def test_keys_that_only_hash_alike_in_age(emulator: EmulatorProcess, tmp_path: Path) -> None:
     """The first birthday pairs among millions of junk points, two by two."""
     function = FunctionUnderTest(emulator, tmp_path / "policy.json")

@@ -180,6 +180,7 @@ def test_types_of_tokens(function: FunctionUnderTest, typ: str | None) -> None:
     assert_issued(function, ask(function, token(RSA, claims(), alg="RS256", kid="rsa", typ=typ)), "backup")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -277,6 +278,7 @@ def test_errors_have_no_context() -> None:
         assert (refused.value.__context__, refused.value.__cause__) == (None, None)
 
 
+@pytest.mark.process
 def test_only_tokens_load_the_library_for_them(function: FunctionUnderTest) -> None:
     """Issuers in the policy do not load it. In a new process: a signed request, then one with a token."""
     program = """

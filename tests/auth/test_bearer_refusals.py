@@ -52,6 +52,7 @@ def test_the_table_is_long_and_without_duplicates() -> None:
     assert len({case.title for case in CASES}) == len(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
 def test_a_bad_token_is_refused(
     function: FunctionUnderTest, case: Case, caplog: pytest.LogCaptureFixture

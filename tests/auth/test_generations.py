@@ -72,6 +72,7 @@ def test_a_generation_is_a_number_from_one(generation: object) -> None:
         Policy.parse(policy)
 
 
+@pytest.mark.process
 def test_the_command_prints_it() -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "scripts.policy", "secret", "demo", "--generation", "3", "--print"],

@@ -310,6 +310,7 @@ def test_an_order_that_another_invocation_works_on(quietly: Quietly) -> None:
     assert str(reply.parts[0]).startswith(f"Here is your key pair: `{name}`")
 
 
+@pytest.mark.slow
 def test_an_order_that_another_invocation_never_ends(quietly: Quietly) -> None:
     """No claim is held for that long; should one be, the function does not invoke itself for ever."""
     event = quietly.message(f"/keypair {fresh_name()}", event_id="e-1")
@@ -401,6 +402,7 @@ def test_a_refused_later_round_does_not_deny_the_key_pair(quietly: Quietly) -> N
     assert decisions == ["intent", "issued", "refused", "refused"]
 
 
+@pytest.mark.slow
 def test_a_reply_that_is_not_taken_for_half_an_hour(quietly: Quietly) -> None:
     quietly.platform.deaf = 1000
     event = quietly.message(f"/keypair {fresh_name()}")

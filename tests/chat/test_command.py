@@ -141,6 +141,7 @@ words = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(st.one_of(st.text(), st.lists(st.one_of(words, st.text(max_size=8)), max_size=12).map(" ".join)))
 def test_any_text_is_a_command_help_or_a_mistake(text: str) -> None:

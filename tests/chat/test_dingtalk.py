@@ -152,6 +152,7 @@ def test_a_caller_who_asks_too_often(dingtalk: DingTalk) -> None:
     assert dingtalk.chat.decisions()[-1] == ("dingtalk", "refused", "rate-caller")
 
 
+@pytest.mark.slow
 def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tmp_path: Path) -> None:
     policy = chat_policy("dingtalk", CORP, {FREE: "pinned"})
     policy["callers"][f"caller-{FREE}"]["recipients"] += [key_of_nobody() for _ in range(19)]
@@ -197,6 +198,7 @@ def test_an_answer_that_dingtalk_does_not_take_at_first(
     assert dingtalk.stand_in.requests == len(troubles) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -39,6 +39,7 @@ def dingtalk(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[DingTalk]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_forged_requests_are_refused(dingtalk: DingTalk, attack: Attack) -> None:
     before = dingtalk.chat.function.create_calls()

@@ -95,6 +95,7 @@ def key_of_nobody() -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
+@pytest.mark.slow
 def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tmp_path: Path) -> None:
     """Twenty of the largest keys; of ten it is a message."""
     keys = [key_of_nobody() for _ in range(20)]
@@ -260,6 +261,7 @@ def test_a_refusal_does_not_hold_back_a_key_pair(feishu: Feishu) -> None:
     assert feishu.told(event).startswith("Here is your key pair")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -49,6 +49,7 @@ def feishu(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Feishu]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_forged_requests_are_refused(feishu: Feishu, attack: Attack) -> None:
     before = feishu.chat.function.create_calls()

@@ -189,6 +189,7 @@ def test_what_is_posted_as_an_event_stays_a_body(function: FunctionUnderTest) ->
     assert doors == [("tencent-v3", "refused"), ("slack", "refused"), ("rest", "refused")]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, database=None, derandomize=True)
 @given(
     st.dictionaries(

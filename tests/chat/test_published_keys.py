@@ -202,6 +202,7 @@ def test_a_place_that_the_policy_does_not_name(place: Place) -> None:
     assert place.asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "address",
     [

@@ -190,6 +190,7 @@ def test_a_caller_who_asks_too_often(slack: Slack) -> None:
     assert slack.said("help", "U2SLOW").startswith("Too many requests.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_forged_requests_are_refused(slack: Slack, attack: Attack) -> None:
     before = slack.chat.function.create_calls()

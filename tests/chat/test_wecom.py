@@ -91,6 +91,7 @@ def long_recipients(count: int) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_an_envelope_that_is_too_long_is_picked_up(emulator: EmulatorProcess, tmp_path: Path) -> None:
     policy = chat_policy("wecom", BOT, USERS)
     policy["callers"]["caller-lisi"]["recipients"] = [str(REGISTERED.to_public()), *long_recipients(19)]
@@ -193,6 +194,7 @@ def test_events_are_ignored(wecom: WeCom, message: dict[str, Any]) -> None:
     assert wecom.chat.decisions() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_forged_requests_are_refused(wecom: WeCom, attack: Attack) -> None:
     before = wecom.chat.function.create_calls()

@@ -239,6 +239,7 @@ def test_a_lost_response_causes_no_duplicate(app: WeComApp) -> None:
     assert app.stand_in.requests == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [

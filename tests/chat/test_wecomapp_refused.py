@@ -38,6 +38,7 @@ def app(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[WeComApp]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_forged_requests_are_refused(app: WeComApp, attack: Attack, caplog: pytest.LogCaptureFixture) -> None:
     before = app.chat.function.create_calls()

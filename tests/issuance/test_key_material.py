@@ -229,6 +229,7 @@ def test_a_sound_key_pair_is_returned_without_the_comment(
     assert checked.fingerprint == listed.split()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [3072, 4096])
 def test_longer_keys_are_sound(bits: int) -> None:
     key = made("long", bits)

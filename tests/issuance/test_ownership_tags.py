@@ -251,6 +251,7 @@ def knows(function: FunctionUnderTest, claim: str, state: State = State.UNKNOWN)
     assert store.add(f"claim:{claim}", record.model_dump_json(), 7 * 24 * 3600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forged", FORGERIES.values(), ids=FORGERIES.keys())
 def test_the_sweeper_leaves_key_pairs_with_forged_tags(
     function: FunctionUnderTest, forged: Callable[[str], dict[str, str]]

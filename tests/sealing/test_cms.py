@@ -139,6 +139,7 @@ def test_any_changed_text_is_sealed_to_or_refused(text: str, data: st.DataObject
     _either(text[:start] + put + text[end:])
 
 
+@pytest.mark.slow
 @settings(max_examples=800, deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_any_changed_bytes_are_sealed_to_or_refused(text: str, data: st.DataObject) -> None:

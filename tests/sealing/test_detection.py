@@ -167,6 +167,7 @@ def test_a_wrong_format_is_the_fault_of_the_request(function: FunctionUnderTest)
 BLANKS = "\n" * 8_000 + " " * 8_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -205,6 +206,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "loaded"),
     [

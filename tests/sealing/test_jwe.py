@@ -240,6 +240,7 @@ def _edited(draw: st.DrawFn) -> str:
     return text[:start] + piece + text[start + draw(st.integers(0, 3)) :]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, database=None)
 @given(
     _edited()

@@ -50,6 +50,7 @@ def refusal(text: str, now: float) -> RecipientProblem | None:
     return caught.problem
 
 
+@pytest.mark.slow
 def test_bad_blocks_are_refused_for_the_right_reason() -> None:
     now = time.time()
     assert {row.title: refusal(row.text, now) for row in bad_pgp()} == {

@@ -310,6 +310,7 @@ def test_there_are_seven_low_order_points_and_eight_of_torsion() -> None:
     assert len(set(TORSION)) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("u", LOW_ORDER)
 @pytest.mark.parametrize("top_bit", [0, 1 << 255])
 def test_low_order_points_are_refused(u: int, top_bit: int) -> None:
@@ -404,6 +405,7 @@ def test_invalid_ed25519_points_are_refused(y: int) -> None:
     assert refused(ed25519_line(y.to_bytes(32, "little"))) is PROBLEM.ED25519_POINT
 
 
+@pytest.mark.slow
 def test_an_ed25519_point_of_mixed_order_is_harmless(owners: dict[str, Owner]) -> None:
     key = base64.b64decode(owners["ed25519"].public.split()[1])[-32:]
     number = int.from_bytes(key, "little")
@@ -499,6 +501,7 @@ def test_the_edges_of_rsa_are_accepted() -> None:
     prepare_sealer([rsa_line(2**31 - 1, MODULUS), rsa_line(65537, smallest), rsa_line(65537, largest)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [3, 5, 101, 9973])
 def test_a_modulus_with_a_small_factor_is_refused(factor: int) -> None:
     """As most damaged lines have one."""
@@ -545,6 +548,7 @@ def test_at_least_one_recipient_is_required() -> None:
 # ---------------------------------------------------------------- sealing, and the real age
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("kind", "times"), [("age", 50), ("ed25519", 50), ("rsa-2048", 8), ("rsa-3072", 4), ("rsa-4096", 2)]
 )
@@ -584,6 +588,7 @@ def test_no_two_envelopes_are_alike(owners: dict[str, Owner]) -> None:
     assert len({envelope.seal(SecretBytes(b"same"), CONTENTS) for _ in range(50)}) == 50
 
 
+@pytest.mark.slow
 def test_a_change_anywhere_is_noticed(owners: dict[str, Owner]) -> None:
     sealed = prepare_sealer([owners["age"].public]).seal(SecretBytes(b"some secret text"), CONTENTS)
     assert owners["age"].open(sealed).stdout == b"some secret text"
@@ -611,6 +616,7 @@ def settle(owner: Owner, kind: str, home: Path) -> None:
     identity.chmod(0o600)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", HOME_IDENTITIES)
 @pytest.mark.parametrize("form", [form for form in PrivateKeyFormat if form is not PrivateKeyFormat.PPK])
 def test_the_command_writes_a_key_that_ssh_accepts(

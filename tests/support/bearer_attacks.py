@@ -63,7 +63,7 @@ def algorithms() -> Iterator[Case]:
         yield bearer(f"HS256 with {title}", "bearer-algorithm", shared_secret(secret, kid="rsa"))
     for alg in ("none", "None", "NONE", "nOnE", "", None, 5, ["RS256"], {"RS256": 1}, True):
         yield bearer(f"alg {alg!r}", "bearer-algorithm", with_alg(alg))
-    for alg in ("rs256", "RS256 ", "RS1", "ES256K", "HS512", "RSA-OAEP", "RS384", "Ed25519"):
+    for alg in ("rs256", "RS256 ", "RS1", "ES256K", "HS512", "RSA-OAEP", "RS384"):
         yield bearer(f"alg {alg!r}", "bearer-algorithm", with_alg(alg))
     yield bearer(
         "alg missing", "bearer-algorithm", token(RSA, claims(), alg="RS256", header=b'{"kid":"rsa"}')
@@ -77,6 +77,7 @@ def algorithms() -> Iterator[Case]:
         ("ec-384", "ES256"),
         ("ec", "ES384"),
         ("ec", "EdDSA"),
+        ("rsa", "Ed25519"),
     ):
         header = json.dumps({"alg": alg, "kid": kid}).encode()
         yield bearer(f"{alg} for {kid}", "bearer-key", token(RSA, claims(), alg="RS256", header=header))

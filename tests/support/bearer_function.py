@@ -33,6 +33,7 @@ RSA = rsa.generate_private_key(65537, 2048)
 RSA_OTHER = rsa.generate_private_key(65537, 2048)
 RSA_WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505  # to be refused
 EC = ec.generate_private_key(ec.SECP256R1())
+EC_OTHER = ec.generate_private_key(ec.SECP256R1())
 EC_384 = ec.generate_private_key(ec.SECP384R1())
 EC_521 = ec.generate_private_key(ec.SECP521R1())
 ED = ed25519.Ed25519PrivateKey.generate()
@@ -52,7 +53,7 @@ SERVICE_KEYS: list[dict[str, Any]] = [
     jwk(RSA, kid="without-operations", key_ops="verify"),
     jwk(EC, kid="off-curve", x=jwk(EC)["y"]),
     jwk(EC, kid="twice"),
-    jwk(EC, kid="twice"),
+    jwk(EC_OTHER, kid="twice"),
     {"kty": "AKP", "kid": "of-tomorrow"},
 ]
 ALGORITHMS = ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"]

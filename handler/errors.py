@@ -21,6 +21,7 @@ class FieldProblem:
     field: str
     rule: str
     advice: str = ""
+    advice_zh: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ class RecipientRefused(RequestRefused):
     def problems(self) -> tuple[FieldProblem, ...]:
         """The position of the recipient at fault, and what to send instead."""
         field = "recipients" if self.position is None else f"recipients.{self.position}"
-        return (FieldProblem(field, self.problem.code, self.problem.advice),)
+        return (FieldProblem(field, self.problem.code, self.problem.advice, self.problem.advice_zh),)
 
 
 class KeysNotFound(RequestRefused):

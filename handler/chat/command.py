@@ -216,7 +216,7 @@ class _Parser:
     def _recipients(self) -> None:
         """Read keys up to the next option that is not a part of one of them."""
         while self._key():
-            pass
+            self.position = self._after(_GAP_BEFORE_KEY)
         if not self.keys and not self._is_option() and not self.at_end():
             self._other_recipient()
         if not self.keys:

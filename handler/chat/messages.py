@@ -291,8 +291,7 @@ def key_pair(issued: IssuedKeyPair, file_name: str, locale: Locale, notes: Notes
     sealed = issued.sealed_private_key
     return Reply(
         (
-            *_described(issued, locale),
-            *_noted(notes, locale),
+            *_described(issued, locale, notes),
             _SAVE[locale].format(file_name),
             Block(sealed.ciphertext.rstrip("\n")),
             _OPEN[locale],
@@ -308,8 +307,7 @@ def key_pair_with_link(
     """Return the key pair with a link to its envelope."""
     return Reply(
         (
-            *_described(issued, locale),
-            *_noted(notes, locale),
+            *_described(issued, locale, notes),
             _FETCH[locale],
             Block(f"curl -fsS -X POST -o {file_name} {link}"),
             _USED[locale],
@@ -329,7 +327,7 @@ def _noted(notes: Notes, locale: Locale) -> list[str]:
     return noted
 
 
-def _described(issued: IssuedKeyPair, locale: Locale) -> tuple[str | Block, ...]:
+def _described(issued: IssuedKeyPair, locale: Locale, notes: Notes) -> tuple[str | Block, ...]:
     values = [
         f"`{issued.key_name}`",
         issued.region,
@@ -340,4 +338,4 @@ def _described(issued: IssuedKeyPair, locale: Locale) -> tuple[str | Block, ...]
     if issued.expires_at is not None:
         values.append(issued.expires_at)
     lines = [label + value for label, value in zip(_ISSUED[locale], values, strict=False)]
-    return ("\n".join(lines), _PUBLIC[locale], Block(issued.public_key))
+    return ("\n".join(lines), *_noted(notes, locale), _PUBLIC[locale], Block(issued.public_key))

@@ -28,6 +28,15 @@ def decode(text: str) -> tuple[str, bytes]:
     return human, _bytes(values[:-_CHECKSUM_LENGTH])
 
 
+def is_valid(text: str) -> bool:
+    """Return whether `decode` accepts `text`."""
+    try:
+        decode(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _polymod(values: list[int]) -> int:
     checksum = 1
     for value in values:

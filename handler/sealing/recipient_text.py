@@ -67,7 +67,8 @@ _ANY_BOUNDARY = re.compile(r"-----(?:BEGIN|END)\b", re.IGNORECASE)
 _ARMOR_HEADERS = re.compile(r"[ \t]*\n(?P<headers>(?:[ \t]*[A-Za-z][A-Za-z-]*: ?[^\n]*\n)+)(?=[ \t]*\n)")
 _RFC_4716 = re.compile(r"---- BEGIN SSH2 PUBLIC KEY ----")
 _AGE = re.compile(r"(?<![A-Za-z0-9])age1[a-z0-9]{20}", re.IGNORECASE)
-_AGE_START = re.compile(r"age1\S*", re.IGNORECASE)
+_AGE_START = re.compile(r"age1", re.IGNORECASE)
+_AGE_PIECES = 8
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: options, of which some have values in quotes.
 _OPTIONS = re.compile(r"[^\n]*=\"|(?:no-|restrict|cert-authority|agent-forwarding|port-forwarding|pty)")
 # sshd(8), SSH_KNOWN_HOSTS FILE FORMAT: a marker, hashed hosts, or hosts, before the key.
@@ -89,8 +90,10 @@ def normalise(text: str) -> NormalisedText:
     if len(text) > limit:
         pgp = limit is PGP_RECIPIENT_LIMIT
         raise RecipientRefused(RecipientProblem.PGP_TOO_LONG if pgp else RecipientProblem.TOO_LONG)
-    if inside.startswith("{"):
-        return NormalisedText(_json(inside), tuple(dropped))
+    if (json := _without_comment_lines_around(inside)).startswith("{"):
+        if json != inside:
+            dropped.append(Dropped.COMMENT_LINES)
+        return NormalisedText(_json(json), tuple(dropped))
     if _ANY_BOUNDARY.search(inside):
         return NormalisedText(_pem(inside, dropped), tuple(dropped))
     if _RFC_4716.search(inside):
@@ -116,6 +119,21 @@ def _unwrapped(text: str, dropped: list[Dropped]) -> str:
             break
         dropped[:] = [Dropped.QUOTES]
     return text
+
+
+def _without_comment_lines_around(text: str) -> str:
+    lines = text.split("\n")
+    first, last = 0, len(lines)
+    while first < last and _is_comment(lines[first]):
+        first += 1
+    while first < last and _is_comment(lines[last - 1]):
+        last -= 1
+    return "\n".join(lines[first:last]).strip(_ENDS)
+
+
+def _is_comment(line: str) -> bool:
+    line = line.strip(_ENDS)
+    return not line or line.startswith("#")
 
 
 def _ascii(text: str) -> str:
@@ -165,7 +183,7 @@ def _pem(text: str, dropped: list[Dropped]) -> str:
 def _line(text: str, dropped: list[Dropped]) -> str:
     """Return the only key in `text`: an age recipient, or an SSH key without its comment."""
     lines = [line.strip(_ENDS) for line in text.split("\n")]
-    kept = [line for line in lines if line and not line.startswith("#")]
+    kept = [line for line in lines if not _is_comment(line)]
     if len(kept) < len(list(filter(None, lines))):
         dropped.append(Dropped.COMMENT_LINES)
     text = "\n".join(kept)
@@ -173,8 +191,8 @@ def _line(text: str, dropped: list[Dropped]) -> str:
         raise RecipientRefused(RecipientProblem.SEVERAL)
     if SSH_START.match(text):
         return _ssh(text, dropped)
-    if age := _AGE_START.match(text):
-        return _age(text, age[0], dropped)
+    if _AGE_START.match(text):
+        return _age(text, dropped)
     raise RecipientRefused(_other_problem(text))
 
 
@@ -189,17 +207,15 @@ def _ssh(text: str, dropped: list[Dropped]) -> str:
     return _ascii(key.line)
 
 
-def _age(text: str, first: str, dropped: list[Dropped]) -> str:
-    whole = "".join(text.split())
-    for candidate, what in ((first, Dropped.COMMENT), (whole, Dropped.LINE_BREAKS)):
-        try:
-            bech32.decode(candidate)
-        except ValueError:
-            continue
-        if candidate != text:
-            dropped.append(what)
-        return candidate
-    return _ascii(whole)
+def _age(text: str, dropped: list[Dropped]) -> str:
+    words = text.split()
+    # The checksum tells where a key ends that was broken into several lines.
+    for count in range(1, min(len(words), _AGE_PIECES) + 1):
+        key = "".join(words[:count])
+        if bech32.is_valid(key):
+            dropped += [Dropped.LINE_BREAKS] * (count > 1) + [Dropped.COMMENT] * (count < len(words))
+            return key
+    return _ascii("".join(words))
 
 
 def _other_problem(text: str) -> RecipientProblem:

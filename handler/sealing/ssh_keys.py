@@ -14,9 +14,11 @@ SSH_KEY = re.compile(rf"(?<![A-Za-z0-9@._/+-])(?P<type>{_TYPE})\s+(?=AAAA)", re.
 SSH_START = re.compile(rf"(?P<type>{_TYPE})(?:\s+|$)", re.IGNORECASE)
 """The beginning of a key at the beginning of a text, its blob possibly damaged."""
 
-_WORD = re.compile(r"(\S+)")
+# A word ends before a closing quote as well.
+_QUOTES = "\"'`\u201d\u2019\u300d\u00bb"
+_WORD = re.compile(rf"([^\s{_QUOTES}]+)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_PIECE = re.compile(r"\s+([A-Za-z0-9+/]+={0,2})(?!\S)")
+_PIECE = re.compile(rf"\s+([A-Za-z0-9+/]+={{0,2}}|={{1,2}})(?![^\s{_QUOTES}])")
 _FIELDS = {
     "ssh-ed25519": 2,
     "ssh-rsa": 3,

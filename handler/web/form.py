@@ -126,7 +126,8 @@ class FormEndpoint(IssueEndpoint):
         request_id = escape(context.request_id)
         english, chinese = _ADVICE.get(error.status, _LATER)
         problems = "".join(
-            f"<li><code>{escape(problem.field)}</code>: {escape(problem.advice or problem.rule)}</li>"
+            f"<li><code>{escape(problem.field)}</code>: {escape(problem.advice or problem.rule)}"
+            f'<p lang="zh">{escape(problem.advice_zh)}</p></li>'
             for problem in error.problems
         )
         parts = [

@@ -8,6 +8,7 @@ import math
 import re
 import secrets
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyrage
@@ -33,7 +34,6 @@ from tests.support.function_under_test import RECIPIENT, REGISTERED, fresh_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.emulator_process import EmulatorProcess
 
@@ -351,3 +351,41 @@ def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: p
             assert feishu.api.messages[-1]["receive_id"] == user
             said += [f"{user} ({chat_type}): {text}", f"(a moment later)\n{answer}"]
     check_transcript(pytestconfig, "feishu", "\n\n".join(said) + "\n")
+
+
+def rich(*paragraphs: list[dict[str, object]], title: str = "") -> dict[str, object]:
+    return {"message_type": "post", "content": json.dumps({"title": title, "content": list(paragraphs)})}
+
+
+def in_post(feishu: Feishu, written: dict[str, object]) -> str:
+    push = feishu.push("")
+    push["event"]["message"] |= written
+    return feishu.told(feishu.pushed(push))
+
+
+def test_rich_text_is_read(feishu: Feishu) -> None:
+    """Feishu sends it for what people paste with formatting; code blocks and links have text as well."""
+    pasted = (Path(__file__).parents[1] / "support" / "pasted" / "feishu-post.json").read_text()
+    said = in_post(feishu, json.loads(pasted.replace("NAME", fresh_name())))
+    assert "age1jfcnrcq85claw4sqa4z50379tn5pxc5065e4cutp5z9dnuw7wvrqjwqy4j" in said
+    line = f"/keypair {fresh_name()} for "
+    key: dict[str, object] = {
+        "tag": "code_block",
+        "language": "PLAIN_TEXT",
+        "text": str(RECIPIENT.to_public()),
+    }
+    mention: dict[str, object] = {"tag": "at", "user_id": "@_user_1", "user_name": "bot"}
+    assert str(RECIPIENT.to_public()) in in_post(
+        feishu, rich([mention, {"tag": "text", "text": line}], [key])
+    )
+    feishu.chat.function.delete_key_pairs()
+
+
+@pytest.mark.parametrize("content", [{}, {"content": "x"}, {"content": [1, [2, {"tag": "text", "text": 3}]]}])
+def test_rich_text_without_a_command(content: dict[str, object], feishu: Feishu) -> None:
+    push = feishu.push("")
+    push["event"]["message"] |= {"message_type": "post", "content": json.dumps(content)}
+    before = feishu.chat.function.create_calls()
+    answer = feishu.chat.send(feishu.pushed(push))
+    assert feishu.chat.function.create_calls() == before
+    assert answer.status == (200 if isinstance(content.get("content"), list) else 400)

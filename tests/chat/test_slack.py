@@ -348,3 +348,21 @@ def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: p
             said += [f"(a moment later)\n{post.payload['text']}" for post in slack.stand_in.posted[before:]]
     # As Slack shows it.
     check_transcript(pytestconfig, "slack", html.unescape("\n\n".join(said)) + "\n")
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_check_of_the_certificate_gets_200(signed: bool, slack: Slack) -> None:  # noqa: FBT001  # a column
+    event = slack.event("ssl_check=1&token=xyzz0WbapA4vBCDEFasx0q6G")
+    if not signed:
+        del event["headers"]["x-slack-signature"]
+    answer = slack.chat.send(event)
+    assert (answer.status, answer.body) == (200, "{}")
+    assert slack.chat.function.audit_lines() == []
+
+
+def test_govslack_has_its_own_address(slack: Slack) -> None:
+    fields = slack.fields("help")
+    fields["response_url"] = fields["response_url"].replace("slack.com", "slack-gov.com")
+    assert slack.chat.send(slack.event(urlencode(fields))).status == 200
+    fields["response_url"] = fields["response_url"].replace("slack-gov.com", "slack-gov.com.evil.example")
+    assert slack.chat.send(slack.event(urlencode(fields))).status == 400

@@ -293,11 +293,11 @@ class Cvm:
             problem = _as_seen(CloudUnreachable("modify-" + answer.family), answer)
         raise problem
 
-    def looks(self) -> Iterator[None]:
-        """Yield for a look at the cloud, and again after pauses, while there is time to undo things."""
+    def looks(self, reserve: float = UNDO_RESERVE) -> Iterator[None]:
+        """Yield for a look at the cloud, and again after pauses, until `reserve` seconds are left."""
         yield
         back_off = _BACK_OFF_FIRST
-        while self._pause(back_off, reserve=UNDO_RESERVE):
+        while self._pause(back_off, reserve=reserve):
             yield
             back_off = min(back_off * 2, _BACK_OFF_LONGEST)
 

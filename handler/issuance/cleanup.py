@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from handler.audit import Decision
+from handler.cloud.cvm import UNDO_RESERVE
 from handler.errors import (
     AuditUnavailable,
     NameTaken,
@@ -58,16 +59,17 @@ class Cleanup:
     tag_signer: TagSigner
     trail: AuditTrail
 
-    def remove_leftovers(self, name: str, *, expected: bool = False) -> bool:
+    def remove_leftovers(self, name: str, *, expected: bool = False, reserve: float = UNDO_RESERVE) -> bool:
         """Remove the key pairs that tries of this order left under `name`; return whether there were any.
 
-        If one is `expected`, because the cloud says that the name is taken, looks until it is visible.
+        If one is `expected`, because the cloud says that the name is taken, looks until it is visible or only
+        `reserve` seconds are left.
 
         Raises NameTaken if the name belongs to another key pair or the leftover is in use, RequestInFlight
         if another instance may be working on the same order, and OutcomeUnknown if the removal fails.
         """
         try:
-            return self._removed(name, expected=expected)
+            return self._removed(name, expected=expected, reserve=reserve)
         except OutOfTime:
             raise OutcomeUnknown("out-of-time") from None
         except StoreUnavailable as unavailable:
@@ -87,10 +89,10 @@ class Cleanup:
         self._record_removal(pair)
         return True
 
-    def _removed(self, name: str, *, expected: bool) -> bool:
+    def _removed(self, name: str, *, expected: bool, reserve: float) -> bool:
         removed: set[str] = set()
         untagged = False
-        for _ in self.cvm.looks():
+        for _ in self.cvm.looks(reserve):
             pairs = self._named(name)
             if not pairs and (removed or not expected):
                 return bool(removed)

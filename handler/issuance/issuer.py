@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handler import sealing
 from handler.audit import Decision
+from handler.cloud.cvm import ANSWER_RESERVE
 from handler.errors import (
     CloudAnswerInvalid,
     CloudUnreachable,
@@ -359,7 +360,10 @@ class Issuance:
         """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
         # By its name and tags, not by the id in the answer: that answer may just have failed a check.
         try:
-            removed = self.cleanup.remove_leftovers(self.order.name, expected=not untagged)
+            # The time that was kept for this is spent now.
+            removed = self.cleanup.remove_leftovers(
+                self.order.name, expected=not untagged, reserve=ANSWER_RESERVE
+            )
         except RequestInFlight:
             removed = self.cleanup.remove_untagged(key_id, self.order.name)
         except RequestRefused:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from handler.auth.caller import AuthenticatedCaller
+from handler.auth.caller import AuthenticatedCaller, meaning_of
 from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys, same_algorithm
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http.strict_json import parse_json_object
@@ -85,6 +84,7 @@ class BearerVerifier:
         claims = _verified(token, self._keys[name].key(kid, algorithm), algorithm, issuer)
         expires_at = self._lifetime(claims)
         caller_id = self._caller(name, claims)
+        meaning = meaning_of(request)
 
         if issuer.once:
             jti = claims.get("jti")
@@ -92,10 +92,10 @@ class BearerVerifier:
                 raise Unauthenticated("bearer-jti")
             # LEEWAY twice: once for accepting the token, and once for the clock of the store.
             ttl = expires_at - self.clock.now() + 2 * LEEWAY
-            self.nonces.burn("jwt", name, jti, use=_digest_of(request), ttl=ttl)
+            self.nonces.burn("jwt", name, jti, use=meaning, ttl=ttl)
         # The signature itself is left out: anybody can turn one ECDSA signature into another valid one, and
         # that must not make it a different request.
-        request_key = hashlib.sha256(signed.encode() + b"\n" + request.unverified_body).hexdigest()
+        request_key = hashlib.sha256(f"{signed}\n{meaning}".encode()).hexdigest()
         # A token signs neither body nor headers, and its holder may send any. So the header can be trusted as
         # much as the body: TLS protects both.
         return AuthenticatedCaller(
@@ -238,9 +238,3 @@ def _time(claims: _Claims, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
         raise Unauthenticated("bearer-time")
     return float(value)
-
-
-def _digest_of(request: Request) -> str:
-    body = hashlib.sha256(request.unverified_body).hexdigest()
-    parts = [request.method, request.path, request.headers.get("idempotency-key"), body]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from handler.http.messages import Request
+
+
+def meaning_of(request: Request) -> str:
+    """Return a digest of everything that a request without a signature means.
+
+    A token proves who sends, and nothing of what. Two requests with it are the same only if all of this is.
+    A signature is a digest of the same kind, so a signed request is known by its signature.
+    """
+    body = hashlib.sha256(request.unverified_body).hexdigest()
+    key = request.headers.get("idempotency-key")
+    parts = [request.method, request.path, sorted(request.query.items()), key, body]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ nor the total time.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from handler.errors import IssuerUnavailable, MalformedRequest, Unauthenticated
 from handler.http.fetch import HttpRequest, fetch
 from handler.http.strict_json import parse_json_object
+from handler.scf.invocation import LONG_AGO, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,19 +139,19 @@ class FetchedKeys:
     clock: Clock
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _keys: tuple[Mapping[str, object], ...] = field(default=(), init=False)
-    _fetched_at: float = field(default=-math.inf, init=False)
-    _next_fetch_at: float = field(default=-math.inf, init=False)
+    _fetched_at: Moment = field(default=LONG_AGO, init=False)
+    _tried_at: Moment = field(default=LONG_AGO, init=False)
     _failure: str | None = field(default=None, init=False)
     """Why the latest fetch failed; None if it succeeded."""
 
     def key(self, kid: str | None, algorithm: str) -> Mapping[str, object]:
         """Return the JWK for a token; fetch the issuer's keys first if that is due."""
         with self._lock:
-            now = self.clock.monotonic()
-            if now >= self._fetched_at + FRESH or choose(self._keys, kid, algorithm) is None:
-                self._refresh(now)
+            stale = self.clock.since(self._fetched_at) >= FRESH
+            if stale or choose(self._keys, kid, algorithm) is None:
+                self._refresh()
             # SECURITY BOUNDARY: whoever can block the issuer keeps a withdrawn key alive, but not for ever.
-            if now >= self._fetched_at + LONGEST_USE:
+            if self.clock.since(self._fetched_at) >= LONGEST_USE:
                 self._keys = ()
             found = choose(self._keys, kid, algorithm)
             if found is not None:
@@ -160,17 +160,17 @@ class FetchedKeys:
                 raise IssuerUnavailable(self._failure)
             raise Unauthenticated("bearer-key")
 
-    def _refresh(self, now: float) -> None:
-        if now < self._next_fetch_at:
+    def _refresh(self) -> None:
+        if self.clock.since(self._tried_at) < (COOL_DOWN if self._failure is None else PAUSE):
             return
+        self._tried_at = self.clock.moment()
         try:
             self._keys = fetch_keys(self.url)
         except IssuerUnavailable as failure:
-            self._failure, self._next_fetch_at = failure.reason, now + PAUSE
+            self._failure = failure.reason
             _log.warning("issuers.%s: %s", self.name, failure.reason)
         else:
-            self._failure, self._next_fetch_at = None, now + COOL_DOWN
-            self._fetched_at = now
+            self._failure, self._fetched_at = None, self._tried_at
 
 
 def fetch_keys(url: str) -> tuple[Mapping[str, object], ...]:

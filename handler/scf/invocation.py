@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
@@ -29,6 +30,30 @@ class Clock:
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+
+    def moment(self) -> Moment:
+        """Return this moment."""
+        return Moment(self.now(), self.monotonic())
+
+    def since(self, moment: Moment) -> float:
+        """Return the seconds since `moment`, by the clock that counts more of them.
+
+        SECURITY BOUNDARY: the monotonic clock stands still while SCF freezes the instance, and the other one
+        can be set back. What must end after some time is measured by this.
+        """
+        return max(self.now() - moment.now, self.monotonic() - moment.monotonic)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment by both clocks, each in seconds."""
+
+    now: float
+    monotonic: float
+
+
+LONG_AGO = Moment(-math.inf, -math.inf)
+"""Before every other moment."""
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,16 @@ class TestClock:
     def sleep(self, seconds: float) -> None:
         self.time += seconds
 
+    paused: float = 0.0
+    """Seconds that the machine was frozen, which only the wall clock counts."""
+
     def clock(self) -> Clock:
-        return Clock(now=lambda: self.time, monotonic=lambda: self.time, sleep=self.sleep)
+        return Clock(now=lambda: self.time, monotonic=lambda: self.time - self.paused, sleep=self.sleep)
+
+    def pause(self, seconds: float) -> None:
+        """Freeze the machine, as SCF does between requests."""
+        self.time += seconds
+        self.paused += seconds
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,16 @@ export function show(issued: Issued, opened: string | null, onSaved: () => void)
     clear(find("expires"));
     find("expires").textContent = issued.expiresAt;
   }
+  const putty = opened?.startsWith("PuTTY-User-Key-File-") ?? false;
+  const keyFile = `${name}.${putty ? "ppk" : "pem"}`;
   // Files that a browser saves may be readable to other users, and ssh refuses such a key.
-  find("ssh").textContent = `chmod 600 ${name}.pem\nssh -i ${name}.pem root@HOST`;
+  find("ssh").textContent = putty
+    ? `plink -i ${keyFile} root@HOST`
+    : `chmod 600 ${keyFile}\nssh -i ${keyFile} root@HOST`;
   button("save").onclick = () => {
     if (privateKey === null) return;
-    save(privateKey, `${name}.pem`);
-    write(find("said"), "saved", { file: `${name}.pem` });
+    save(privateKey, keyFile);
+    write(find("said"), "saved", { file: keyFile });
     onSaved();
   };
   button("copy-private").onclick = async () => {

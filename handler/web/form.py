@@ -127,7 +127,7 @@ class FormEndpoint(IssueEndpoint):
         english, chinese = _ADVICE.get(error.status, _LATER)
         problems = "".join(
             f"<li><code>{escape(problem.field)}</code>: {escape(problem.advice or problem.rule)}"
-            f'<p lang="zh">{escape(problem.advice_zh)}</p></li>'
+            f"{_in_chinese(problem.advice_zh)}</li>"
             for problem in error.problems
         )
         parts = [
@@ -183,6 +183,10 @@ def _fields(request: Request) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise MalformedRequest("form-field-twice")
     return {name: value for name, value in fields.items() if value}
+
+
+def _in_chinese(text: str) -> str:
+    return f'<p lang="zh">{escape(text)}</p>' if text else ""
 
 
 def _block(label: str, text: str) -> str:

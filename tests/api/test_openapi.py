@@ -100,7 +100,7 @@ def too_often(function: FunctionUnderTest) -> object:
 
 def taken(function: FunctionUnderTest) -> object:
     assert function.call(function.signed(REST, AGE)).status == 201
-    return function.signed(REST, AGE, timestamp=int(function.clock.time) - 1)
+    return function.signed(REST, {**AGE, "privateKeyFormat": "pkcs8"})
 
 
 def after(fault: dict[str, object]) -> Callable[[FunctionUnderTest], object]:

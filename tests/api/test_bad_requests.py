@@ -937,6 +937,7 @@ def test_the_table_is_complete() -> None:
     assert {bad.problem for bad in rows} == set(RecipientProblem) - elsewhere
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [REST, V3])
 @pytest.mark.parametrize("title", PRIVATE)
 def test_private_material_is_never_echoed(path: str, title: str, quiet: FunctionUnderTest) -> None:
@@ -1162,6 +1163,7 @@ def opened(ciphertext: str, identity: pyrage.x25519.Identity = RECIPIENT) -> str
     return pyrage.decrypt(ciphertext.encode(), [identity]).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [REST, V3])
 @pytest.mark.parametrize(
     "how",

@@ -262,6 +262,7 @@ def test_the_description_is_public_and_names_no_host(function: FunctionUnderTest
     assert DOCUMENT["servers"] == [{"url": "/"}]
 
 
+@pytest.mark.slow
 def test_the_description_is_current() -> None:
     environment = {**clean_environment(), "PYTHON": sys.executable}
     subprocess.run([ROOT / "scripts" / "openapi", "--check"], env=environment, check=True)

@@ -142,6 +142,7 @@ def test_a_record_that_the_attacker_wrote(store: OpenStore, victim: FunctionUnde
         assert is_refused(order(victim, body, "demo", key)), text
 
 
+@pytest.mark.slow
 def test_a_record_that_was_changed_or_cut(store: OpenStore, victim: FunctionUnderTest) -> None:
     body, key = victim.rest_body(), uuid.uuid4().hex
     first = order(victim, body, "demo", key)

@@ -105,6 +105,7 @@ def test_every_query_is_tried() -> None:
     assert tried == set(QUERIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alarm", ALARMS, ids=[alarm["Name"] for alarm in ALARMS])
 def test_an_alarm_is_what_the_api_takes_and_counts_what_it_says(
     alarm: dict[str, Any], messages: list[str]

@@ -317,6 +317,7 @@ def forge(name: str, how: str) -> dict[str, str]:
     }[how]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["guessed", "copied", "of another master secret"])
 @pytest.mark.parametrize("seconds", [0, ORPHAN_AGE + 1, ANSWER_TTL + 1])
 def test_a_request_does_not_get_the_key_pair_of_somebody_else_removed(

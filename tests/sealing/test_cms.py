@@ -130,6 +130,7 @@ def test_the_owner_can_compare_the_fingerprint(tmp_path: Path) -> None:
 WHOLE = (public(GOOD), public(pem_attacks.GOOD_RSA), certificate(GOOD, usage(4)), certified(KEY))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_any_changed_text_is_sealed_to_or_refused(text: str, data: st.DataObject) -> None:

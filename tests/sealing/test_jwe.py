@@ -153,6 +153,7 @@ def test_a_key_for_direct_agreement_cannot_be_one_of_several(owners: dict[str, O
     assert header["alg"] == "ECDH-ES+A256KW"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", BAD_JWKS, ids=lambda bad: bad.title)
 def test_a_bad_jwk_is_refused(bad: BadRecipient, owners: dict[str, Owner]) -> None:
     assert refusal(bad.text) == (bad.problem, 0)

@@ -58,6 +58,7 @@ def test_bad_blocks_are_refused_for_the_right_reason() -> None:
     }
 
 
+@pytest.mark.slow
 def test_compressed_packets_are_refused_before_they_take_memory() -> None:
     bomb = next(row.text for row in bad_pgp() if row.title == "200 MB")
     program = """

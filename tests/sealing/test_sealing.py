@@ -296,6 +296,7 @@ def test_bad_bech32_is_refused(text: str) -> None:
         bech32.decode(text)
 
 
+@pytest.mark.slow
 @quick
 @given(st.binary(max_size=64), st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
 def test_bech32_round_trip(data: bytes, human: str) -> None:
@@ -481,6 +482,7 @@ def test_malformed_ssh_recipients(line: str, problem: RecipientProblem) -> None:
     assert refused(line) is problem
 
 
+@pytest.mark.process
 def test_unused_bits_of_base64_are_refused(owners: dict[str, Owner]) -> None:
     word, blob, _ = owners["rsa-3072"].public.split()
     assert blob.endswith("=")
@@ -725,6 +727,7 @@ PREFIXES = [
 ]
 
 
+@pytest.mark.slow
 @quick
 @given(st.sampled_from(PREFIXES), st.text() | st.text("".join(map(chr, range(128)))))
 def test_any_text_is_refused_and_never_echoed(prefix: str, text: str) -> None:
@@ -732,6 +735,7 @@ def test_any_text_is_refused_and_never_echoed(prefix: str, text: str) -> None:
     assert envelope is None or envelope.seal(SecretBytes(b"x"), CONTENTS)
 
 
+@pytest.mark.slow
 @quick
 @given(st.binary(max_size=100))
 def test_any_point_or_blob_is_refused_or_sealed_to(data: bytes) -> None:
@@ -759,6 +763,7 @@ def mutations(draw: st.DrawFn) -> Callable[[str], str]:
     return mutate
 
 
+@pytest.mark.slow
 @quick
 @given(st.lists(mutations(), min_size=1, max_size=4))
 def test_a_mistyped_age_recipient_is_refused_or_still_opens(changes: list[Callable[[str], str]]) -> None:
@@ -771,6 +776,7 @@ def test_a_mistyped_age_recipient_is_refused_or_still_opens(changes: list[Callab
         assert pyrage.decrypt(envelope.seal(SecretBytes(b"mine"), CONTENTS).encode(), [owner]) == b"mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ed25519", "rsa-2048"])
 @quick
 @given(changes=st.lists(mutations(), min_size=1, max_size=4))

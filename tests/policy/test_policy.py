@@ -258,7 +258,11 @@ NO_IDS = ["", "a/b", "a,b", "a b", "-a", "ä", "a" * 65]
         (caller(grants=[]), "callers.a.grants", f"malformed; {GRANTS}"),
         (caller(tc3="yes"), "callers.a.tc3", f"malformed; {TC3}"),
         (caller(tc3=1), "callers.a.tc3", f"malformed; {TC3}"),
-        (caller(secret="x"), "callers.a.secret", f"{NO_KEY} tc3, v2, jwt, chat, rate, recipients, grants"),
+        (
+            caller(secret="x"),
+            "callers.a.secret",
+            f"{NO_KEY} tc3, v2, jwt, chat, operator, generation, rate, recipients, grants",
+        ),
         (caller(recipients=[1]), "callers.a.recipients.0", f"malformed; {RECIPIENTS}"),
         (caller(grants=[{**GRANT, "own_recipients": False}]), "callers.a", NOBODY),
         (caller(grants=[GRANT, {**GRANT, "own_recipients": False}]), "callers.a", NOBODY),

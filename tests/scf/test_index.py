@@ -209,8 +209,8 @@ def test_an_incomplete_package(
     container: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever else goes wrong is told by its type and place; its text may quote anything."""
-    monkeypatch.setenv("KEYPAIR_STORE", f"rediss://:{SECRET}@redis.example.com")
-    monkeypatch.setitem(sys.modules, "handler.store.redis", None)
+    monkeypatch.setenv("KEYPAIR_STORE", f"sqlite:/tmp/{SECRET}")
+    monkeypatch.setitem(sys.modules, "handler.store.sqlite", None)
     answer = Answer(container.main_handler({"httpMethod": "GET", "path": "/healthz"}, {"request_id": "r-1"}))
     assert answer.status == 500
     assert answer.json == {
@@ -222,6 +222,18 @@ def test_an_incomplete_package(
     }
     (record,) = caplog.records
     assert record.getMessage().startswith("ModuleNotFoundError in open_store, line ")
+    assert SECRET not in caplog.text
+
+
+def test_a_package_without_redis(
+    container: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("KEYPAIR_STORE", f"rediss://:{SECRET}@redis.example.com")
+    monkeypatch.setitem(sys.modules, "handler.store.redis", None)
+    answer = Answer(container.main_handler({"httpMethod": "GET", "path": "/healthz"}, {"request_id": "r-1"}))
+    assert answer.status == 503
+    (record,) = caplog.records
+    assert record.getMessage().endswith("build it with scripts/build --with redis")
     assert SECRET not in caplog.text
 
 

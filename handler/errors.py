@@ -312,7 +312,7 @@ class QuotaReached(ServiceFailed):
 
     code = "quota-reached"
     status = 503
-    title = "The account's key pair quota is used up."
+    title = "The cloud account has no room for another key pair. Ask its operator to delete some."
 
 
 class CloudBusy(ServiceFailed):

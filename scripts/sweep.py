@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 from handler.audit import Decision
 from handler.composition import services
 from handler.errors import KeyPairFunctionError, Misconfigured
+from handler.issuance.cleanup import age_of
+from handler.issuance.sweeper import QUOTA
+from handler.order import CALLER_TAG
 from handler.scf.invocation import Clock, Deadline, Invocation
 from scripts.policy_file import PolicyUnusable, compile_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from handler.issuance.sweeper import Finding
+    from handler.issuance.sweeper import Finding, Sweeper
 
 TIME_LIMIT = 600.0
 """Seconds. Sweeping a full account takes less, even if the cloud is slow."""
@@ -43,6 +47,9 @@ def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] =
                 compile_policy(options.policy, compiled)
                 environ = {**environ, "KEYPAIR_POLICY": str(compiled)}
             sweeper = services(environ, clock, lambda: sys.stdout).sweeper
+        if options.report:
+            _report(sweeper, invocation)
+            return 0
         counts = sweeper.sweep(invocation, preview=_preview if options.dry_run else None)
     except (Misconfigured, PolicyUnusable) as error:
         print(f"scripts/sweep: {error}", file=sys.stderr)
@@ -53,6 +60,37 @@ def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] =
     summary = ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nothing to do"
     print(f"scripts/sweep{' --dry-run' if options.dry_run else ''}: {summary}", file=sys.stderr)
     return 1 if counts.get("failed") or counts.get("postponed") else 0
+
+
+def _report(sweeper: Sweeper, invocation: Invocation) -> None:
+    """Print the function's key pairs in each region, by caller and age."""
+    row = "{:14} {:25} {:20} {:>8} {:17} {}"
+    now = sweeper.clock.now()
+    for region in sorted(sweeper.regions):
+        cvm = sweeper.connect(invocation.credentials(), region, invocation.deadline)
+        pairs = cvm.tagged_key_pairs()
+        print(f"{region}: {cvm.count_key_pairs()} of {QUOTA} key pairs in the account")
+        print(row.format("KEY ID", "NAME", "CALLER", "AGE", "EXPIRES", "USED BY"))
+        found = [(sweeper.tag_signer.read(pair.tags, pair.key_name), pair) for pair in pairs]
+        for tag, pair in sorted(found, key=lambda one: (one[1].tags[CALLER_TAG], one[1].created_at)):
+            age = age_of(pair, sweeper.clock)
+            expires = None if tag is None else tag.expires_at
+            print(
+                row.format(
+                    pair.key_id,
+                    pair.key_name,
+                    pair.tags[CALLER_TAG] if tag is not None else "(foreign)",
+                    "?" if age is None else f"{age / 86400:.1f} d",
+                    _expiry(expires, now),
+                    ", ".join(pair.instance_ids) or "-",
+                ).rstrip()
+            )
+
+
+def _expiry(expires: datetime | None, now: float) -> str:
+    if expires is None:
+        return "never"
+    return "expired" if expires.timestamp() <= now else expires.strftime("%Y-%m-%d %H:%MZ")
 
 
 def _preview(finding: Finding) -> None:
@@ -68,6 +106,11 @@ def _options() -> argparse.ArgumentParser:
         "released. Takes KEYPAIR_* and the cloud credentials from the environment, as the function does.",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be removed or left")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="list the key pairs by caller, age and expiry; remove nothing",
+    )
     parser.add_argument(
         "--policy",
         type=Path,

@@ -866,3 +866,20 @@ def test_a_preview_removes_and_writes_nothing(function: FunctionUnderTest) -> No
     ]
     assert left(function.emulator) == [pair[0]]
     assert function.audit.getvalue() == ""
+
+
+def test_the_report_lists_key_pairs_and_removes_nothing(command: Command) -> None:
+    emulator = command.emulator
+    expired = make(emulator, expires=utc(0))
+    used = make(emulator)
+    foreign = make(emulator, tag="unreadable")
+    emulator.control("POST", f"/key-pairs/{used[0]}/bind")
+    told = command.run("--report")
+    emulator.control("DELETE", f"/key-pairs/{used[0]}/bind")
+    assert (told.returncode, told.stderr) == (0, "")
+    rows = {line.split()[0]: line.split() for line in told.stdout.splitlines()}
+    assert rows[f"{REGION}:"][1:4] == ["3", "of", "100"]
+    assert rows[expired[0]][1:] == [expired[1], "demo", "0.0", "d", "expired", "-"]
+    assert rows[used[0]][1:] == [used[1], "demo", "0.0", "d", "never", "ins-emulated"]
+    assert rows[foreign[0]][1:] == [foreign[1], "(foreign)", "0.0", "d", "never", "-"]
+    assert left(emulator) == [expired[0], used[0], foreign[0]]

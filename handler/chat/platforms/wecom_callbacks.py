@@ -43,7 +43,10 @@ UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_@.-]{
 # The key in Base64, without its last character, "=".
 EncodingAesKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}$")]
 
-_TIMESTAMP = re.compile(r"[0-9]{10}")
+_DIGITS = 10
+_TIMESTAMP = re.compile(rf"[0-9]{{{_DIGITS}}}")
+_FAR_FUTURE = 10 * 366 * 24 * 3600
+"""Seconds for which records of signatures are kept at most. Few nonces name a time before that."""
 # SECURITY BOUNDARY: the signed parts are joined without separators, so characters could move from the
 # ciphertext into the nonce. 64 of them are whole blocks, and the rest would still decrypt.
 _NONCE = re.compile(r"[A-Za-z0-9]{1,32}")
@@ -147,6 +150,12 @@ class Callbacks:
         # it as a handshake, whose response is the decrypted text.
         use = hashlib.sha256(f"{method} {timestamp} {encrypted}".encode()).hexdigest()
         self.nonces.burn(self.platform, nonce, use=use, ttl=SIGNATURE_WINDOW.nonce_ttl)
+        # SECURITY BOUNDARY: the signed parts are sorted, so nonce and time can change places. The signature
+        # stays the same, so it is burned for as long as any reading of it is valid.
+        longest = max(time - self.clock.now() for time in _readings(timestamp, nonce))
+        self.nonces.burn(
+            self.platform, "signed", own, use=use, ttl=max(longest, 0) + SIGNATURE_WINDOW.nonce_ttl
+        )
         message = self.envelopes.open(encrypted)
         if message is None:
             raise self._refused("envelope")
@@ -154,6 +163,14 @@ class Callbacks:
 
     def _refused(self, cause: str) -> Unauthenticated:
         return Unauthenticated(f"{self.platform}-{cause}")
+
+
+def _readings(timestamp: str, nonce: str) -> list[int]:
+    """Return the times that the signed text can be read as naming, except those in the far future."""
+    joined = [timestamp + nonce, nonce + timestamp]
+    ends = [end for text in joined for end in (text[:_DIGITS], text[-_DIGITS:])]
+    far = int(timestamp) + _FAR_FUTURE
+    return [int(end) for end in ends if _TIMESTAMP.fullmatch(end) and int(end) <= far]
 
 
 def locale_of(text: str) -> Locale:

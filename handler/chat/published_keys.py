@@ -41,6 +41,9 @@ _SPECIAL = [
         "3fff::/20",  # RFC 9637: documentation
     )
 ]
+# Public by the registries, but Tencent Cloud uses them inside, as it does 100.64.0.0/10 (RFC 6598), which is
+# never global.
+_USED_BY_THE_CLOUD = [ipaddress.ip_network(f"{first}.0.0.0/8") for first in (9, 11, 30)]
 _NOT_FOUND = (404, 410)
 _OK = 200
 
@@ -150,7 +153,7 @@ def is_public(address: str) -> bool:
         if inner is None and parsed not in _UNICAST:
             return False
         parsed = inner or parsed
-    special = any(parsed in network for network in _SPECIAL)
+    special = any(parsed in network for network in (*_SPECIAL, *_USED_BY_THE_CLOUD))
     return parsed.is_global and not parsed.is_multicast and not special
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from typing import TYPE_CHECKING
 
+from handler.errors import StoreUnavailable
+
 if TYPE_CHECKING:
     from handler.scf.invocation import Clock
+
+
+MAX_ENTRIES = 100_000
+"""More are refused: an instance must not run out of memory in the middle of an order."""
 
 
 class MemoryStore:
@@ -18,6 +25,8 @@ class MemoryStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[str, tuple[float, str]] = {}
+        self._ends: list[tuple[float, str]] = []
+        """A heap of when entries end, the first one first. An entry that was replaced has several."""
 
     def get(self, key: str) -> str | None:
         """Return the value of `key`, or None."""
@@ -30,7 +39,9 @@ class MemoryStore:
             self._drop_expired()
             if self._live(key) is not None:
                 return False
-            self._entries[key] = (self._clock.now() + ttl, value)
+            if len(self._entries) >= MAX_ENTRIES:
+                raise StoreUnavailable("memory-full")
+            self._put(key, value, ttl)
             return True
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
@@ -38,8 +49,13 @@ class MemoryStore:
         with self._lock:
             if self._live(key) != expected:
                 return False
-            self._entries[key] = (self._clock.now() + ttl, value)
+            self._put(key, value, ttl)
             return True
+
+    def _put(self, key: str, value: str, ttl: float) -> None:
+        ends_at = self._clock.now() + ttl
+        self._entries[key] = (ends_at, value)
+        heapq.heappush(self._ends, (ends_at, key))
 
     def _live(self, key: str) -> str | None:
         ends_at, value = self._entries.get(key, (0.0, ""))
@@ -47,4 +63,7 @@ class MemoryStore:
 
     def _drop_expired(self) -> None:
         now = self._clock.now()
-        self._entries = {key: entry for key, entry in self._entries.items() if entry[0] > now}
+        while self._ends and self._ends[0][0] <= now:
+            _, key = heapq.heappop(self._ends)
+            if self._live(key) is None:
+                self._entries.pop(key, None)

@@ -71,7 +71,12 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
     if trial is None:
         for packet in packets:
             _vet_rsa(packet)  # a short key is one possible reason
-        raise RecipientRefused(RecipientProblem.PGP_SHA1 if _only_sha1(packets) else RecipientProblem.PGP_USE)
+        if _only_sha1(packets):
+            raise RecipientRefused(RecipientProblem.PGP_SHA1)
+        # A minimal export of an expired key lacks what the library needs to see that it has expired.
+        for position in _positions(packets, Tag.PublicSubkey):
+            _vet_expiry(packets[position], packets[position + 1 :], moment)
+        raise RecipientRefused(RecipientProblem.PGP_USE)
     if certificate.expiration and certificate.expiration <= moment:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
     named = [packet.body for packet in trial if packet.tag == Tag.PKESK]

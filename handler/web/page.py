@@ -5,6 +5,7 @@ It is served only if the policy has a table [web].
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,7 @@ def pages(policy: Policy, default_region: str) -> dict[str, Callable[[], Respons
     origin = _origin_of_issuer(policy, policy.web)
     files = [path for path in STATIC.iterdir() if path.suffix in _CONTENT_TYPES]
     return {
-        "/": lambda: _page(origin),
+        "/": lambda: _page(origin, with_form=bool(policy.issuers)),
         "/web.json": lambda: _configuration(policy, default_region),
         **{f"/static/{path.name}": _file(path) for path in files},
     }
@@ -66,10 +67,25 @@ def _origin_of_issuer(policy: Policy, web: Web) -> str | None:
     return origin[0]
 
 
-def _page(issuer: str | None) -> Response:
+def _page(issuer: str | None, *, with_form: bool) -> Response:
     connect = "'self'" if issuer is None else f"'self' {issuer}"
     security = content_security_policy(connect=connect, script="'self'")
-    return html_response(200, (STATIC / "index.html").read_text(encoding="utf-8"), security=security)
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    # The form takes a token, and without issuers nobody has one.
+    page = _without(page, "without-form" if with_form else "form")
+    if not _takes_pgp_keys():
+        page = _without(page, "openpgp")
+    return html_response(200, page, security=security)
+
+
+def _without(page: str, part: str) -> str:
+    """Return the page without what is between `<!--PART-->` and `<!--/PART-->`."""
+    return re.sub(f"<!--{part}-->.*?<!--/{part}-->", "", page, flags=re.DOTALL)
+
+
+def _takes_pgp_keys() -> bool:
+    """Return whether `scripts/build --with openpgp` packed the library; without importing it."""
+    return importlib.util.find_spec("pysequoia") is not None
 
 
 def _configuration(policy: Policy, default_region: str) -> Response:
@@ -79,9 +95,8 @@ def _configuration(policy: Policy, default_region: str) -> Response:
     if web is not None and web.issuer is not None:
         issuer = policy.issuers[web.issuer]
         sign_in = {"issuer": issuer.issuer, "clientId": web.client_id, "audience": issuer.audience}
-    return json_response(
-        200, {"api": "", "region": default_region, "signIn": sign_in}, headers=SECURITY_HEADERS
-    )
+    configuration = {"api": "", "region": default_region, "signIn": sign_in, "openpgp": _takes_pgp_keys()}
+    return json_response(200, configuration, headers=SECURITY_HEADERS)
 
 
 def _file(path: Path) -> Callable[[], Response]:

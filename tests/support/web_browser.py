@@ -139,12 +139,16 @@ def watched(
     browser: Browser,
     *,
     locale: str = "en-US",
+    time_zone: str = "UTC",
     java_script: bool = True,
     viewport: tuple[int, int] = (760, 480),
 ) -> Iterator[Watched]:
     width, height = viewport
     context = browser.new_context(
-        locale=locale, java_script_enabled=java_script, viewport={"width": width, "height": height}
+        locale=locale,
+        timezone_id=time_zone,
+        java_script_enabled=java_script,
+        viewport={"width": width, "height": height},
     )
     context.set_default_timeout(10_000)
     try:

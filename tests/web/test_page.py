@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -86,9 +87,34 @@ def test_without_an_issuer_the_page_calls_its_own_origin_only(
 ) -> None:
     function = function_with(emulator, tmp_path, {})
     assert "connect-src 'self';" in get(function, "/").headers["Content-Security-Policy"]
-    assert get(function, "/web.json").json == {"api": "", "region": "ap-guangzhou", "signIn": None}
-    # Nobody could have a token to type.
+    assert get(function, "/web.json").json == {
+        "api": "",
+        "region": "ap-guangzhou",
+        "signIn": None,
+        "openpgp": True,
+    }
+
+
+def test_the_form_is_on_the_page_only_if_somebody_can_have_a_token(
+    web: FunctionUnderTest, emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    with_form = get(web, "/").body
+    assert '<form method="post" action="form">' in with_form
+    assert "This page needs it." not in with_form
+    function = function_with(emulator, tmp_path, {})
+    without = get(function, "/").body
+    assert "<form method" not in without
+    assert "This page needs it. Turn it on, and reload." in without
     assert get(function, "/form", "POST").status == 404
+
+
+def test_pgp_keys_are_named_only_where_they_can_be_sealed_to(
+    web: FunctionUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "JWK<!--openpgp-->, PGP" in get(web, "/").body
+    monkeypatch.setitem(sys.modules, "pysequoia", None)  # as Python marks what is not there
+    assert "PGP" not in get(web, "/").body
+    assert get(web, "/web.json").json["openpgp"] is False
 
 
 def test_the_page_learns_where_to_sign_in(web: FunctionUnderTest) -> None:
@@ -101,6 +127,7 @@ def test_the_page_learns_where_to_sign_in(web: FunctionUnderTest) -> None:
             "clientId": "keypair-web",
             "audience": "keypair-web",
         },
+        "openpgp": True,
     }
     assert configuration.headers["Cache-Control"] == "no-store"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pyrage
 import pytest
 
+from tests.support.function_under_test import fresh_name
 from tests.support.web_actions import create, finish_sign_in, saved, sign_in, type_secret
 from tests.support.web_browser import NEEDS_A_BROWSER, audit, overflow, picture, press_tab_to, watched
 from tests.support.web_functions import REGISTERED, function_with_typed_secrets, hosted_elsewhere, typed_token
@@ -18,7 +20,7 @@ from tests.support.web_sshd import GREETING, log_in, running_sshd
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Dialog, Page, Route
 
     from tests.support.function_process import FunctionProcess
 
@@ -64,6 +66,7 @@ def test_sign_in_create_save_and_log_in(browser: Browser, at_issuer: FunctionPro
         page.click("#reveal summary")
         page.locator("#private", has_text="PRIVATE KEY").wait_for()
         assert page.inner_text("#private").strip() == text.strip()
+        assert page.inner_text("#reveal summary") == "Hide private key"
         page.click("#another")
         assert page.text_content("#private") == ""
         network = watch.network()
@@ -116,6 +119,78 @@ def test_a_pasted_recipient_gets_the_envelope_and_the_command(
         subprocess.run(page.inner_text("#open-with"), shell=True, cwd=tmp_path, check=True)  # noqa: S602 -- as shown
         assert_logs_in(page, tmp_path)
         watch.assert_clean(page)
+
+
+def test_the_commands_and_times_are_the_reader_s(
+    browser: Browser, at_issuer: FunctionProcess, tmp_path: Path
+) -> None:
+    with watched(browser, time_zone="Asia/Shanghai") as watch:
+        page = sign_in(watch, at_issuer)
+        page.select_option("#expiry", "7d")
+        name = fresh_name()
+        with page.expect_response("**/v1/key-pairs") as response:
+            create(page, name)
+        expires = datetime.fromisoformat(response.value.json()["expiresAt"].replace("Z", "+00:00"))
+        there = expires.astimezone(timezone(timedelta(hours=8)))
+        shown = page.inner_text("#expires")
+        assert f"{there:%B} {there.day}, {there.year}" in shown
+        assert shown.endswith("GMT+8")
+        page.click("#language")
+        assert f"{there.year}年{there.month}月{there.day}日" in page.inner_text("#expires")
+        page.click("#language")
+
+        page.select_option("#user", "ubuntu")
+        page.click("#windows summary")
+        assert page.inner_text("#ssh").endswith(f"ssh -i {name}.pem ubuntu@HOST")
+        assert page.inner_text("#powershell").splitlines()[-1] == f"ssh -i {name}.pem ubuntu@HOST"
+        assert "choose PPK as the format" in page.inner_text("#windows")
+        page.select_option("#user", "")
+        page.fill("#own-user", "deploy")
+        assert page.inner_text("#ssh").endswith(" deploy@HOST")
+        page.fill("#own-user", "x; rm -rf .")
+        assert page.inner_text("#ssh").endswith(" USER@HOST")
+        audit(page, "log-in")
+        saved(page, tmp_path)
+        watch.assert_clean(page)
+
+
+def test_help_does_not_leave_the_page(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        create(page, fresh_name())
+        page.click("#help-button")
+        assert "How does the key get onto a server?" in page.inner_text("#help")
+        assert page.evaluate("document.activeElement.id") == "help-title"
+        audit(page, "help")
+        page.click("#help-button")
+        assert not page.is_visible("#help")
+        asked: list[str] = []
+
+        def accept(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        page.once("dialog", accept)
+        page.reload()
+        assert asked == ["beforeunload"]  # the key that is not saved is still known
+
+
+def test_pgp_is_offered_only_by_a_function_that_takes_it(browser: Browser, typed: FunctionProcess) -> None:
+    def without(route: Route) -> None:
+        configuration = route.fetch()
+        route.fulfill(response=configuration, body=json.dumps({**configuration.json(), "openpgp": False}))
+
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.click("#advanced summary")
+        assert "PGP" in page.inner_text("#recipient-hint")
+        watch.context.route("**/web.json", without)
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.click("#advanced summary")
+        assert "PGP" not in page.inner_text("#recipient-hint")
 
 
 def copied(page: Page, button: str, said: str = "Copied.") -> str:

@@ -56,11 +56,15 @@ REFUSED = errors.RecipientRefused(RecipientProblem.UNKNOWN, 0)
 @pytest.mark.parametrize(
     ("error", "told", "repeats"),
     [
-        (errors.MalformedRequest("x", (errors.FieldProblem("tags", "invalid"),)), "tags: invalid", False),
+        (
+            errors.MalformedRequest("x", (errors.FieldProblem("tags", "invalid"),)),
+            "Tags: The function does not accept this value.",
+            False,
+        ),
         (errors.NotGranted(), "The policy does not grant this.", False),
         (errors.NameTaken(), "Choose another name.", False),
         (errors.RequestInFlight(), "still in progress", True),
-        (REFUSED, "recipients.0: send an age recipient", False),
+        (REFUSED, "Public key: Send an age recipient", False),
         (errors.RateLimited("x", 7), "You can try again in 7 seconds.", True),
         (errors.InternalFault(), "The function failed.", True),
         (errors.CloudRefused(), "No key pair remains. Tell the operator of this function.", False),
@@ -105,6 +109,51 @@ def test_each_error_says_what_to_do_and_a_retry_is_the_same_request(
         page.wait_for_selector("#result-title")
         assert not page.is_visible("#trouble")
         assert same_request(watch)
+        watch.assert_clean(page)
+
+
+@pytest.mark.parametrize(
+    ("error", "field", "told"),
+    [
+        (errors.NameTaken(), "name", "A key pair with this name exists. Choose another name."),
+        (REFUSED, "recipient", "Send an age recipient, an SSH public key line"),
+        (
+            errors.MalformedRequest("x", (errors.FieldProblem("expiresIn", "too-long"),)),
+            "expiry",
+            "The function does not accept this value.",
+        ),
+        (
+            errors.MalformedRequest("x", (errors.FieldProblem("tags.team", "invalid"),)),
+            "tag-0",
+            "The function does not accept this value.",
+        ),
+    ],
+    ids=["name", "recipient", "expiry", "tag"],
+)
+def test_an_error_is_shown_at_its_field(
+    browser: Browser, typed: FunctionProcess, error: errors.KeyPairFunctionError, field: str, told: str
+) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.route(KEY_PAIRS, partial(answer, error), times=1)
+        page.select_option("#grant", "1")
+        page.fill("#tag-0", "core-1")
+        page.fill("#name", f"ci_{fresh_name()[-20:]}")
+        page.click("#advanced summary")
+        page.fill("#recipient", "age1 of somebody")
+        page.click("#advanced summary")
+        page.click("#create")
+        page.wait_for_selector("#trouble")
+        assert page.inner_text(f"#{field}-error").startswith(told)
+        assert page.get_attribute(f"#{field}", "aria-invalid") == "true"
+        assert not page.is_visible("#trouble-list")
+        audit(page, f"trouble-{field}", pictures=("light",) if field == "name" else ())
+        if not page.is_visible("#recipient"):
+            page.click("#advanced summary")
+        page.fill("#recipient", "")
+        create(page, f"ci_{fresh_name()[-20:]}")
+        assert page.query_selector("[aria-invalid]") is None
         watch.assert_clean(page)
 
 
@@ -210,6 +259,50 @@ def test_closing_asks_until_the_key_is_saved(browser: Browser, typed: FunctionPr
         page.on("dialog", lambda dialog: pytest.fail(dialog.type))
         page.reload()
         page.wait_for_selector("#typed")
+
+
+@pytest.mark.parametrize("button", ["another", "sign-out"])
+def test_nothing_throws_an_unsaved_key_away_unasked(
+    browser: Browser, typed: FunctionProcess, button: str
+) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        name = fresh_name()
+        create(page, name)
+        assert "Save the private key now." in page.inner_text("#warning")
+        asked: list[str] = []
+
+        def decline(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
+
+        page.once("dialog", decline)
+        page.click(f"#{button}")
+        assert [name in message for message in asked] == [True]
+        with page.expect_download() as download:
+            page.click("#save")
+        assert "PRIVATE KEY" in download.value.path().read_text()
+        assert page.inner_text("#warning").startswith("Saved.")
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        page.click(f"#{button}")
+        page.wait_for_selector("#order-title" if button == "another" else "#sign-in-title")
+        assert page.is_visible("#sign-out") == (button == "another")
+        assert page.inner_text("#who") == ("demo" if button == "another" else "")
+        watch.assert_clean(page)
+
+
+def test_a_reader_who_agrees_loses_the_key(browser: Browser, typed: FunctionProcess) -> None:
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        create(page, fresh_name())
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.click("#another")
+        page.wait_for_selector("#order-title")
+        page.on("dialog", lambda dialog: pytest.fail(dialog.type))
+        page.reload()
+        assert not page.is_visible("#trouble")
 
 
 def test_a_request_without_a_grant_is_not_sent(browser: Browser, typed: FunctionProcess) -> None:

@@ -42,17 +42,24 @@ export interface Issued {
   };
 }
 
+/** A field of the request at fault, and what to send instead if the function says so. */
+export interface FieldProblem {
+  field: string;
+  rule: string;
+  advice?: string;
+}
+
 interface Problem {
   code?: string;
   requestId?: string;
-  errors?: { field: string; rule: string; advice?: string }[];
+  errors?: FieldProblem[];
 }
 
 /** An error response from the function. Status 0 means that there was no response. */
 export class Refusal extends Error {
   readonly code: string;
   readonly requestId: string;
-  readonly problems: string[];
+  readonly problems: FieldProblem[];
 
   constructor(
     readonly status: number,
@@ -62,7 +69,7 @@ export class Refusal extends Error {
     super(`${status} ${problem.code ?? ""}`);
     this.code = problem.code ?? "";
     this.requestId = problem.requestId ?? "";
-    this.problems = (problem.errors ?? []).map(({ field, rule, advice }) => `${field}: ${advice ?? rule}`);
+    this.problems = problem.errors ?? [];
   }
 }
 

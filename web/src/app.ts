@@ -8,7 +8,7 @@ import { offer, type Order, ownRecipients, read } from "./order";
 import { forget, show } from "./result";
 import { makeRecipient, type Recipient } from "./sealed";
 import { signer } from "./tc3";
-import { clear, speak, write } from "./texts";
+import { clear, type Key, say, speak, write } from "./texts";
 import { explain, hide, leavesDoubt, tell } from "./trouble";
 
 /** One request, however often it is sent: the same bytes, idempotency key and recipient. */
@@ -44,6 +44,14 @@ window.addEventListener("beforeunload", (event) => {
   if (pendingName() !== null) event.preventDefault();
 });
 
+/** Whether nothing unsaved would be lost, or the reader agrees to lose it. Then nothing is pending. */
+function mayLeave(question: Key): boolean {
+  const name = pendingName();
+  if (name !== null && !confirm(say(question, { name }))) return false;
+  pending(null);
+  return true;
+}
+
 // ---------------------------------------------------------------- sections
 
 type Section = "sign-in" | "order" | "result";
@@ -68,6 +76,7 @@ async function enter(config: Config, prove: Prove): Promise<void> {
   }
   api = entered;
   find("who").textContent = grants.caller;
+  button("sign-out").hidden = false;
   offer(grants);
   hide();
   arrive("order");
@@ -160,8 +169,21 @@ async function create(config: Config, order: Order): Promise<void> {
 
 // ---------------------------------------------------------------- start
 
+function offerHelp(): void {
+  const opener = button("help-button");
+  opener.hidden = false;
+  // Not a link to #help: that would be another history entry, without the name of what is pending.
+  opener.addEventListener("click", () => {
+    const help = find("help");
+    help.hidden = !help.hidden;
+    opener.setAttribute("aria-expanded", String(!help.hidden));
+    if (!help.hidden) find("help-title").focus();
+  });
+}
+
 async function start(): Promise<void> {
   speak(button("language"));
+  offerHelp();
   if (handOver()) {
     tell("handedOver");
     return;
@@ -183,11 +205,22 @@ async function start(): Promise<void> {
     if (order) void create(config, order);
   });
   button("another").addEventListener("click", () => {
+    if (!mayLeave("anotherUnsaved")) return;
     forget();
-    pending(null);
     input("name").value = "";
     arrive("order");
   });
+  button("sign-out").addEventListener("click", () => {
+    if (!mayLeave("signOutUnsaved")) return;
+    forget();
+    hide();
+    api = attempt = null;
+    find("who").textContent = "";
+    button("sign-out").hidden = true;
+    input("name").value = input("recipient").value = "";
+    arrive("sign-in");
+  });
+  write(find("recipient-hint"), config.openpgp === false ? "recipientHintNoPgp" : "recipientHint");
   go("sign-in");
   if (config.signIn) signInAtIssuer(config, config.signIn);
   else signInByTyping(config);

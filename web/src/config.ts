@@ -14,6 +14,8 @@ export interface Config {
   region: string;
   /** Where people sign in; null if they type an ID and a secret. */
   signIn: SignIn | null;
+  /** Whether the function can seal to PGP keys. A page that is hosted elsewhere may not say. */
+  openpgp?: boolean;
 }
 
 export async function loadConfig(): Promise<Config> {

@@ -2,7 +2,8 @@
 
 import type { Grant, Grants } from "./api";
 import { find, input, make, select } from "./dom";
-import { clear, type Key, type Values, write } from "./texts";
+import { mark, unmark } from "./fields";
+import { type Key, type Values, write } from "./texts";
 
 const DURATIONS = ["1h", "8h", "1d", "7d", "30d", "90d", "365d"];
 type Unit = "minutes" | "hours" | "days";
@@ -157,12 +158,9 @@ export function read(): Order | null {
   const names = shown?.names ?? [];
   let wrong: HTMLElement | null = null;
   const judge = (field: HTMLInputElement, right: boolean, key: Key, values: Values = {}): void => {
-    const error = find(`${field.id}-error`);
-    error.hidden = right;
-    field.setAttribute("aria-invalid", String(!right));
-    if (right) clear(error);
+    if (right) unmark(field);
     else {
-      write(error, key, values);
+      mark(field, key, values);
       wrong ??= field;
     }
   };

@@ -5,6 +5,19 @@ const ENGLISH = {
   otherLanguage: "中文",
   loading: "Loading…",
   signIn: "Sign in",
+  signOut: "Sign out",
+  signOutUnsaved: "You have not saved the private key of {name}. If you sign out now, nobody can recover it. Sign out?",
+  help: "Help",
+  helpWhat: "What happens here?",
+  helpWhatText:
+    "This page makes a key in your browser, orders a key pair that is sealed to it, and opens the answer here. Only this page can open it. What you save is the private key.",
+  helpAccess: "How do I get access?",
+  helpAccessText: "Ask the operator of this function. The form offers only what its policy grants you.",
+  helpServer: "How does the key get onto a server?",
+  helpServerText:
+    "Choose the key pair in Tencent Cloud's console when you create the server. On a server that you can reach already, add the public key as a line of ~/.ssh/authorized_keys.",
+  helpLost: "What if I lose the private key?",
+  helpLostText: "Nobody can recover it. Create another key pair under another name, and have the lost one deleted.",
   signInAtIssuer: "Sign in at your organisation. This opens a new window.",
   signInTyped: "Your secret signs requests in this browser and is never sent.",
   callerId: "Caller ID",
@@ -20,6 +33,8 @@ const ENGLISH = {
   nameWrong: "A key name has 1 to 25 letters, digits or underscores.",
   nameNotGranted: "The policy allows you names like {names}.",
   fieldsWrong: "Correct the marked fields.",
+  valueRefused: "The function does not accept this value.",
+  atField: "{field}: {text}",
   region: "Region",
   expiry: "Removed after",
   expiryNever: "Never",
@@ -36,7 +51,10 @@ const ENGLISH = {
   advanced: "Advanced",
   format: "Private key format",
   recipient: "Seal to this public key instead",
+  recipientField: "Public key",
+  asAdvised: "{text}",
   recipientHint: "age1…, a line of a .pub file, PEM, JWK or PGP. Only the owner of the key can open the result.",
+  recipientHintNoPgp: "age1…, a line of a .pub file, PEM or JWK. Only the owner of the key can open the result.",
   sealedHere: "The private key is sealed to a key that only this page holds, and opened here.",
   sealedPasted: "The private key is sealed to the public key above. This page cannot open it.",
   sealedRegistered: "The private key is sealed to the key registered for you.",
@@ -45,9 +63,11 @@ const ENGLISH = {
   again: "Try again",
   created: "Key pair {name} is ready",
   saveNow: "Save the private key now. Once you close or reload this page, nobody can recover it.",
+  savedNow: "Saved. Keep the private key to yourself: this page forgets it when you close it or create another.",
   savePrivate: "Save private key",
   copyPrivate: "Copy private key",
   showPrivate: "Show private key",
+  hidePrivate: "Hide private key",
   privateKey: "Private key",
   sealedTo: "This envelope holds the private key, sealed to the recipient.",
   envelope: "Sealed private key",
@@ -59,12 +79,21 @@ const ENGLISH = {
   saved: "Saved as {file}.",
   logIn: "Log in with it",
   logInHint: "Bind the key pair to a server, or add the public key to its authorized_keys. Replace HOST with its address.",
+  user: "User name on the server",
+  userOwn: "another",
+  userName: "User name",
+  windows: "On Windows",
+  windowsHint: "In PowerShell, in the folder with the private key. The first line keeps other users from reading it.",
+  puttyHint:
+    "For PuTTY: when you create a key pair, choose PPK as the format, under Advanced. PuTTY takes that file under Connection, SSH, Auth, Credentials.",
   publicKey: "Public key",
   fingerprint: "Fingerprint",
   keyId: "Key ID",
   expires: "Removed on",
   never: "Never",
   another: "Create another",
+  anotherUnsaved:
+    "You have not saved the private key of {name}. If you create another now, nobody can recover it. Go on?",
   requestId: "Request {id}",
   onceMore: "You can try again in {seconds} seconds.",
   eConfig: "The page could not load its settings. Check your connection and reload.",
@@ -103,6 +132,17 @@ const CHINESE: Record<Key, string> = {
   otherLanguage: "English",
   loading: "正在加载…",
   signIn: "登录",
+  signOut: "退出登录",
+  signOutUnsaved: "{name} 的私钥尚未保存，退出后将无法找回。确定要退出吗？",
+  help: "帮助",
+  helpWhat: "本页做什么？",
+  helpWhatText: "本页在您的浏览器中生成一把密钥，用它加密新密钥对的私钥，再在本页解密。只有本页能解开。您保存的就是这个私钥。",
+  helpAccess: "如何获得权限？",
+  helpAccessText: "请联系本函数的管理员。表单只列出策略授予您的选项。",
+  helpServer: "如何把密钥用到服务器上？",
+  helpServerText: "在腾讯云控制台创建服务器时选择该密钥对。对于已能登录的服务器，把公钥作为一行加入 ~/.ssh/authorized_keys。",
+  helpLost: "私钥丢了怎么办？",
+  helpLostText: "无法找回。请换一个名称重新创建，并请人删除丢失的密钥对。",
   signInAtIssuer: "请在您所在组织的登录页面登录（将打开新窗口）。",
   signInTyped: "密钥只在本浏览器内用于签名，不会被发送。",
   callerId: "调用者 ID",
@@ -118,6 +158,8 @@ const CHINESE: Record<Key, string> = {
   nameWrong: "名称须为 1 到 25 个字母、数字或下划线。",
   nameNotGranted: "策略允许的名称形如 {names}。",
   fieldsWrong: "请更正标出的字段。",
+  valueRefused: "函数不接受此值。",
+  atField: "{field}：{text}",
   region: "地域",
   expiry: "自动删除",
   expiryNever: "永不",
@@ -134,7 +176,10 @@ const CHINESE: Record<Key, string> = {
   advanced: "高级",
   format: "私钥格式",
   recipient: "改为加密给此公钥",
+  recipientField: "接收公钥",
+  asAdvised: "{text}",
   recipientHint: "age1…、.pub 文件中的一行、PEM、JWK 或 PGP。只有该密钥的所有者能打开结果。",
+  recipientHintNoPgp: "age1…、.pub 文件中的一行、PEM 或 JWK。只有该密钥的所有者能打开结果。",
   sealedHere: "私钥将加密给仅本页持有的密钥，并在本页解密。",
   sealedPasted: "私钥将加密给上面的公钥，本页无法解密。",
   sealedRegistered: "私钥将加密给为您登记的公钥。",
@@ -143,9 +188,11 @@ const CHINESE: Record<Key, string> = {
   again: "重试",
   created: "密钥对 {name} 已就绪",
   saveNow: "请立即保存私钥。关闭或刷新本页后将无法找回。",
+  savedNow: "已保存。请妥善保管私钥：关闭本页或再建一个之后，本页不再保留它。",
   savePrivate: "保存私钥",
   copyPrivate: "复制私钥",
   showPrivate: "显示私钥",
+  hidePrivate: "隐藏私钥",
   privateKey: "私钥",
   sealedTo: "以下是加密给接收者的私钥。",
   envelope: "加密的私钥",
@@ -157,12 +204,20 @@ const CHINESE: Record<Key, string> = {
   saved: "已保存为 {file}。",
   logIn: "用它登录",
   logInHint: "将密钥对绑定到服务器，或把公钥加入其 authorized_keys。请把 HOST 换成服务器地址。",
+  user: "服务器上的用户名",
+  userOwn: "其他",
+  userName: "用户名",
+  windows: "Windows 用户",
+  windowsHint: "在私钥所在的文件夹中打开 PowerShell 执行。第一行禁止其他用户读取私钥。",
+  puttyHint:
+    "使用 PuTTY：创建密钥对时，在“高级”中把私钥格式选为 PPK，再在 PuTTY 的 Connection → SSH → Auth → Credentials 中选择该文件。",
   publicKey: "公钥",
   fingerprint: "指纹",
   keyId: "密钥 ID",
   expires: "删除时间",
   never: "永不",
   another: "再建一个",
+  anotherUnsaved: "{name} 的私钥尚未保存，继续后将无法找回。确定要再建一个吗？",
   requestId: "请求 {id}",
   onceMore: "{seconds} 秒后可以重试。",
   eConfig: "无法加载本页的设置。请检查网络后刷新。",
@@ -201,6 +256,7 @@ export function say(key: Key, values: Values = {}): string {
 
 /** Write a text into an element, and translate it when the language changes. */
 export function write(element: HTMLElement, key: Key, values: Values = {}): void {
+  delete element.dataset["time"];
   element.dataset["text"] = key;
   element.dataset["values"] = JSON.stringify(values);
   element.textContent = say(key, values);
@@ -208,7 +264,28 @@ export function write(element: HTMLElement, key: Key, values: Values = {}): void
 
 export function clear(element: HTMLElement): void {
   delete element.dataset["text"];
+  delete element.dataset["time"];
   element.textContent = "";
+}
+
+/** Return a time in the reader's zone and language. */
+function inWords(time: string): string {
+  const format = new Intl.DateTimeFormat(chinese ? "zh-CN" : "en", {
+    year: "numeric",
+    month: "long",
+    day: "numeric",
+    hour: "numeric",
+    minute: "2-digit",
+    timeZoneName: "short",
+  });
+  return format.format(new Date(time));
+}
+
+/** Write a time into an element, and again when the language changes. */
+export function writeTime(element: HTMLElement, time: string): void {
+  clear(element);
+  element.dataset["time"] = time;
+  element.textContent = inWords(time);
 }
 
 function translate(): void {
@@ -216,6 +293,9 @@ function translate(): void {
   document.title = say("title");
   for (const element of document.querySelectorAll<HTMLElement>("[data-text]")) {
     element.textContent = say(element.dataset["text"] as Key, JSON.parse(element.dataset["values"] ?? "{}"));
+  }
+  for (const element of document.querySelectorAll<HTMLElement>("[data-time]")) {
+    element.textContent = inWords(element.dataset["time"] ?? "");
   }
   for (const element of document.querySelectorAll<HTMLElement>("[data-label]")) {
     element.setAttribute("aria-label", say(element.dataset["label"] as Key));

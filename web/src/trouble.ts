@@ -1,10 +1,11 @@
 // What to do when something went wrong.
 
-import { Refusal } from "./api";
+import { type FieldProblem, Refusal } from "./api";
 import { button, find, make } from "./dom";
+import { fieldAt, labelOf, mark, unmarkAll } from "./fields";
 import { NotSignedIn } from "./oidc";
 import { NotOurs } from "./sealed";
-import { clear, type Key, type Values, write } from "./texts";
+import { clear, type Key, say, type Values, write } from "./texts";
 
 const SIGN_IN: Record<NotSignedIn["trouble"], Key> = {
   blocked: "eBlocked",
@@ -35,6 +36,21 @@ export function leavesDoubt(error: unknown): boolean {
 
 export function hide(): void {
   find("trouble").hidden = true;
+  unmarkAll();
+}
+
+/** Say what is wrong with a field: beside it, or in the list if the page has no such field. */
+function place({ field: path, advice }: FieldProblem): void {
+  const text = advice === undefined ? say("valueRefused") : `${advice.charAt(0).toUpperCase()}${advice.slice(1)}.`;
+  const field = fieldAt(path);
+  if (field) {
+    if (advice === undefined) mark(field, "valueRefused");
+    else mark(field, "asAdvised", { text });
+    return;
+  }
+  const item = make("li");
+  write(item, "atField", { field: labelOf(path), text });
+  find("trouble-list").append(item);
 }
 
 /** Say what to do about `error`. `again` repeats the same request, if that helps. */
@@ -51,11 +67,8 @@ export function explain(error: unknown, typed: boolean, again: (() => void) | nu
     if (status === 401) key = typed ? "e401Typed" : "e401Issuer";
     if (code === "request-in-flight") key = "eInFlight";
     write(find("trouble-text"), key);
-    for (const problem of error.problems) {
-      const item = make("li");
-      item.textContent = problem;
-      list.append(item);
-    }
+    for (const problem of error.problems) place(problem);
+    if (code === "name-taken") mark(find("name"), "eTaken");
     find("trouble-wait").hidden = error.retryAfter === null;
     if (error.retryAfter !== null) write(find("trouble-wait"), "onceMore", { seconds: error.retryAfter });
     if (error.requestId) write(find("trouble-id"), "requestId", { id: error.requestId });

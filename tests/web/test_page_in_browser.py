@@ -149,7 +149,7 @@ def test_the_commands_and_times_are_the_reader_s(
         assert page.inner_text("#ssh").endswith(" deploy@HOST")
         page.fill("#own-user", "x; rm -rf .")
         assert page.inner_text("#ssh").endswith(" USER@HOST")
-        audit(page, "log-in")
+        audit(page, "log-in", pictures=())
         saved(page, tmp_path)
         watch.assert_clean(page)
 

@@ -10,7 +10,15 @@ import math
 from typing import TYPE_CHECKING
 
 from redis.connection import ConnectionPool
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from handler.errors import StoreUnavailable
 
@@ -80,23 +88,37 @@ class RedisStore:
         return answer == 1
 
     def _ask(self, *command: str | int) -> object:
-        """Send `command` once over a live connection; return the response."""
+        """Send `command` over a live connection; return the response.
+
+        After a failover the old server may live on as a replica. It refuses the command without any effect,
+        so the command is sent once more, over a new connection to what the name now stands for.
+        """
         try:
-            connection = self._pool.get_connection()
             try:
-                _revive(connection)
-                # redis-py's client would repeat a command. A repeated `add` whose first response was lost
-                # would find its own entry and report that another instance was faster.
-                connection.send_command(*command)
-                return connection.read_response()
-            finally:
-                self._pool.release(connection)
+                return self._send(*command)
+            except (ReadOnlyError, BusyLoadingError, MovedError):
+                return self._send(*command)
         # `from None`, because the text comes from the server.
         except (ResponseError, AuthenticationError, AuthorizationError):
             raise StoreUnavailable("redis-refused") from None
         # redis-py raises ValueError for a response that violates the protocol.
         except (RedisError, OSError, ValueError):
             raise StoreUnavailable("redis-unreachable") from None
+
+    def _send(self, *command: str | int) -> object:
+        connection = self._pool.get_connection()
+        try:
+            _revive(connection)
+            # redis-py's client would repeat a command. A repeated `add` whose first response was lost
+            # would find its own entry and report that another instance was faster.
+            connection.send_command(*command)
+            return connection.read_response()
+        except ResponseError:
+            # Whatever the reason: the next command starts with a new connection.
+            connection.disconnect()
+            raise
+        finally:
+            self._pool.release(connection)
 
 
 def _revive(connection: ConnectionInterface) -> None:

@@ -208,6 +208,7 @@ def refusal(request: Request, *masters: bytes, now: float = NOON) -> str | None:
         Signed(content_type="application/json; charset=utf-8"),  # the Java SDK
         Signed(service="a" * 64),
         Signed(service="127"),  # Node and Java: the first label of the endpoint
+        Signed(service="localhost:8080"),  # Node, whose first label ends at a dot
         Signed(caller="A.b_c-9"),
         Signed(body=b""),
         Signed(body=bytes(range(256))),

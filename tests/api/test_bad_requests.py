@@ -1126,6 +1126,21 @@ def test_rest_answer(function: FunctionUnderTest) -> None:
     assert intent["recipients"] == issued["recipients"] == recipients
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_signed_region_header_chooses_the_region(function: FunctionUnderTest, *, signed: bool) -> None:
+    """Clients that cannot send a Region in the body reach every region that they sign for."""
+    other = {"x-tc-region": "ap-shanghai"}
+    event = function.signed(
+        V3, function.v3_body(), also_signed=other if signed else None, x_tc_region="ap-shanghai"
+    )
+    answer = function.call(event)
+    if signed:
+        assert answer.json["Response"]["KeyPair"]["KeyId"] == function.emulator.key_pairs()[0]["KeyId"]
+        assert function.audit_lines()[-1]["region"] == "ap-shanghai"
+    else:
+        assert answer.code == "UnsupportedRegion"
+
+
 def test_v3_answer(function: FunctionUnderTest) -> None:
     tags = [{"Key": "note", "Value": "a"}]
     body = function.v3_body(TagSpecification=[{"ResourceType": "keypair", "Tags": tags}])

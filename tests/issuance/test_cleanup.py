@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Credentials, Deadline
     from tests.support.emulator_process import EmulatorProcess
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning"),
+]
 
 Fault = dict[str, object]
 LOST: Fault = {"kind": "cut", "after": "before", "times": 3}

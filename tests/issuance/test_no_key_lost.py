@@ -55,7 +55,10 @@ __all__ = ["instances", "request_"]
 
 SIGNER = TagSigner(MasterSecrets([MASTER]))
 
-pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning"),
+]
 
 
 @pytest.fixture
@@ -202,7 +205,6 @@ def test_a_full_tag_quota_is_not_the_callers_fault(
 # 3. Lag.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("store", ["memory", "shared"])
 @pytest.mark.parametrize("lagging", ["describe", "filter", "tags", "description", "modify"])
 def test_a_cloud_that_lags_costs_time_only(
@@ -216,7 +218,6 @@ def test_a_cloud_that_lags_costs_time_only(
     assert instances.emulator.calls("CreateKeyPair") == before + 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lagging", ["describe", "filter", "tags", "delete", "deleted"])
 def test_a_lost_answer_is_settled_on_a_cloud_that_lags(
     instances: Instances, request_: Request, lagging: str
@@ -311,7 +312,6 @@ def crowded(tmp_path: Path) -> Iterator[Instances]:
         yield instances
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("told", [True, False])
 def test_key_pairs_in_use_do_not_hold_up_the_others(
     crowded: Instances,
@@ -333,7 +333,6 @@ def test_key_pairs_in_use_do_not_hold_up_the_others(
     assert sweep(function)[0] == ("left", "expired-in-use")
 
 
-@pytest.mark.slow
 def test_orphans_go_before_anything_else(crowded: Instances) -> None:
     assert sweep(crowded.instance())[0] == ("removed", "orphan")
 
@@ -365,7 +364,6 @@ def test_a_frozen_instance_cannot_release_what_another_request_removed(instances
         held.finish("{}", "r")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [79, 80])
 def test_the_summary_warns_of_the_quota(tmp_path: Path, count: int) -> None:
     with running_emulator(quota=200) as emulator:

@@ -26,7 +26,7 @@ from handler.errors import (
     StoreUnavailable,
 )
 from handler.issuance.idempotency import State
-from handler.order import ANSWER_TTL
+from handler.order import ANSWER_TTL, TAG_PREFIX
 
 if TYPE_CHECKING:
     from handler.audit import AuditTrail
@@ -81,11 +81,14 @@ class Cleanup:
         SECURITY BOUNDARY: this is the only delete without ownership tags. `key_id` is from the answer to this
         invocation's own create. The key pair has the order's name, which nobody else can have taken since.
         """
-        pair = self.cvm.find_key_pair(key_id)
-        if pair is None or pair.key_name != name or not is_young_and_untagged(pair, self.trail.clock):
-            return False
-        if not self.cvm.delete_key_pair(key_id):
-            return False
+        try:
+            pair = self.cvm.find_key_pair(key_id)
+            if pair is None or pair.key_name != name or not self._may_lack_tags(pair):
+                return False
+            if not self.cvm.delete_key_pair(key_id):
+                return False
+        except OutOfTime:
+            raise OutcomeUnknown("out-of-time") from None
         self._record_removal(pair)
         return True
 
@@ -96,7 +99,7 @@ class Cleanup:
             pairs = self._named(name)
             if not pairs and (removed or not expected):
                 return bool(removed)
-            untagged = any(is_young_and_untagged(pair, self.trail.clock) for pair in pairs)
+            untagged = any(self._may_lack_tags(pair) for pair in pairs)
             if untagged:
                 continue
             for pair in pairs:
@@ -136,8 +139,16 @@ class Cleanup:
         if not never_released(pair, age):
             raise NameTaken
         # Its maker may be frozen. It must not release the key pair when it wakes up.
-        if maker is not None and not self.ledger.withdraw(*maker):
+        holds = maker is not None and maker[1].holder == tag.holder
+        if maker is not None and holds and not self.ledger.withdraw(*maker):
             raise RequestInFlight
+
+    def _may_lack_tags(self, pair: KeyPairSummary) -> bool:
+        """Tell whether `pair` is so young that this function's tags may not all be visible yet."""
+        age = age_of(pair, self.trail.clock)
+        if age is None or age >= LAG_SECONDS or self.tag_signer.read(pair.tags, pair.key_name) is not None:
+            return False
+        return not pair.tags or any(key.startswith(TAG_PREFIX) for key in pair.tags)
 
     def _record_removal(self, pair: KeyPairSummary) -> None:
         self.trail.note(key_id=pair.key_id)
@@ -161,12 +172,6 @@ def age_of(pair: KeyPairSummary, clock: Clock) -> float | None:
 def is_released(record: StoredRecord, tag: OwnershipTag) -> bool:
     """Tell whether `record` says that the key pair with this tag was released to its caller."""
     return record.state is State.SEALED and record.holder == tag.holder
-
-
-def is_young_and_untagged(pair: KeyPairSummary, clock: Clock) -> bool:
-    """Tell whether `pair` has no tags, but is so young that it may yet show some."""
-    age = age_of(pair, clock)
-    return not pair.tags and age is not None and age < LAG_SECONDS
 
 
 def never_released(pair: KeyPairSummary, age: float | None) -> bool:

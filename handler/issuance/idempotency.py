@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight, StoreUnavailable
 from handler.order import ANSWER_TTL
 
@@ -62,8 +63,6 @@ class StoredRecord(BaseModel):
     """A random id of the invocation that works on the request."""
     lease_ends: float
     """Seconds since 1970. Until then no other invocation works on the request."""
-    message: str | None = None
-    """Digest of the signed message that started the work; None if it can be sent more than once."""
     former: tuple[str, ...] = ()
     """Earlier holders. If one of them made a key pair, it was never released."""
     answer: str | None = None
@@ -122,13 +121,10 @@ class HeldRecord:
         """
         update = {"state": State.SEALED, "answer": answer, "recipients": recipients}
         sealed = self._record.model_copy(update=update).model_dump_json()
-        try:
-            if self._store.replace(self._key, self._text, sealed, ANSWER_TTL):
-                return
-        except StoreUnavailable:
-            # The write may have happened or may still be on its way. Changing the record settles it:
-            # if this succeeds, a late write no longer finds what it expects and has no effect.
-            pass
+        if self._stored(sealed):
+            return
+        # The write may have happened or may still be on its way. Changing the record settles it: if this
+        # succeeds, a late write no longer finds what it expects and has no effect.
         try:
             withdrawn = self._move(State.UNKNOWN)
             stored = self._store.get(self._key)
@@ -136,6 +132,12 @@ class HeldRecord:
             raise OutcomeUnknown("answer-perhaps-stored") from None
         if withdrawn or stored != sealed:
             raise StoreUnavailable("answer-not-stored")
+
+    def _stored(self, sealed: str) -> bool:
+        try:
+            return self._store.replace(self._key, self._text, sealed, ANSWER_TTL)
+        except Exception:  # noqa: BLE001  # whatever a store raises, only the record tells what it did
+            return False
 
     def release(self, state: State) -> None:
         """Give up an unfinished record, so that the request can be retried at once.
@@ -175,11 +177,9 @@ class IdempotencyLedger:
         idempotency_key: str,
         order_digest: str,
         lease: float,
-        message: str | None = None,
     ) -> HeldRecord | FinishedRecord:
         """Return the record of this request, held for `lease` seconds unless it is finished.
 
-        `message` names the signed message, if no other message can be the same.
         Raises RequestInFlight, IdempotencyKeyReused or StoreUnavailable.
         """
         # A digest: text that a caller chose never becomes a key of the store, and callers cannot collide.
@@ -191,7 +191,6 @@ class IdempotencyLedger:
             order=order_digest[:32],
             holder=self.new_holder(),
             lease_ends=now + lease,
-            message=None if message is None else _digest(message),
         )
         text = fresh.model_dump_json()
         if self.store.add(_key(record_id), text, UNFINISHED_TTL):
@@ -217,7 +216,14 @@ class IdempotencyLedger:
             return None
         return FinishedRecord(record_id, record, stored) if record.state is State.SEALED else None
 
-    def restart(self, finished: FinishedRecord, lease: float, message: str | None) -> HeldRecord:
+    def is_new(self, message: str) -> bool:
+        """Remember a signed message; return whether this is the first time that it arrives.
+
+        Raises StoreUnavailable.
+        """
+        return self.store.add(f"message:{_digest(message)}", "", SIGNATURE_WINDOW.nonce_ttl)
+
+    def restart(self, finished: FinishedRecord, lease: float) -> HeldRecord:
         """Return the record of a request whose key pair was deleted, to start again.
 
         Its last holder is not listed as a former one, because the key pair that it made was released.
@@ -229,7 +235,6 @@ class IdempotencyLedger:
             order=finished.record.order,
             holder=self.new_holder(),
             lease_ends=self.clock.now() + lease,
-            message=None if message is None else _digest(message),
         )
         return self._taken_over(finished.record_id, finished.text, fresh)
 
@@ -252,8 +257,10 @@ class IdempotencyLedger:
     def withdraw(self, record_id: str, record: StoredRecord) -> bool:
         """Make sure that the holder of an unfinished record can no longer finish it.
 
-        Returns False if the record has changed since it was found; raises StoreUnavailable.
+        Returns False if the record is finished or has changed since it was found; raises StoreUnavailable.
         """
+        if record.state is State.SEALED:
+            return False
         stored = self.store.get(_key(record_id))
         if stored is None or _parse(stored) != record:
             return False
@@ -265,11 +272,6 @@ class IdempotencyLedger:
         if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
             raise RequestInFlight
         return HeldRecord(self.store, record_id, mine, text)
-
-
-def same_message(record: StoredRecord, message: str | None) -> bool:
-    """Tell whether `message` is the very message that `record` answers, sent again."""
-    return message is not None and record.message == _digest(message)
 
 
 def _continued(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handler import sealing
 from handler.audit import Decision
-from handler.cloud.cvm import ANSWER_RESERVE
+from handler.cloud.cvm import ANSWER_RESERVE, CALL_MINIMUM
 from handler.errors import (
     CloudAnswerInvalid,
     CloudUnreachable,
@@ -24,12 +24,11 @@ from handler.errors import (
     PolicyInvalid,
     RecipientRefused,
     RequestInFlight,
-    RequestRefused,
     StoreUnavailable,
 )
 from handler.issuance import key_material
 from handler.issuance.cleanup import LAG_SECONDS, RELEASED, Cleanup
-from handler.issuance.idempotency import FinishedRecord, State, same_message
+from handler.issuance.idempotency import FinishedRecord, State
 from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
 from handler.policy.evaluation import granted_order
 
@@ -117,8 +116,8 @@ class Issuer:
         key = f"order:{digest}" if idempotency_key is None else idempotency_key
         try:
             sealer = self._sealer(granted, own_recipients=len(order.recipients))
-        except RecipientRefused:
-            # Such as a certificate that has expired since the first try.
+        except (RecipientRefused, PolicyInvalid):
+            # Such as a certificate, of the caller or of the policy, that has expired since the first try.
             finished = self.ledger.finished(caller_id, key, digest)
             if finished is None or finished.record.recipients != self._recipients(granted):
                 raise
@@ -126,20 +125,18 @@ class Issuer:
         trail.note(recipients=sealer.fingerprints)
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         lease = invocation.deadline.remaining()
-        record = self.ledger.acquire(caller_id, key, digest, lease, message)
+        # Asked of every message, so that none of them can start an order again later.
+        new = idempotency_key is None and (message is None or self.ledger.is_new(message))
+        record = self.ledger.acquire(caller_id, key, digest, lease)
         if isinstance(record, FinishedRecord):
             issued = _issued(record)
-            if (
-                idempotency_key is not None
-                or same_message(record.record, message)
-                or self._exists(issued, cvm)
-            ):
+            if not new or self._exists(issued, cvm):
                 # The policy may have removed a recipient since. What was sealed to it is not released again.
                 if issued.sealed_private_key.recipients != sealer.fingerprints:
                     trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
                     raise NotGranted("recipients-changed")
                 return _replay(issued, trail)
-            record = self.ledger.restart(record, lease, message)
+            record = self.ledger.restart(record, lease)
         cleanup = Cleanup(cvm, record, caller_id, self.ledger, self.tag_signer, trail)
         issuance = Issuance(
             order=granted,
@@ -157,7 +154,9 @@ class Issuer:
         try:
             return issuance.run()
         except KeyPairFunctionError as error:
-            record.release(State.UNKNOWN if isinstance(error, OutcomeUnknown) else State.UNDONE)
+            # In flight: a key pair of that name is there, and it may yet turn out to be this order's.
+            unknown = isinstance(error, (OutcomeUnknown, RequestInFlight))
+            record.release(State.UNKNOWN if unknown else State.UNDONE)
             raise
         except Exception as defect:
             # A defect of this function: how far it came is unknown.
@@ -360,14 +359,12 @@ class Issuance:
         """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
         # By its name and tags, not by the id in the answer: that answer may just have failed a check.
         try:
-            # The time that was kept for this is spent now.
+            # The time that was kept for this is spent now, but for the two calls that may come next.
             removed = self.cleanup.remove_leftovers(
-                self.order.name, expected=not untagged, reserve=ANSWER_RESERVE
+                self.order.name, expected=not untagged, reserve=ANSWER_RESERVE + 2 * CALL_MINIMUM
             )
-        except RequestInFlight:
+        except (RequestInFlight, NameTaken):
             removed = self.cleanup.remove_untagged(key_id, self.order.name)
-        except RequestRefused:
-            removed = False
         if not removed:
             raise OutcomeUnknown("undo-without-effect")
 

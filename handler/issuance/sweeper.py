@@ -7,13 +7,13 @@ leaves whatever it is unsure of.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from handler.audit import Decision
-from handler.errors import KeyPairFunctionError, RequestInFlight
+from handler.errors import KeyPairFunctionError, RequestInFlight, StoreUnavailable
 from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released, never_released
 from handler.issuance.readiness import OK, store_status
 from handler.order import CALLER_TAG
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handler.errors import Upstream
     from handler.issuance.idempotency import IdempotencyLedger, StoredRecord
     from handler.issuance.issuer import Connect
-    from handler.issuance.ownership_tags import TagSigner
+    from handler.issuance.ownership_tags import OwnershipTag, TagSigner
     from handler.scf.invocation import Clock, Invocation
 
 PAUSE = 0.15
@@ -54,11 +54,12 @@ class Finding:
 
 
 class _Urgency(IntEnum):
-    """Orphans first: they block names. Then what has expired, and last what an instance uses."""
+    """Orphans first: they block names. Then what has expired, what an instance uses, and last the notices."""
 
     ORPHAN = 0
     EXPIRED = 1
     IN_USE = 2
+    NOTICE = 3
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class _Sweep:
     invocation: Invocation
     preview: Callable[[Finding], None] | None
     counts: Counter[str]
+    store_problems: list[KeyPairFunctionError] = field(default_factory=list)
+    """The first one: after it the store is not asked again, as each question could take its time-out."""
 
     def run(self) -> None:
         if self.preview is None:
@@ -185,7 +188,7 @@ class _Sweep:
         if age < ORPHAN_AGE:
             return None  # the invocation that made it may still be running
         orphan = _Task(_Urgency.ORPHAN, "orphan", region, cvm, pair)
-        maker = sweeper.ledger.maker(tag)
+        maker = self._maker(tag)
         if maker is None:
             return self._without_record(orphan, age)
         record = maker[1]
@@ -194,6 +197,15 @@ class _Sweep:
         if is_released(record, tag) or record.lease_ends > sweeper.clock.now():
             return None
         return _Task(_Urgency.ORPHAN, "orphan", region, cvm, pair, maker)
+
+    def _maker(self, tag: OwnershipTag) -> tuple[str, StoredRecord] | None:
+        if self.store_problems:
+            raise self.store_problems[0]
+        try:
+            return self.sweeper.ledger.maker(tag)
+        except StoreUnavailable as problem:
+            self.store_problems.append(problem)
+            raise
 
     def _without_record(self, orphan: _Task, age: float) -> _Task | str | None:
         """Decide on a key pair of which no record lists the holder: only the key pair itself can tell."""
@@ -210,10 +222,7 @@ class _Sweep:
             return None
         # Perhaps somebody has cleared the description by hand. Whoever holds the key has a week to change
         # the notice.
-        if self.preview is None:
-            notice = signer.orphan_notice(pair.key_id, today + timedelta(days=NOTICE_DAYS))
-            orphan.cvm.set_description(pair.key_id, notice)
-        return "orphan-announced"
+        return replace(orphan, urgency=_Urgency.NOTICE, reason="orphan-announced")
 
     def _do(self, task: _Task) -> None:
         """Remove a key pair, and report it."""
@@ -225,19 +234,39 @@ class _Sweep:
                 self._found(Finding(Decision.LEFT, f"{task.reason}-in-use", task.region, task.pair))
             return
         if self.preview is not None:
-            self._found(Finding(Decision.REMOVED, task.reason, task.region, task.pair))
+            decision = Decision.LEFT if task.urgency is _Urgency.NOTICE else Decision.REMOVED
+            self._found(Finding(decision, task.reason, task.region, task.pair))
             return
         try:
-            finding = self._remove(task)
+            finding = self._announce(task) if task.urgency is _Urgency.NOTICE else self._remove(task)
         except KeyPairFunctionError as error:
             finding = Finding(Decision.FAILED, error.reason, task.region, task.pair, error.upstream)
         if finding is not None:
             self._found(finding)
 
+    def _announce(self, task: _Task) -> Finding | None:
+        if self._has_changed(task):
+            return None
+        today = datetime.fromtimestamp(self.sweeper.clock.now(), timezone.utc).date()
+        day = today + timedelta(days=NOTICE_DAYS)
+        notice = self.sweeper.tag_signer.orphan_notice(task.pair.key_id, day)
+        task.cvm.set_description(task.pair.key_id, notice)
+        return Finding(Decision.LEFT, task.reason, task.region, task.pair)
+
+    def _has_changed(self, task: _Task) -> bool:
+        """Tell whether a key pair has been described, bound or deleted since it was listed."""
+        pair = task.cvm.find_key_pair(task.pair.key_id)
+        return pair is None or (pair.description, pair.instance_ids) != (
+            task.pair.description,
+            task.pair.instance_ids,
+        )
+
     def _remove(self, task: _Task) -> Finding | None:
         ledger = self.sweeper.ledger
         # An instance uses it, though the cloud does not say so in its list.
         if self._was_reported(task.pair, "in-use"):
+            return None
+        if task.urgency is _Urgency.ORPHAN and task.unfinished is None and self._has_changed(task):
             return None
         if task.unfinished is not None and not ledger.withdraw(*task.unfinished):
             return Finding(Decision.LEFT, "claim-moved", task.region, task.pair)

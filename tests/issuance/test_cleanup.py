@@ -315,6 +315,34 @@ def test_who_holds_the_key_changes_the_notice(instances: Instances, request_: Re
     assert left(instances.emulator) == [key_id]
 
 
+class Describing(Cvm):
+    """Somebody describes the key pair between the listing and what follows."""
+
+    def count_key_pairs(self) -> int:
+        for pair in self.tagged_key_pairs():
+            self.set_description(pair.key_id, "mine")
+        return super().count_key_pairs()
+
+
+@pytest.mark.parametrize("age", [ORPHAN_AGE + 5, ANSWER_TTL + 5])
+def test_a_description_that_comes_meanwhile_counts(instances: Instances, request_: Request, age: int) -> None:
+    key_id = orphan(instances, request_)
+    instances.aged(age)
+    function = instances.instance()
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        return Describing(
+            credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint
+        )
+
+    own = function.services
+    function.services = replace(own, sweeper=replace(own.sweeper, connect=connect))
+    assert swept(function) == {}
+    assert [(pair["KeyId"], pair["Description"]) for pair in instances.emulator.key_pairs()] == [
+        (key_id, "mine")
+    ]
+
+
 @pytest.mark.parametrize("forged", ["another day", "another key pair's", "a guess"])
 def test_nobody_else_writes_a_notice(instances: Instances, request_: Request, forged: str) -> None:
     function = instances.instance()

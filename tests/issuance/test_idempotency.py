@@ -137,3 +137,13 @@ def test_a_name_that_stays_taken_is_refused(function: FunctionUnderTest) -> None
     answer = function.call(function.signed(REST, function.rest_body()))
     assert (answer.status, answer.code) == (409, "name-taken")
     assert function.create_calls() == before + 3
+
+
+def test_a_finished_record_is_not_withdrawn(store: Interrupted) -> None:
+    record, records = acquire(store, "a"), ledger(store, "b")
+    record.begin()
+    record.finish("{}", "r")
+    found = records.find(RECORD_ID)
+    assert found is not None
+    assert not records.withdraw(RECORD_ID, found)
+    assert records.find(RECORD_ID) == found

@@ -15,7 +15,7 @@ from pysequoia import ArmorKind, armor
 from pysequoia.packet import Tag
 
 from handler.sealing import prepare_sealer
-from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.recipient_problems import MAKE_PGP_KEY
 from tests.support.function_under_test import POLICY, REST, FunctionUnderTest
 from tests.support.pgp_owners import CONTENTS, Gpg, JsOwner, js_owners, key_ring, seal, split
 
@@ -223,8 +223,7 @@ def test_the_command_leaves_nothing_to_somebody_else(good: str, tmp_path: Path) 
 
 
 def test_a_key_made_as_the_advice_says(gpg: Gpg) -> None:
-    _, _, advice = RecipientProblem.PGP_MALFORMED.advice.partition("; ")
-    make, _, export = advice.removesuffix(" prints one").partition(" && ")
+    make, _, export = MAKE_PGP_KEY.partition(" && ")
     assert make.split()[0] == export.split()[0] == "gpg"
     assert gpg.run(*make.split()[1:]).returncode == 0
     public = gpg.run(*export.split()[1:]).stdout.decode()

@@ -147,7 +147,12 @@ def test_offline_is_called_that(somebody_s_clone: Path) -> None:
     machine = {name: value for name, value in clean_environment().items() if not name.startswith("PIP_")}
     done = subprocess.run(
         [somebody_s_clone / "scripts" / "python", "-c", ""],
-        env={**machine, "PIP_CONFIG_FILE": str(settings), "PYTHON": sys.executable},
+        env={
+            **machine,
+            "PIP_CONFIG_FILE": str(settings),
+            "PYTHON": sys.executable,
+            "REQUIREMENTS": "local",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,8 +22,8 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from handler.auth.master_secret import MasterSecrets
 from handler.cloud.cvm import Cvm, KeyPairSummary
-from handler.errors import StoreUnavailable
-from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
+from handler.errors import OutcomeUnknown, OutOfTime, RequestInFlight, StoreUnavailable
+from handler.issuance.cleanup import ORPHAN_AGE, RELEASED, Cleanup
 from handler.issuance.idempotency import HeldRecord, State, StoredRecord
 from handler.issuance.ownership_tags import OwnershipTag, TagSigner
 from handler.issuance.sweeper import MARGIN, PAUSE, Finding
@@ -883,3 +884,104 @@ def test_the_report_lists_key_pairs_and_removes_nothing(command: Command) -> Non
     assert rows[used[0]][1:] == [used[1], "demo", "0.0", "d", "never", "ins-emulated"]
     assert rows[foreign[0]][1:] == [foreign[1], "(foreign)", "0.0", "d", "never", "-"]
     assert left(emulator) == [expired[0], used[0], foreign[0]]
+
+
+class FailingReports:
+    """A store that answers what the ledger asks, and keeps no report of a key pair."""
+
+    shared = True
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+
+    def get(self, _key: str) -> None:
+        """Show nothing, as if each report had just been lost."""
+
+    def add(self, _key: str, _value: str, _ttl: float) -> bool:
+        if self.fails:
+            raise StoreUnavailable("test")
+        return False
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_used_key_pair_is_reported_unless_the_store_knows_of_it(
+    function: FunctionUnderTest, *, fails: bool
+) -> None:
+    class InUse(Cvm):
+        def delete_key_pair(self, key_id: str) -> bool:  # noqa: ARG002 -- an instance that the list does not show
+            return False
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        endpoint = function.emulator.cvm_endpoint
+        return InUse(credentials, region, deadline, jitter=float, endpoint=endpoint)
+
+    pair = make(function.emulator, expires=utc(0))
+    store: Any = FailingReports(fails=fails)
+    ledger = replace(function.services.sweeper.ledger, store=store)
+    found = sweep_with(function, ledger=ledger, connect=connect)
+    assert found == ([("left", "expired-in-use", pair[0])] if fails else [])
+
+
+def test_a_preview_also_shows_what_was_reported(function: FunctionUnderTest) -> None:
+    pair = make(function.emulator, expires=utc(0))
+    function.emulator.control("POST", f"/key-pairs/{pair[0]}/bind")
+    assert swept(function) == {"left": 1}
+    findings: list[Finding] = []
+    invocation = Invocation.begin(None, function.environ, function.clock.clock())
+    function.services.sweeper.sweep(invocation, preview=findings.append)
+    assert [(one.decision.value, one.reason) for one in findings] == [("left", "expired-in-use")]
+    function.emulator.control("DELETE", f"/key-pairs/{pair[0]}/bind")
+
+
+def test_removing_an_untagged_key_pair_without_time_or_effect() -> None:
+    class Cloud:
+        key_pair: KeyPairSummary | None = None
+
+        def find_key_pair(self, _key_id: str) -> KeyPairSummary | None:
+            if self.key_pair is None:
+                raise OutOfTime
+            return self.key_pair
+
+        def delete_key_pair(self, _key_id: str) -> bool:
+            return False
+
+    class Young(Cleanup):
+        def _may_lack_tags(self, _pair: KeyPairSummary) -> bool:
+            return True
+
+    nothing: Any = None
+    cloud: Any = Cloud()
+    cleanup = Young(cloud, nothing, "demo", nothing, nothing, nothing)
+    with pytest.raises(OutcomeUnknown):
+        cleanup.remove_untagged("skey-1", "web_1")
+    pair: Any = SimpleNamespace(key_name="web_1")
+    cloud.key_pair = pair
+    assert cleanup.remove_untagged("skey-1", "web_1") is False
+
+
+@pytest.mark.parametrize(
+    ("problem", "asked", "decisions"),
+    [
+        (StoreUnavailable("test"), 1, ["failed", "failed"]),
+        (RequestInFlight(), 2, []),  # a record of a later version of the function
+    ],
+)
+def test_a_store_that_fails_is_asked_once(
+    function: FunctionUnderTest, problem: Exception, asked: int, decisions: list[str]
+) -> None:
+    class Store(FailingReports):
+        asked = 0
+
+        def get(self, key: str) -> None:
+            if not key.startswith("claim:"):
+                return
+            self.asked += 1
+            raise problem
+
+    store: Any = Store(fails=True)
+    for _ in range(2):
+        make(function.emulator)
+    function.clock.time += ORPHAN_AGE + 60
+    found = sweep_with(function, ledger=replace(function.services.sweeper.ledger, store=store))
+    assert [decision for decision, _, _ in found] == decisions
+    assert store.asked == asked

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight, StoreUnavailable
 from handler.order import ANSWER_TTL
 
@@ -219,9 +218,10 @@ class IdempotencyLedger:
     def is_new(self, message: str) -> bool:
         """Remember a signed message; return whether this is the first time that it arrives.
 
+        It is remembered as long as an answer, because no proof is accepted for longer than that.
         Raises StoreUnavailable.
         """
-        return self.store.add(f"message:{_digest(message)}", "", SIGNATURE_WINDOW.nonce_ttl)
+        return self.store.add(f"message:{_digest(message)}", "", ANSWER_TTL)
 
     def restart(self, finished: FinishedRecord, lease: float) -> HeldRecord:
         """Return the record of a request whose key pair was deleted, to start again.

@@ -16,7 +16,7 @@ def config_file() -> Path:
 
 
 def state_folder() -> Path:
-    """Return the folder of unfinished requests and of secrets where there is no keyring."""
+    """Return the folder for unfinished requests, and for secrets on a machine without a keyring."""
     from platformdirs import user_state_path
 
     return user_state_path(_APPLICATION, appauthor=False)

@@ -101,7 +101,7 @@ _HEADERS: dict[str, Json] = {
         "schema": {"type": "string", "pattern": '^"caller";r=[0-9]+;t=[0-9]+$'},
     },
     "RateLimit-Policy": {
-        "description": "Where the caller has a rate: so many requests in so many seconds.",
+        "description": "The caller's rate limit, if it has one: requests and seconds.",
         "schema": {"type": "string", "pattern": '^"caller";q=[0-9]+;w=[0-9]+$'},
     },
     "Retry-After": {

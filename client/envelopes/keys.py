@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load_private_key(file: Path, content: bytes, ask: Callable[[str], str]) -> PrivateKeyTypes:
     """Return the key in a PEM or OpenSSH file; `ask` is asked for its passphrase where it has one.
 
-    Raises NotOpened for a wrong passphrase, UsageProblem for what is no private key.
+    Raises NotOpened for a wrong passphrase, UsageProblem if the text is not a private key.
     """
     key = _load(content, None)
     if isinstance(key, _Encrypted):

@@ -81,7 +81,7 @@ class BearerCredential:
 
 
 def checked_token(token: str) -> str:
-    """Return a token without the blanks around it. Raises UsageProblem for what is no JWT."""
+    """Return a token without surrounding blanks. Raises UsageProblem if it is not a JWT."""
     token = token.strip()
     if not unverified_claims(token):
         raise UsageProblem(
@@ -92,7 +92,7 @@ def checked_token(token: str) -> str:
 
 
 def unverified_claims(token: str) -> dict[str, Any]:
-    """Return what a token says, for messages only; nothing verifies it here. Empty for what is no JWT."""
+    """Return what a token says, for messages only; nothing verifies it here. Empty if it is not a JWT."""
     parts = token.split(".")
     try:
         _, payload, _ = parts

@@ -38,7 +38,7 @@ _V6_NETWORK = 64
 
 @dataclass(frozen=True)
 class Allowance:
-    """So many requests in a period of so many seconds."""
+    """A number of requests, and the seconds in which they may be made."""
 
     requests: int
     period: int

@@ -255,13 +255,13 @@ class _Parser:
         self.comments.append(self.text[key.end : self.position])
 
     def _end_of_block(self, block: re.Match[str]) -> int:
-        # SECURITY BOUNDARY: certificates that follow each other are a chain, and an issuer is no recipient.
-        # Sealing refuses a chain.
+        # SECURITY BOUNDARY: certificates that follow each other are a chain, which sealing refuses, because
+        # the issuer must not become a reader.
         last = self.text.rfind(_CERTIFICATE_END) + len(_CERTIFICATE_END)
         return max(block.end(), last) if block["label"] == "CERTIFICATE" else block.end()
 
     def _other_recipient(self) -> None:
-        """Read what is no key, such as PLACE:USER, or a text with a key in it: sealing says what it is."""
+        """Read PLACE:USER, or any other text; sealing says what a text is if it is not a key."""
         begin = self._after(_GAP)
         line = self.text[begin:].partition("\n")[0]
         block = _BLOCK.search(self.text, begin)

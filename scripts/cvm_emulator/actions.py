@@ -326,7 +326,7 @@ def _check_key_ids(key_ids: list[str]) -> None:
         raise ApiError("InvalidParameterValue.LimitExceeded", f"At most {_KEY_IDS_AT_ONCE} `KeyIds`.")
     for key_id in key_ids:
         if _KEY_ID.fullmatch(key_id) is None:
-            raise ApiError("InvalidKeyPairId.Malformed", f"`{key_id}` is no key pair id.")
+            raise ApiError("InvalidKeyPairId.Malformed", f"`{key_id}` is not the id of a key pair.")
 
 
 def _check_filters(filters: list[_Filter]) -> None:

@@ -139,7 +139,7 @@ def _decoded(headers: Message, body: bytes) -> object:
     try:
         decoded: object = json.loads(body)
     except ValueError as malformed:
-        raise ApiError("InvalidRequest", "The body is no JSON.") from malformed
+        raise ApiError("InvalidRequest", "The body is not JSON.") from malformed
     if not isinstance(decoded, dict):
         raise ApiError("InvalidRequest", "The body must be a JSON object.")
     return decoded

@@ -125,7 +125,7 @@ class FunctionSettings:
         return ",".join(dict.fromkeys([url_host, *named]))
 
     def packed(self) -> bytes:
-        """Return the file that travels in the package: what is no secret and no value for a variable."""
+        """Return the file in the package: settings that are neither secret nor fit for a variable."""
         packed = {name: value for name, value in self.values.items() if self._is_packed(name)}
         return json.dumps(packed, sort_keys=True, indent=1).encode()
 

@@ -89,12 +89,14 @@ def _reply_of(value: Mapping[str, object]) -> Reply:
     if not isinstance(status, int) or not HTTPStatus.OK <= status < 600:  # noqa: PLR2004 # the end of HTTP's range
         raise ValueError("statusCode is no HTTP status of a final response")
     if not isinstance(body, str) or not isinstance(headers, dict):
-        raise ValueError("body is no string or headers is no object")  # noqa: TRY004 # one error for all
+        raise ValueError("body is not a string, or headers is not an object")  # noqa: TRY004 # one error for all
     pairs: list[tuple[str, str]] = []
     for name, given in headers.items():
         for one in given if isinstance(given, list) else [given]:
             if not isinstance(one, str) or not f"{name}{one}".isprintable() or not f"{name}{one}".isascii():
-                raise ValueError(f"header {name!r} is no string, or no list of strings, of printable ASCII")
+                raise ValueError(
+                    f"header {name!r} is neither a string nor a list of strings of printable ASCII"
+                )
             pairs.append((name, one))
     encoded = base64.b64decode(body, validate=True) if value.get("isBase64Encoded") is True else body.encode()
     return Reply(status, tuple(pairs), encoded)

@@ -1,4 +1,4 @@
-"""`scripts/release` builds the wheel and the package of a commit, and refuses what is no release."""
+"""`scripts/release` builds the wheel and the package of a commit, and refuses anything else."""
 
 from __future__ import annotations
 

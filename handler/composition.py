@@ -35,7 +35,6 @@ from handler.chat.platforms.base import PlatformContext
 from handler.chat.published_keys import PublishedKeys
 from handler.cloud.cvm import Cvm
 from handler.cloud.scf import Scf
-from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient
 from handler.issuance.idempotency import IdempotencyLedger
 from handler.issuance.issuer import Issuer
@@ -48,6 +47,7 @@ from handler.policy.model import Policy
 from handler.settings import Settings, effective_environ
 from handler.store import open_store
 from handler.store.authenticated import AuthenticatedStore
+from handler.store.sharing import Host
 from handler.web.origins import CrossOriginRules
 from handler.web.page import pages as web_pages
 
@@ -121,7 +121,7 @@ def services(
         store=open_store(settings.store, clock),
         connect=partial(Cvm, jitter=random.SystemRandom().random, endpoint=settings.cvm_endpoint),
         chat=chat,
-        chat_environ=environ,
+        environ=environ,
         clock=clock,
         audit_stream=audit_stream,
     )
@@ -135,16 +135,20 @@ def compose(
     store: Store,
     connect: Connect,
     chat: ChatNetwork,
-    chat_environ: Mapping[str, str],
+    environ: Mapping[str, str],
     clock: Clock,
     audit_stream: Callable[[], TextIO],
 ) -> Services:
     """Return services made of these parts; raise PolicyInvalid or SettingsInvalid if they contradict.
 
-    The settings of the chat platforms are read from `chat_environ`.
+    The settings of the chat platforms are read from `environ`, which also tells where the function runs.
     """
+    host = Host.of(environ, settings.scf_endpoint)
+    host.require_shared(settings.store, policy.used_once)
     codes = partial(MasterSecrets(settings.master_secrets).derive, Purpose.STORE_RECORD)
-    store = AuthenticatedStore(store, codes, clock)
+    # On SCF each instance has a file system of its own.
+    shared = store.shared and (host is not Host.SCF or host.shares(settings.store))
+    store = AuthenticatedStore(store, codes, clock, shared)
     audit_log = AuditLog(audit_stream, clock, policy_digest)
     # Retired secrets recognise key pairs and prove nothing else.
     signer = TagSigner(MasterSecrets((*settings.master_secrets, *settings.retired_master_secrets)))
@@ -164,7 +168,8 @@ def compose(
             store=store,
             clock=clock,
             chat=chat,
-            environ=chat_environ,
+            environ=environ,
+            host=host,
             issuer=issuer,
         ),
         audit_log,
@@ -188,17 +193,15 @@ def _bot(
     clock: Clock,
     chat: ChatNetwork,
     environ: Mapping[str, str],
+    host: Host,
     issuer: Issuer,
 ) -> Bot:
     registry.check(policy, chat.platforms)
     master_secrets = MasterSecrets(settings.master_secrets)
     context = PlatformContext(chat.http, Nonces(store), clock)
     platforms = registry.configured(environ, context, chat.platforms)
-    if platforms and settings.store == "memory:" and settings.scf_endpoint is None:
-        # One invocation creates the key pair and another one delivers it, so both need the same store.
-        raise SettingsInvalid(
-            "KEYPAIR_STORE: chat needs a store that all instances share, redis:// or rediss://"
-        )
+    # Besides nonces: one invocation creates the key pair and another one delivers it.
+    host.require_shared(settings.store, ["chat"] if platforms else [])
     return Bot(
         platforms=platforms,
         policy=policy,

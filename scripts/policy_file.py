@@ -108,8 +108,10 @@ def _check_sealing(path: str, recipients: Sequence[str], escrow: Sequence[str] =
         raise PolicyUnusable(f"{where}: {text}") from refusal
 
 
-def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> None:
-    """Check the policy file `source` and write it to `target` as JSON.
+def compile_policy(
+    source: Path, target: Path, *, with_openpgp: bool = True, shared_store: bool = True
+) -> None:
+    """Check the policy file `source`, also for what the package has, and write it to `target` as JSON.
 
     Raises PolicyUnusable.
     """
@@ -118,5 +120,10 @@ def compile_policy(source: Path, target: Path, *, with_openpgp: bool = True) -> 
     texts = [*policy.escrow, *(text for caller in policy.callers.values() for text in caller.recipients)]
     if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(sealing.read_recipient, texts)):
         raise PolicyUnusable(f"{source}: some recipients are PGP keys; build it --with openpgp")
+    if policy.used_once and not shared_store:
+        raise PolicyUnusable(
+            f"{source}: {policy.used_once[0]} needs a store that all instances share; set "
+            "KEYPAIR_STORE=rediss://…, or build it --with redis"
+        )
     # TOML dates have no JSON form, but a policy that passed the check contains none.
     target.write_text(json.dumps(content), encoding="utf-8")

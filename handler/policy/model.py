@@ -252,6 +252,12 @@ class Policy(PolicyPart):
         }
 
     @property
+    def used_once(self) -> list[str]:
+        """The keys of this policy whose nonces or tokens may be used once, whichever instance sees them."""
+        tokens = [f"issuers.{name}.once" for name, issuer in self.issuers.items() if issuer.once]
+        return tokens + [f"callers.{caller_id}.v2" for caller_id, caller in self.callers.items() if caller.v2]
+
+    @property
     def regions(self) -> frozenset[str]:
         """All regions that the policy grants."""
         grants = [grant for caller in self.callers.values() for grant in caller.grants]

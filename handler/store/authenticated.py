@@ -38,11 +38,8 @@ class AuthenticatedStore:
     codes: Callable[[str], Sequence[str]]
     """Text -> its code under each secret, 43 characters of base64url; the current secret comes first."""
     clock: Clock
-
-    @property
-    def shared(self) -> bool:
-        """Whether all instances see what one of them puts there."""
-        return self.store.shared
+    shared: bool
+    """Whether all instances see what one of them puts there."""
 
     def get(self, key: str) -> str | None:
         """Return the value of `key`, or None."""

@@ -129,6 +129,7 @@ def plan_or_apply(deployer: Deployer) -> None:
     function = DeployedFunction.read(deployer.cloud, deployer.function)
     settings = _settings(deployer, function)
     package = _package(deployer, settings)
+    settings.check_store_for(package.policy)
     desired = Desired(
         file=deployer.file,
         settings=settings,

@@ -19,11 +19,14 @@ from handler.http.client import HttpClient
 from handler.scf.invocation import Clock
 from handler.settings import ENCODED, PREFIX, Settings
 from handler.store.memory import MemoryStore
+from handler.store.sharing import Host
 from scripts.deployment.errors import SettingsMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from handler.policy.model import Policy
 
 HOSTS = PREFIX + "HOSTS"
 MASTER_SECRET = PREFIX + "MASTER_SECRET"
@@ -100,6 +103,8 @@ class FunctionSettings:
         checks: list[Callable[[], object]] = [partial(Settings.from_environ, complete, delegated)]
         context = PlatformContext(HttpClient(), Nonces(MemoryStore(Clock())), Clock())
         checks += [partial(make, values, context) for make in PLATFORMS.values()]
+        chat = ["chat"] if found.has_chat else []
+        checks.append(partial(Host.SCF.require_shared, complete[STORE], chat))
         for check in checks:
             try:
                 check()
@@ -118,6 +123,13 @@ class FunctionSettings:
     def has_chat(self) -> bool:
         """Whether a chat platform is set up; the function then needs the right to invoke itself."""
         return any(name.startswith(tuple(map(prefix_of, PLATFORMS))) for name in self.values)
+
+    def check_store_for(self, policy: Policy) -> None:
+        """Raise SettingsMissing if the policy needs a store that all instances share, and this is not one."""
+        try:
+            Host.SCF.require_shared(self.values.get(STORE, "memory:"), policy.used_once)
+        except SettingsInvalid as error:
+            raise SettingsMissing(str(error)) from None
 
     def hosts(self, url_host: str) -> str:
         """Return `KEYPAIR_HOSTS`: the Function URL's host first, then those that the settings name."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import urllib.request
-import zipfile
 from typing import TYPE_CHECKING, Any
 
-from handler.policy.model import Policy
 from scripts.deployment.errors import CallFailed, DeploymentStopped
-from scripts.deployment.operations import publish
+from scripts.deployment.function_settings import FunctionSettings
+from scripts.deployment.operations import publish, settings_of
 from scripts.deployment.package import POLICY, Package
 from scripts.deployment.steps import (
     Call,
@@ -51,10 +49,12 @@ def policy_steps(
     """
     new = check_policy(options.policy)
     code = _download(cloud, {**function, "Qualifier": deployed.alias_version})
+    package, before = Package.of(code, {POLICY: json.dumps(new).encode()}), Package.of(code, {})
     if not options.allow_lockout:
-        _check_operators(_packed_policy(code), new)
-    package = Package.of(code, {POLICY: json.dumps(new).encode()})
-    if package.content == Package.of(code, {}).content:
+        _check_operators(before.raw_policy, new)
+    settings = FunctionSettings({**before.settings, **settings_of(deployed.configuration)})
+    settings.check_store_for(package.policy)
+    if package.content == before.content:
         raise DeploymentStopped("The function has this policy already.")
     bucket = bucket_for(owner, package)
     key = f"keypair-function/{package.sha256}.zip"
@@ -70,8 +70,9 @@ def policy_steps(
             "CosBucketRegion": bucket.region,
         }
     handler = deployed.configuration["Handler"]
-    before = str(deployed.configuration.get("Description") or "").partition(" Code ")[0]
-    described = {**function, "Description": f"{before} Code {package.sha256[:_SHORT]}.".strip()}
+    described_so_far = str(deployed.configuration.get("Description") or "").partition(" Code ")[0]
+    description = f"{described_so_far} Code {package.sha256[:_SHORT]}.".strip()
+    described = {**function, "Description": description}
     wait = WaitUntilActive(function)
     steps += [
         Call(
@@ -100,19 +101,11 @@ def _download(cloud: Cloud, version: Mapping[str, str]) -> bytes:
     return content
 
 
-def _packed_policy(code: bytes) -> dict[str, Any]:
-    with zipfile.ZipFile(io.BytesIO(code)) as archive:
-        if POLICY not in archive.namelist():
-            return {"callers": {}}
-        policy: dict[str, Any] = json.loads(archive.read(POLICY))
-    return policy
-
-
 def _check_operators(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise DeploymentStopped if there was an operator and the new policy has none."""
 
     def operators(policy: Mapping[str, Any]) -> set[str]:
-        return {name for name, caller in Policy.parse(policy).callers.items() if caller.operator}
+        return {name for name, caller in policy["callers"].items() if caller.get("operator")}
 
     before = operators(old)
     if before and not operators(new):

@@ -29,7 +29,12 @@ def lay_out(root: Path, tree: Path, *, policy: Path, extras: frozenset[str], pyt
     """
     requirements = root / "requirements" / ("openpgp.txt" if "openpgp" in extras else "function.txt")
     _copy_handler(root / "handler", tree)
-    compile_policy(policy, tree / "handler" / "policy.json", with_openpgp="openpgp" in extras)
+    compile_policy(
+        policy,
+        tree / "handler" / "policy.json",
+        with_openpgp="openpgp" in extras,
+        shared_store="redis" in extras,  # on SCF no other store is
+    )
     without = frozenset() if "redis" in extras else FOR_REDIS
     install_dependencies(requirements, tree, without=without)
     if python310:

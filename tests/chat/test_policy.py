@@ -32,14 +32,15 @@ TWO = "a chat user is listed twice; keep one entry"
 
 def test_chat_needs_a_store_that_all_instances_share(emulator: EmulatorProcess, tmp_path: Path) -> None:
     """One invocation makes the key pair and another delivers it."""
-    slack = {"KEYPAIR_SLACK_SIGNING_SECRET": "x" * 32}
-    with pytest.raises(SettingsInvalid, match="KEYPAIR_STORE: chat needs a store"):
-        FunctionUnderTest(emulator, tmp_path / "policy.json", settings=slack)
-    FunctionUnderTest(
-        emulator,
-        tmp_path / "policy.json",
-        settings={**slack, "KEYPAIR_STORE": f"sqlite:{tmp_path}/store"},
-    )
+    settings = {
+        "KEYPAIR_SLACK_SIGNING_SECRET": "x" * 32,
+        "KEYPAIR_SCF_ENDPOINT": "https://scf.tencentcloudapi.com",
+        "KEYPAIR_STORE": f"sqlite:{tmp_path}/store",
+    }
+    FunctionUnderTest(emulator, tmp_path / "policy.json", settings=settings)
+    for alone in ({"KEYPAIR_STORE": "memory:"}, {"TENCENTCLOUD_RUNENV": "SCF"}):
+        with pytest.raises(SettingsInvalid, match="KEYPAIR_STORE: chat needs a store"):
+            FunctionUnderTest(emulator, tmp_path / "policy.json", settings={**settings, **alone})
 
 
 def chat(*proofs: object) -> dict[str, Any]:

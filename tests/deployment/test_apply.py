@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scripts.deployment.package import POLICY
 from scripts.packaging.archive import with_entries
 from tests.deployment.conftest import STUB, write_stub
 from tests.support.function_process import clean_environment
@@ -17,6 +18,7 @@ from tests.support.function_process import clean_environment
 if TYPE_CHECKING:
     from tests.deployment.conftest import CloudStandIn, Deployer
 
+SLACK = "8f742231b10e8888abcd99yyyzzz85a5"
 _READING = ("Get", "List", "Describe", "HEAD")
 
 
@@ -216,9 +218,10 @@ def test_code_too_large_for_a_call_goes_through_a_bucket_that_is_asked_for(
 def test_a_setting_that_changed_leads_to_a_new_version_with_the_same_code(
     deployer: Deployer, cloud: CloudStandIn
 ) -> None:
+    deployer.environment["KEYPAIR_STORE"] = "rediss://10.0.0.2"
     assert deployer.apply() == 0, deployer.error
     before = len(cloud.calls)
-    assert deployer.apply(KEYPAIR_SLACK_SIGNING_SECRET="8f742231b10e8888abcd99yyyzzz85a5") == 0
+    assert deployer.apply(KEYPAIR_SLACK_SIGNING_SECRET=SLACK) == 0
     assert [action for _, action in changes(cloud.calls[before:])] == [
         "CreatePolicy",
         "AttachRolePolicy",
@@ -228,6 +231,26 @@ def test_a_setting_that_changed_leads_to_a_new_version_with_the_same_code(
     ]
     # A bot invokes its own function again, so the role got that right as well.
     assert "keypair-function-prod-invoke" in cloud.state["policies"]
+
+
+def test_what_may_be_used_once_needs_a_store_that_is_shared(deployer: Deployer, cloud: CloudStandIn) -> None:
+    needs = "needs a store that all instances share, redis:// or rediss://\n"
+    for store in ("memory:", "sqlite:/tmp/store"):
+        assert deployer.apply(KEYPAIR_SLACK_SIGNING_SECRET=SLACK, KEYPAIR_STORE=store) == 2
+        assert deployer.error == f"scripts/deploy: KEYPAIR_STORE: chat {needs}"
+    assert deployer.apply() == 0, deployer.error
+    grant = {"names": ["*"], "regions": ["ap-guangzhou"], "own_recipients": True}
+    policy = json.dumps({"callers": {"old": {"v2": ["HmacSHA256"], "grants": [grant]}}})
+    (deployer.folder / "policy.json").write_text(policy)
+    assert deployer.run("policy", "--policy", str(deployer.folder / "policy.json")) == 2
+    assert deployer.error == f"scripts/deploy: KEYPAIR_STORE: callers.old.v2 {needs}"
+    packed = {POLICY: policy.encode()}
+    deployer.package.write_bytes(with_entries(deployer.package.read_bytes(), packed))
+    before = len(changes(cloud.calls))
+    assert deployer.apply() == 2
+    assert deployer.error == f"scripts/deploy: KEYPAIR_STORE: callers.old.v2 {needs}"
+    assert len(changes(cloud.calls)) == before
+    assert deployer.apply(KEYPAIR_STORE="rediss://10.0.0.2") == 0, deployer.error
 
 
 def test_old_versions_are_deleted_and_the_one_to_roll_back_to_is_kept(

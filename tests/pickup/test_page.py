@@ -47,7 +47,7 @@ def links(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[PickupLinks]:
     }
     with running_function(policy=policy, environment=environment) as function:
         codes = partial(MasterSecrets([bytes(32)]).derive, Purpose.STORE_RECORD)
-        shared = AuthenticatedStore(SqliteStore(store, Clock()), codes, Clock())
+        shared = AuthenticatedStore(SqliteStore(store, Clock()), codes, Clock(), shared=True)
         yield PickupLinks(shared, Clock(), function.url, MasterSecrets([MASTER]))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def store_under(inner: Store, clock: TestClock, *secrets: bytes) -> AuthenticatedStore:
     codes = partial(MasterSecrets(secrets or (MASTER,)).derive, Purpose.STORE_RECORD)
-    return AuthenticatedStore(inner, codes, clock.clock())
+    return AuthenticatedStore(inner, codes, clock.clock(), inner.shared)
 
 
 class Endless(MemoryStore):

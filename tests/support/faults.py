@@ -557,7 +557,7 @@ class _Run:
             store=self._store,
             connect=connect,
             chat=ChatNetwork(),
-            chat_environ={},
+            environ={},
             clock=world.function.clock.clock(),
             audit_stream=lambda: ScriptedStream(self._audit, script),
         )

@@ -191,6 +191,8 @@ class FunctionUnderTest:
             "KEYPAIR_PREVIOUS_MASTER_SECRET": base64url(PREVIOUS_MASTER),
             "KEYPAIR_POLICY": str(self.policy_file),
             "KEYPAIR_CVM_ENDPOINT": self.emulator.cvm_endpoint,
+            # As under scripts/serve: one process, whose memory all requests share.
+            "KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9",
             "TENCENTCLOUD_SECRETID": self.emulator.secret_id,
             "TENCENTCLOUD_SECRETKEY": self.emulator.secret_key,
             **self.settings,

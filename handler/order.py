@@ -30,6 +30,15 @@ CALLER_TAG = TAG_PREFIX + "caller"
 _RESERVED_TAG_PREFIXES = ("qcs:", "project:", TAG_PREFIX)
 
 
+class Action(str, Enum):
+    """What a caller may do with key pairs. The policy grants each action by itself."""
+
+    CREATE = "create"
+    LIST = "list"
+    DELETE = "delete"
+    IMPORT = "import"
+
+
 class PrivateKeyFormat(str, Enum):
     """The encoding of the private key inside the envelope."""
 
@@ -144,6 +153,13 @@ class KeyPairOrder:
     """None if the recipients decide it."""
     expires_in: int | None = None
     """Seconds after which the key pair is removed."""
+    public_key: str | None = None
+    """The public key to import. None if the cloud is to make the key pair."""
+
+    @property
+    def action(self) -> Action:
+        """The action that this order needs a grant for."""
+        return Action.CREATE if self.public_key is None else Action.IMPORT
 
     def digest(self) -> str:
         """Return 64 hexadecimal digits that are equal only for equal orders."""
@@ -157,4 +173,6 @@ class KeyPairOrder:
             None if self.envelope_format is None else self.envelope_format.value,
             self.expires_in,
         ]
+        if self.public_key is not None:
+            fields.append(self.public_key)
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from handler import sealing
 from handler.api.rest import KeyPairRequest
 from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.errors import NotGranted, RecipientRefused
+from handler.order import Action
 from handler.policy.evaluation import granted_order
+from handler.policy.grants import ExistingKeyPair
 from handler.policy.model import CallerId, Policy
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
@@ -41,6 +44,10 @@ def main(arguments: list[str]) -> int:
     explain.add_argument("file", type=Path)
     explain.add_argument("--caller", required=True)
     explain.add_argument("--name", required=True, help="the name of the key pair")
+    explain.add_argument("--action", choices=[action.value for action in Action], default="create")
+    explain.add_argument(
+        "--owner", metavar="CALLER", help="who got the key pair to list or delete; default: the caller"
+    )
     explain.add_argument("--region", help="default: the first region that the caller is granted")
     explain.add_argument("--project", type=int, default=0)
     explain.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
@@ -82,6 +89,7 @@ def _check(file: Path) -> int:
 
 
 _VIOLATIONS = {
+    "action": "the action is not in actions",
     "name": "the name matches no pattern in names",
     "project": "the project is not in projects",
     "region": "the region is not in regions",
@@ -89,6 +97,7 @@ _VIOLATIONS = {
     "tag": "a tag is not in required_tags or optional_tags, or its value does not match",
     "own-recipients": "the request names recipients, but own_recipients is false",
     "expiry": "the expiry is longer than longest_expiry",
+    "caller": "the key pair is another caller's, and callers does not list that one",
 }
 
 
@@ -103,25 +112,42 @@ def _explain(options: argparse.Namespace) -> int:
         return _unusable(f"{options.file}: no caller {options.caller}, so every request is refused")
     except ValidationError as error:
         return _unusable(f"{error.errors()[0]['loc'][0]}: not valid in a request")
-    print(f"{options.caller} asks for {order.name} in {order.region}, project {order.project_id}")
+    action = Action(options.action)
+    asks = "asks for" if action is Action.CREATE else f"asks to {action.value}"
+    print(f"{options.caller} {asks} {order.name} in {order.region}, project {order.project_id}")
+    existing = action in (Action.LIST, Action.DELETE)
+    owned = ExistingKeyPair(order.name, order.region, order.project_id, options.owner or options.caller)
     for position, grant in enumerate(caller.grants):
-        violation = grant.violation(options.caller, order)
+        violation = (
+            grant.existing_violation(action, options.caller, owned)
+            if existing
+            else grant.violation(options.caller, order)
+        )
         print(f"grant {position}: {'allows it' if violation is None else _VIOLATIONS[violation]}")
         if violation is None:
             break
+    if existing:
+        print("refused" if violation else f"rate: {caller.rate or 'unlimited'}\nallowed")
+        return 1 if violation else 0
+    return _explain_order(policy, options.caller, order)
+
+
+def _explain_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> int:
+    """Say what becomes of an order that a grant may allow; return the exit status."""
     try:
-        granted = granted_order(policy, options.caller, order)
-        sealer = sealing.prepare_sealer(granted.recipients, now=time.time(), escrow=policy.escrow)
+        granted = granted_order(policy, caller_id, order)
+        if order.action is Action.CREATE:
+            sealer = sealing.prepare_sealer(granted.recipients, now=time.time(), escrow=policy.escrow)
+            print(f"sealed as {sealer.format.value} to: {', '.join(sealer.fingerprints)}")
     except NotGranted:
         print("refused")
         return 1
     except RecipientRefused as error:
         print(f"refused: {error.problem.advice}")
         return 1
-    print(f"sealed as {sealer.format.value} to: {', '.join(sealer.fingerprints)}")
     print(f"tags: {', '.join(f'{key}={value}' for key, value in granted.tags.items()) or 'none'}")
     print(f"removed after: {'never' if granted.expires_in is None else f'{granted.expires_in} seconds'}")
-    print(f"rate: {caller.rate or 'unlimited'}")
+    print(f"rate: {policy.callers[caller_id].rate or 'unlimited'}")
     print("allowed")
     return 0
 
@@ -138,7 +164,9 @@ def _order(options: argparse.Namespace, caller: Caller) -> KeyPairOrder:
             "expiresIn": options.expires_in,
         }
     )
-    return request.order("", request.tags or {})
+    order = request.order("", request.tags or {})
+    # Which key is imported makes no difference to the policy.
+    return replace(order, public_key="") if options.action == Action.IMPORT.value else order
 
 
 def _unusable(text: str) -> int:

@@ -9,6 +9,7 @@ from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.api.request_fields import json_body, read
 from handler.api.wire_models import WireModel
 from handler.http.messages import json_response
+from handler.order import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,15 @@ class GrantsEndpoint(ProblemDetailsEndpoint):
                 "caller": caller_id,
                 "defaultRegion": self.default_region,
                 "registeredRecipients": len(caller.recipients),
-                "grants": [_render(grant, caller_id) for grant in caller.grants],
+                # What a form for new key pairs can offer, and nothing else.
+                "grants": [
+                    _render(grant, caller_id) for grant in caller.grants if Action.CREATE in grant.actions
+                ],
+                "actions": [
+                    action.value
+                    for action in Action
+                    if any(action in grant.actions for grant in caller.grants)
+                ],
             },
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handler.auth.rate_limits import Allowance, source_of
 from handler.errors import Unauthenticated
+from handler.order import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,16 +37,29 @@ class Admission:
         context.trail.note(caller=caller.caller_id)
         return caller
 
-    def count(self, caller_id: str, request_key: str, context: RequestContext) -> None:
-        """Count a request of an authenticated caller; raise RateLimited if there were too many.
+    def count(
+        self,
+        caller_id: str,
+        request_key: str | None,
+        context: RequestContext,
+        action: Action = Action.CREATE,
+    ) -> None:
+        """Count a request of an authenticated caller; raise RateLimited if there were too many of its action.
 
-        Every request counts, refused ones too, so that nobody can quickly probe what the policy grants.
-        The response headers state what is left.
+        Every request counts, refused ones too, so that nobody can quickly probe what the policy grants. With
+        a `request_key`, a repetition does not count. The response headers state what is left.
         """
         rate = self.policy.callers[caller_id].rate
         if rate is None:
             return
-        standing = self.limiter.take_once("caller", caller_id, Allowance.of(rate), request_key)
+        # A caller id contains no colon. Creating has the name that it had when it was the only action.
+        who = caller_id if action is Action.CREATE else f"{caller_id}:{action.value}"
+        allowance = Allowance.of(rate)
+        standing = (
+            self.limiter.take("caller", who, allowance)
+            if request_key is None
+            else self.limiter.take_once("caller", who, allowance, request_key)
+        )
         if standing is not None:
             context.headers.update(standing.headers())
 

@@ -23,7 +23,7 @@ from handler.errors import (
     StoreUnavailable,
     Unregistered,
 )
-from handler.order import ANSWER_TTL, KeyPairOrder, PrivateKeyFormat
+from handler.order import ANSWER_TTL, Action, KeyPairOrder, PrivateKeyFormat
 from handler.pickup.links import file_name_of
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing import refuse_private_recipient
@@ -212,7 +212,8 @@ class Bot:
         place = place_of(command.recipients[0]) if len(command.recipients) == 1 else None
         if place is not None:
             # Before the fetch: callers who may not bring keys cannot make the function fetch any.
-            if not any(grant.own_recipients for grant in self.policy.callers[caller_id].grants):
+            grants = self.policy.callers[caller_id].grants
+            if not any(grant.own_recipients and Action.CREATE in grant.actions for grant in grants):
                 raise NotGranted("not-granted-own-recipients")
             recipients, skipped = self._published_keys_of(*place, message)
         order = KeyPairOrder(

@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from handler.errors import NotGranted, RecipientRefused, TagsRefused
-from handler.order import TAGS_TOGETHER
+from handler.order import TAGS_TOGETHER, Action
 from handler.sealing.recipient_problems import RecipientProblem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handler.order import KeyPairOrder
+    from handler.policy.grants import ExistingKeyPair
     from handler.policy.model import Policy
 
 
@@ -29,10 +32,25 @@ def granted_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> KeyPai
         raise NotGranted(f"not-granted-{violations[0]}")
     grant = caller.grants[violations.index(None)]
     recipients = order.recipients or caller.recipients
-    if not recipients:
+    if order.action is Action.IMPORT:
+        recipients = ()  # there is no private key to seal
+    elif not recipients:
         raise RecipientRefused(RecipientProblem.MISSING)
     expires_in = grant.longest_expiry_seconds if order.expires_in is None else order.expires_in
     tags = {**order.tags, **grant.forced_tags}
     if len(tags) > TAGS_TOGETHER:
         raise TagsRefused("tags-too-many")
     return replace(order, recipients=recipients, tags=tags, expires_in=expires_in)
+
+
+def reach(policy: Policy, caller_id: str, action: Action, region: str) -> Callable[[ExistingKeyPair], bool]:
+    """Return a function that tells whether a key pair in `region` is within the caller's reach for `action`.
+
+    Raises NotGranted if nothing there can be.
+    """
+    granted = [grant for grant in policy.callers[caller_id].grants if action in grant.actions]
+    if not granted:
+        raise NotGranted("not-granted-action")
+    if not any(region in grant.regions for grant in granted):
+        raise NotGranted("not-granted-region")
+    return lambda pair: any(grant.existing_violation(action, caller_id, pair) is None for grant in granted)

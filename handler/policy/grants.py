@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import fnmatch
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from handler.order import TAGS_LIMIT, Duration, ProjectId, Region, TagKey, TagValue, seconds
+from handler.order import TAGS_LIMIT, Action, Duration, ProjectId, Region, TagKey, TagValue, seconds
 
 if TYPE_CHECKING:
     from handler.order import KeyPairOrder
 
 CALLER = "{caller}"
 """Stands for the caller's id in a name pattern."""
+_ANY_CALLER = "*"
 
 NamePattern = Annotated[
     str, StringConstraints(strict=True, max_length=64, pattern=r"^(\{caller\}|[A-Za-z0-9_*?])+$")
 ]
 ValuePattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255)]
+
+
+OtherCaller = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,63})$")
+]
+
+
+@dataclass(frozen=True)
+class ExistingKeyPair:
+    """A key pair that a caller wants to see or to delete."""
+
+    name: str
+    region: str
+    project_id: int
+    owner: str
+    """The caller that got it."""
 
 
 class PolicyPart(BaseModel):
@@ -59,14 +77,19 @@ class Grant(PolicyPart):
     own_recipients: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="true if a request may name its own recipients, else false"
     )
+    actions: Annotated[tuple[Action, ...], Field(min_length=1)] = Field(
+        default=(Action.CREATE,), description='a list of "create", "list", "delete" and "import"'
+    )
+    callers: tuple[OtherCaller, ...] = Field(
+        default=(),
+        description='a list of callers whose key pairs may be listed and deleted as well, or ["*"]',
+    )
 
     def violation(self, caller_id: str, order: KeyPairOrder) -> str | None:
         """Return the reason code of the first rule that `order` breaks; None if the grant allows it."""
         longest = self.longest_expiry_seconds
         allowed = {
-            "name": any(_matches(order.name, pattern) for pattern in self.names_for(caller_id)),
-            "project": order.project_id in self.projects,
-            "region": order.region in self.regions,
+            **self._scope(order.action, caller_id, order),
             "required-tag": all(
                 key in order.tags and _matches(order.tags[key], pattern)
                 for key, pattern in self.required_tags.items()
@@ -76,6 +99,24 @@ class Grant(PolicyPart):
             "expiry": longest is None or order.expires_in is None or order.expires_in <= longest,
         }
         return next((rule for rule, holds in allowed.items() if not holds), None)
+
+    def existing_violation(self, action: Action, caller_id: str, key_pair: ExistingKeyPair) -> str | None:
+        """Return the first rule that `action` on a key pair breaks, like `violation`."""
+        allowed = {
+            **self._scope(action, caller_id, key_pair),
+            "caller": bool({key_pair.owner, _ANY_CALLER} & {caller_id, *self.callers}),
+        }
+        return next((rule for rule, holds in allowed.items() if not holds), None)
+
+    def _scope(
+        self, action: Action, caller_id: str, key_pair: KeyPairOrder | ExistingKeyPair
+    ) -> dict[str, bool]:
+        return {
+            "action": action in self.actions,
+            "name": any(_matches(key_pair.name, pattern) for pattern in self.names_for(caller_id)),
+            "project": key_pair.project_id in self.projects,
+            "region": key_pair.region in self.regions,
+        }
 
     def names_for(self, caller_id: str) -> tuple[str, ...]:
         """Return the name patterns with `{caller}` replaced."""

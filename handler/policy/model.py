@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from handler.errors import PolicyInvalid
-from handler.order import RECIPIENTS_LIMIT, RecipientText
+from handler.order import RECIPIENTS_LIMIT, Action, RecipientText
 from handler.policy.explanations import UNREADABLE, broken_rule, explain
 from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
 
@@ -160,7 +160,8 @@ class Caller(PolicyPart):
 
     @model_validator(mode="after")
     def _every_key_has_a_recipient(self) -> Caller:
-        if not self.recipients and not all(grant.own_recipients for grant in self.grants):
+        creating = [grant for grant in self.grants if Action.CREATE in grant.actions]
+        if not self.recipients and not all(grant.own_recipients for grant in creating):
             raise broken_rule(
                 "no recipients are registered, and a grant has own_recipients = false; change one of the two"
             )

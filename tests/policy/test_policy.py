@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from handler.errors import NotGranted, PolicyInvalid, RecipientRefused
-from handler.order import KeyPairOrder
-from handler.policy.evaluation import granted_order
+from handler.order import Action, KeyPairOrder
+from handler.policy.evaluation import granted_order, reach
+from handler.policy.grants import ExistingKeyPair
 from handler.policy.model import Policy
 from handler.sealing.recipient_problems import RecipientProblem
 
@@ -219,7 +221,10 @@ REQUIRED = 'write a table of tags and value patterns, for example { team = "*" }
 OPTIONAL = 'write a table of tags and value patterns, for example { note = "*" }'
 NO_KEY = "unknown key; write one of"
 TOP = "escrow, failed_rate, issuers, web, keys_from, callers"
-KEYS = "names, projects, regions, forced_tags, required_tags, optional_tags, longest_expiry, own_recipients"
+KEYS = (
+    "names, projects, regions, forced_tags, required_tags, optional_tags, longest_expiry, own_recipients, "
+    "actions, callers"
+)
 NOBODY = "no recipients are registered, and a grant has own_recipients = false; change one of the two"
 RATE = 'write how many requests are allowed, for example "20/hour" (minute, hour, day)'
 FORCED = 'write a table of tags that every key pair gets, for example { env = "staging" }'
@@ -403,3 +408,83 @@ def test_files_that_are_not_a_policy(content: bytes | None, tmp_path: Path) -> N
         str(refused.value)
         == f"{file}: not a readable policy in JSON; scripts/build creates one from policy.toml"
     )
+
+
+# ---------------------------------------------------------------- actions
+
+
+def reaches(given: Policy, action: Action, pair: ExistingKeyPair, caller: str = "a") -> str | bool:
+    try:
+        return reach(given, caller, action, pair.region)(pair)
+    except NotGranted as refused:
+        return refused.reason
+
+
+MINE = ExistingKeyPair("ci_1", "ap-guangzhou", 0, "a")
+
+
+def test_a_policy_without_actions_grants_create_and_nothing_else() -> None:
+    """A policy file from before there were actions keeps its meaning."""
+    given = policy(GRANT)
+    assert reason(given, order()) is None
+    assert reason(given, order(public_key="ssh-rsa AAAA")) == "not-granted-action"
+    for action in (Action.LIST, Action.DELETE):
+        assert reaches(given, action, MINE) == "not-granted-action"
+
+
+def test_each_action_needs_its_own_grant() -> None:
+    for granted in Action:
+        # Without recipients: only a grant for `create` needs one.
+        given = policy({**GRANT, "actions": [granted.value], "own_recipients": granted is Action.CREATE})
+        allowed = {
+            Action.CREATE: reason(given, order()) is None,
+            Action.IMPORT: reason(given, order(public_key="ssh-rsa AAAA", recipients=())) is None,
+            Action.LIST: reaches(given, Action.LIST, MINE) is True,
+            Action.DELETE: reaches(given, Action.DELETE, MINE) is True,
+        }
+        assert [action for action, holds in allowed.items() if holds] == [granted]
+
+
+@pytest.mark.parametrize(
+    ("change", "pair", "expected"),
+    [
+        ({}, MINE, True),
+        ({}, replace(MINE, name="web_1"), False),
+        ({}, replace(MINE, project_id=7), False),
+        ({}, replace(MINE, region="ap-shanghai"), "not-granted-region"),
+        ({}, replace(MINE, owner="b"), False),
+        ({}, replace(MINE, owner="*"), False),
+        ({}, replace(MINE, owner=""), False),
+        ({"callers": ["b"]}, replace(MINE, owner="b"), True),
+        ({"callers": ["b"]}, replace(MINE, owner="c"), False),
+        ({"callers": ["b"]}, MINE, True),
+        ({"callers": ["*"]}, replace(MINE, owner="c"), True),
+        ({"callers": ["*"]}, replace(MINE, owner="c", name="web_1"), False),
+    ],
+)
+def test_reach(change: dict[str, Any], pair: ExistingKeyPair, expected: object) -> None:
+    given = policy({**GRANT, "actions": ["list", "delete"], **change})
+    assert {reaches(given, action, pair) for action in (Action.LIST, Action.DELETE)} == {expected}
+
+
+def test_two_grants_do_not_add_up() -> None:
+    """One grant reaches the caller, the other one the name."""
+    others = {**GRANT, "actions": ["list"], "callers": ["b"]}
+    names = {**GRANT, "actions": ["list"], "names": ["web_*"]}
+    given = policy(others, names)
+    assert reaches(given, Action.LIST, replace(MINE, owner="b", name="web_1")) is False
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"actions": []}, 'actions: malformed; write a list of "create", "list", "delete" and "import"'),
+        ({"actions": ["update"]}, "actions.0: malformed; write a list of"),
+        ({"callers": ["a*"]}, "callers.0: malformed; write a list of callers"),
+        ({"callers": ["**"]}, "callers.0: malformed; write a list of callers"),
+    ],
+)
+def test_malformed_actions_and_callers(change: dict[str, Any], advice: str) -> None:
+    with pytest.raises(PolicyInvalid) as invalid:
+        policy({**GRANT, **change})
+    assert f"callers.a.grants.0.{advice}" in str(invalid.value)

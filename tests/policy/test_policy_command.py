@@ -7,6 +7,8 @@ import hmac
 import json
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -338,6 +340,64 @@ def test_why_a_request_is_allowed(tmp_path: Path) -> None:
         "rate: 20/hour",
         "allowed",
     ]
+
+
+OPERATOR = f"""
+[[callers.a.grants]]
+{GRANT}
+own_recipients = true
+[[callers.a.grants]]
+{GRANT}
+actions = ["list", "import"]
+callers = ["b"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["list"],
+            ["grant 0: the action is not in actions", "grant 1: allows it", "rate: unlimited", "allowed"],
+        ),
+        (
+            ["list", "--owner", "c"],
+            [
+                "grant 0: the action is not in actions",
+                "grant 1: the key pair is another caller's, and callers does not list that one",
+                "refused",
+            ],
+        ),
+        (
+            ["import"],
+            [
+                "grant 0: the action is not in actions",
+                "grant 1: allows it",
+                "tags: none",
+                "removed after: never",
+                "rate: unlimited",
+                "allowed",
+            ],
+        ),
+        (["delete"], [f"grant {number}: the action is not in actions" for number in (0, 1)] + ["refused"]),
+    ],
+)
+def test_other_actions_are_explained(options: list[str], told: list[str], tmp_path: Path) -> None:
+    file = str(toml(tmp_path, OPERATOR))
+    done = policy("explain", file, "--caller", "a", "--name", "x_1", "--action", *options)
+    asks, *lines = done.stdout.splitlines()
+    assert asks == f"a asks to {options[0]} x_1 in ap-guangzhou, project 0"
+    assert (done.returncode, lines, done.stderr) == (0 if "allowed" in told else 1, told, "")
+
+
+def test_the_operators_grant_in_the_docs(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs/callers.md").read_text(encoding="utf-8")
+    found = re.search(r"```toml\n(\[\[callers\.oncall.*?)```.*?```sh\n(.*?)```", text, re.DOTALL)
+    assert found
+    grant, command = found.groups()
+    (tmp_path / "policy.toml").write_text(f"[callers.oncall]\ntc3 = true\n{grant}", encoding="utf-8")
+    done = policy(*shlex.split(command)[1:], cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "allowed")
 
 
 @pytest.mark.parametrize(

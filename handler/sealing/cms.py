@@ -55,6 +55,7 @@ _KEY_USAGE = ObjectIdentifier("2.5.29.15")
 # RFC 5280 section 4.2.1.3: bits of the key usage
 _KEY_ENCIPHERMENT = 2
 _KEY_AGREEMENT = 4
+_KEY_CERT_SIGN = 5
 _DECIPHER_ONLY = 8
 # RFC 5280 section 4.2: a certificate with an unknown critical extension must be refused. Key usage is
 # enforced. The others concern names, purposes and chains, which nothing here relies on: alternative names
@@ -127,6 +128,9 @@ def _certificate(der: bytes, now: float) -> Recipient:
     try:
         to_be_signed = asn1.decode_der(syntax.Certificate, der).tbs_certificate
         usage = _key_usage(to_be_signed)
+        # Before the key and the dates, because those of an authority are not the sender's business.
+        if usage is not None and _only_signs_certificates(usage):
+            raise RecipientRefused(RecipientProblem.CERTIFICATE_AUTHORITY)
         _require_openable(to_be_signed.issuer)
         not_before = to_be_signed.validity.not_before.as_datetime().timestamp()
         not_after = to_be_signed.validity.not_after.as_datetime().timestamp()
@@ -221,6 +225,11 @@ def _allows_sealing(usage: asn1.BitString, key: PublicKey) -> bool:
         return _has(usage, _KEY_ENCIPHERMENT)
     # RFC 5280 section 4.2.1.3: encipherOnly permits encrypting to the key, decipherOnly does not.
     return _has(usage, _KEY_AGREEMENT) and not _has(usage, _DECIPHER_ONLY)
+
+
+def _only_signs_certificates(usage: asn1.BitString) -> bool:
+    encrypts = _has(usage, _KEY_ENCIPHERMENT) or _has(usage, _KEY_AGREEMENT)
+    return _has(usage, _KEY_CERT_SIGN) and not encrypts
 
 
 def _has(usage: asn1.BitString, bit: int) -> bool:

@@ -71,12 +71,7 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
     if trial is None:
         for packet in packets:
             _vet_rsa(packet)  # a short key is one possible reason
-        if _only_sha1(packets):
-            raise RecipientRefused(RecipientProblem.PGP_SHA1)
-        # A minimal export of an expired key lacks what the library needs to see that it has expired.
-        for position in _positions(packets, Tag.PublicSubkey):
-            _vet_expiry(packets[position], packets[position + 1 :], moment)
-        raise RecipientRefused(RecipientProblem.PGP_USE)
+        raise RecipientRefused(_why_unusable(certificate, packets, moment))
     if certificate.expiration and certificate.expiration <= moment:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
     named = [packet.body for packet in trial if packet.tag == Tag.PKESK]
@@ -116,6 +111,20 @@ def _parse(block: bytes) -> tuple[list[Cert], list[Packet], list[Tag]]:
     return certificates, packets, [packet.tag for packet in packets]
 
 
+def _why_unusable(certificate: Cert, packets: Sequence[Packet], moment: datetime) -> RecipientProblem:
+    """Return why the library finds nothing in this certificate to encrypt to."""
+    # The library raises an error instead of a date, or of None for never, if it rejects the primary key.
+    accepted = _attempt(lambda found: [found.expiration], certificate)
+    if accepted and accepted[0] and accepted[0] <= moment:
+        return RecipientProblem.PGP_EXPIRED
+    if _only_sha1(packets):
+        return RecipientProblem.PGP_SHA1
+    for position in _positions(packets, Tag.PublicSubkey):
+        _vet_expiry(packets[position], packets[position + 1 :], moment)
+    # gpg leaves subkeys that have expired out of a minimal export.
+    return RecipientProblem.PGP_NO_SUBKEY if accepted else RecipientProblem.PGP_USE
+
+
 def _only_sha1(packets: Sequence[Packet]) -> bool:
     """Return whether a certificate is unusable because its owner signed parts of it with SHA-1 only.
 
@@ -135,11 +144,7 @@ def _positions(packets: Sequence[Packet], tag: Tag) -> list[int]:
 def _has_only_sha1(packets: Sequence[Packet], position: int) -> bool:
     """Return whether the owner binds the part at `position` by signatures with SHA-1, and no others."""
     signatures = takewhile(lambda packet: packet.tag == Tag.Signature, packets[position + 1 :])
-    own = [
-        one
-        for one in signatures
-        if _attempt(lambda signature: signature.issuer_key_id, one) == packets[0].key_id
-    ]
+    own = [one for one in signatures if _issuer(one) == packets[0].key_id]
     hashes = [_attempt(lambda signature: signature.hash_algorithm, one) for one in own]
     return hashes != [] and all(found == HashAlgorithm.SHA1 for found in hashes)
 
@@ -170,17 +175,23 @@ def _vet_expiry(subkey: Packet, following: Sequence[Packet], moment: datetime) -
 def _vet_signatures(packets: Sequence[Packet], moment: datetime) -> None:
     """Refuse a certificate whose validity may change while a key pair is created for it.
 
-    The library evaluates the certificate at every use, by the machine's clock. A signature that takes effect
-    or expires in between would make the real sealing fail after the trial succeeded.
+    The library evaluates the certificate at every use, by the machine's clock. A signature of its owner that
+    takes effect or expires in between would make the real sealing fail after the trial succeeded. The
+    signatures of others do not count.
     """
     for packet in packets:
-        if packet.tag == Tag.Signature:
+        if packet.tag == Tag.Signature and _issuer(packet) in (None, packets[0].key_id):
             created = _attempt(lambda signature: signature.signature_created, packet)
             if created and created > moment:
                 raise RecipientRefused(RecipientProblem.PGP_USE)
             ends = _attempt(lambda signature: signature.signature_expiration_time, packet)
             if ends and ends <= moment + _WHILE_ISSUING:
                 raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
+
+
+def _issuer(signature: Packet) -> str | None:
+    """Return the id of the key that made a signature, if it is stated."""
+    return _attempt(lambda packet: packet.issuer_key_id, signature)
 
 
 def _vet_point(packet: Packet) -> None:

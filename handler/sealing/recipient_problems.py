@@ -36,6 +36,8 @@ MAKE_CERTIFICATE = "openssl req -x509 -newkey rsa:3072 -nodes -keyout key.pem -s
 MAKE_PGP_KEY = "gpg --quick-generate-key you@example.com && gpg --armor --export you@example.com"
 EXTEND_PGP_KEY = "gpg --quick-set-expire KEY 1y"
 EXTEND_PGP_SUBKEY = f"{EXTEND_PGP_KEY} SUBKEY"
+ADD_PGP_SUBKEY = "gpg --quick-add-key KEY"
+LIST_PGP_SUBKEYS = "gpg --list-options show-unusable-subkeys --with-subkey-fingerprint --list-keys KEY"
 RENEW_PGP_SUBKEYS = f"{EXTEND_PGP_KEY} '*'"
 EXPORT_PGP_KEY = "gpg --armor --export KEY"
 EXPORT_SMALL_PGP_KEY = "gpg --armor --export-options export-minimal,no-export-attributes --export KEY"
@@ -302,6 +304,17 @@ class RecipientProblem(Enum):
             f"可以用 `{MAKE_CERTIFICATE}` 生成不限用途的证书。"
         ),
     )
+    CERTIFICATE_AUTHORITY = (
+        "recipient-certificate-authority",
+        (
+            "this certificate belongs to an authority, and its key only signs; send your own certificate, "
+            f"not its issuer's; {MAKE_CERTIFICATE} creates one"
+        ),
+        (
+            "这是证书颁发机构的证书，其密钥只用于签名。请发送你自己的证书，而不是颁发者的证书；"
+            f"可以用 `{MAKE_CERTIFICATE}` 生成一个。"
+        ),
+    )
     CERTIFICATE_UNSUITABLE = (
         "recipient-certificate-unsuitable",
         (
@@ -323,12 +336,25 @@ class RecipientProblem(Enum):
     PGP_EXPIRED = (
         "recipient-pgp-expired",
         (
-            f"this PGP key has expired; extend the key with {EXTEND_PGP_KEY} or a subkey with "
-            f"{EXTEND_PGP_SUBKEY}, then export it again"
+            f"this PGP key has expired; extend the key with {EXTEND_PGP_KEY} and its subkey with "
+            f"{EXTEND_PGP_SUBKEY}, then export it again; {LIST_PGP_SUBKEYS} prints what has expired"
         ),
         (
             f"这个 PGP 公钥已过期。请用 `{EXTEND_PGP_KEY}` 延长有效期，子密钥用 `{EXTEND_PGP_SUBKEY}`，"
-            "然后重新导出。"
+            f"然后重新导出。用 `{LIST_PGP_SUBKEYS}` 可以查看哪些已过期。"
+        ),
+    )
+    PGP_NO_SUBKEY = (
+        "recipient-pgp-no-subkey",
+        (
+            "this PGP key has no subkey for encryption; a minimal export leaves out expired ones: extend it "
+            f"with {EXTEND_PGP_SUBKEY}, which {LIST_PGP_SUBKEYS} prints, or add one with {ADD_PGP_SUBKEY}, "
+            f"then export it again: {EXPORT_PGP_KEY}"
+        ),
+        (
+            "这个 PGP 公钥里没有用于加密的子密钥；精简导出会去掉已过期的子密钥。"
+            f"请用 `{EXTEND_PGP_SUBKEY}` 延长（子密钥指纹用 `{LIST_PGP_SUBKEYS}` 查看），"
+            f"或用 `{ADD_PGP_SUBKEY}` 添加一个，然后用 `{EXPORT_PGP_KEY}` 重新导出。"
         ),
     )
     PGP_SHA1 = (

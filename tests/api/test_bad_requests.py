@@ -929,6 +929,7 @@ def test_the_table_is_complete() -> None:
         RecipientProblem.OPENPGP_NOT_INSTALLED,
         RecipientProblem.PGP_EXPIRED,
         RecipientProblem.PGP_MALFORMED,
+        RecipientProblem.PGP_NO_SUBKEY,
         RecipientProblem.PGP_REVOKED,
         RecipientProblem.PGP_SHA1,
         RecipientProblem.PGP_USE,

@@ -8,8 +8,10 @@ import os
 import re
 import stat
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import PublicFormat
@@ -21,7 +23,7 @@ from handler.errors import RecipientRefused, SealingFailed
 from handler.sealing import Contents, Sealer
 from handler.sealing.cms import CmsSealer, Recipient
 from handler.sealing.recipient_problems import RecipientProblem
-from tests.support import pem_attacks
+from tests.support import certificate_bundle, pem_attacks
 from tests.support.cms_owners import (
     KINDS,
     Owner,
@@ -37,8 +39,6 @@ from tests.support.leaks import values_in_frames
 from tests.support.pem_attacks import BAD_PEMS, GOOD, P_256, certificate, der_of, pem, public, tlv, usage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.recipient_attacks import BadRecipient
 
@@ -55,6 +55,13 @@ def test_bad_recipients_are_refused(bad: BadRecipient) -> None:
         prepare_sealer([public(GOOD), bad.text])
     assert (caught.value.problem, caught.value.position) == (bad.problem, 1)
     assert caught.value.__cause__ is None
+
+
+def test_the_authorities_that_browsers_trust_are_told_apart() -> None:
+    bundle = Path(certifi.where()).read_text(encoding="utf-8")
+    counted = certificate_bundle.outcomes(bundle)
+    assert set(counted) == {RecipientProblem.CERTIFICATE_AUTHORITY.code}
+    assert counted.total() > 100
 
 
 def test_two_keys_under_one_name(tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ from pysequoia import Cert
 from handler.errors import RecipientRefused, SealingFailed
 from handler.sealing import prepare_sealer
 from handler.sealing.openpgp import OpenPgpSealer, Recipient, _attempt
-from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.recipient_problems import (
+    ADD_PGP_SUBKEY,
+    EXPORT_SMALL_PGP_KEY,
+    EXTEND_PGP_SUBKEY,
+    LIST_PGP_SUBKEYS,
+    RecipientProblem,
+)
 from tests.support.function_under_test import REST
 from tests.support.leaks import chain, values_in_frames
 from tests.support.pgp_attacks import bad_pgp, block, rsa_block
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from tests.support.function_under_test import FunctionUnderTest
 
 YEAR = 365 * 86400
+LONG_AGO = "20200101T000000"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +98,7 @@ def test_expiry_is_that_of_the_given_time(expire: str, subkey: tuple[str, ...], 
 
 
 def test_of_several_bindings_the_newest_counts(gpg: Gpg) -> None:
-    fingerprint = gpg.make("ed25519", "sign", subkey=("cv25519", "encr", "1y"), now="20200101T000000")
+    fingerprint = gpg.make("ed25519", "sign", subkey=("cv25519", "encr", "1y"), now=LONG_AGO)
     assert refusal(gpg.public(fingerprint), time.time()) is RecipientProblem.PGP_EXPIRED
     old = gpg.public(fingerprint)
     subkey = str(split(old)[3].fingerprint)
@@ -106,11 +113,35 @@ def test_of_several_bindings_the_newest_counts(gpg: Gpg) -> None:
 
 
 def test_one_valid_subkey_is_enough(gpg: Gpg) -> None:
-    fingerprint = gpg.make("ed25519", "sign", subkey=("rsa1024", "encr", "1y"), now="20200101T000000")
+    fingerprint = gpg.make("ed25519", "sign", subkey=("rsa1024", "encr", "1y"), now=LONG_AGO)
     gpg.run("--quick-add-key", fingerprint, "cv25519", "encr")
     public = gpg.public(fingerprint)
     assert gpg.open(seal(b"the private key", public)) == b"the private key"
     assert len(split(seal(b"the private key", public))) == 2
+
+
+def test_expired_signatures_of_others_do_not_count(gpg: Gpg) -> None:
+    signer, fingerprint = gpg.make(now=LONG_AGO), gpg.make(now=LONG_AGO)
+    options = ["--default-cert-expire", "1y", "--local-user", signer]
+    gpg.run(*options, "--quick-sign-key", fingerprint, now=LONG_AGO)
+    certified = gpg.public(fingerprint)
+    assert [packet.signature_expiration_time is None for packet in split(certified)] == [
+        *[True] * 3,
+        False,
+        *[True] * 2,
+    ]
+    assert refusal(certified, time.time()) is None
+
+
+@pytest.mark.parametrize("advice", [EXTEND_PGP_SUBKEY, ADD_PGP_SUBKEY])
+def test_a_key_whose_minimal_export_lacks_its_subkey_is_mended_as_advised(advice: str, gpg: Gpg) -> None:
+    fingerprint = gpg.make("ed25519", "sign", subkey=("cv25519", "encr", "1y"), now=LONG_AGO)
+    listing = LIST_PGP_SUBKEYS.replace("KEY", fingerprint).split()[1:]
+    subkey = gpg.run(*listing).stdout.decode().split()[-1]
+    words = {"KEY": fingerprint, "SUBKEY": subkey}
+    gpg.run(*(words.get(word, word) for word in advice.split()[1:]))
+    small = EXPORT_SMALL_PGP_KEY.replace("KEY", fingerprint).split()[1:]
+    assert refusal(gpg.run(*small).stdout.decode(), time.time()) is None
 
 
 @pytest.mark.parametrize("usage", ["sign,encrypt", "default"])

@@ -63,16 +63,17 @@ def test_a_signature_that_ends_later() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "subpackets"),
+    ("kind", "subpackets", "problem"),
     [
-        (0x18, subpacket(27, b"\x00")),
-        (0x28, subpacket(29, b"\x00no longer")),
-        (0x28, subpacket(29, b"\x01replaced")),
+        (0x18, subpacket(27, b"\x00"), PROBLEM.PGP_USE),
+        # RFC 9580 section 5.2.3.31: without a reason the subkey is revoked from the beginning
+        (0x28, subpacket(29, b"\x00no longer"), PROBLEM.PGP_NO_SUBKEY),
+        (0x28, subpacket(29, b"\x01replaced"), PROBLEM.PGP_USE),
     ],
     ids=["bound for nothing", "revoked", "replaced"],
 )
-def test_a_signature_that_is_not_yet_valid(kind: int, subpackets: bytes) -> None:
-    assert refusal(then(kind, subpackets, int(time.time()) + 60)) is PROBLEM.PGP_USE
+def test_a_signature_that_is_not_yet_valid(kind: int, subpackets: bytes, problem: RecipientProblem) -> None:
+    assert refusal(then(kind, subpackets, int(time.time()) + 60)) is problem
 
 
 # RFC 7748 section 6.1: their shared secret is zero with every key.

@@ -37,15 +37,18 @@ def main(keyring: str) -> None:
         keys = [following.split(":")[9] for line, following in pairwise(lines) if line[:4] == "pub:"]
         minimal = ["--export-options", "export-minimal,no-export-attributes"]
         for title, options in {"as exported": [], "minimal": minimal}.items():
-            found = Counter(outcome([*gpg, "--armor", *options, "--export", key]) for key in keys)
+            exports = ([*gpg, "--armor", *options, "--export", key] for key in keys)
+            texts = (
+                subprocess.run(one, check=True, capture_output=True, text=True).stdout for one in exports
+            )
+            found = Counter(outcome(text, time.time()) for text in texts)
             sys.stdout.write(f"{title}: {len(keys)} keys: {dict(found.most_common())}\n")
 
 
-def outcome(export: list[str]) -> str:
+def outcome(text: str, now: float) -> str:
     """Return `sealed`, or the code of the refusal."""
-    text = subprocess.run(export, check=True, capture_output=True, text=True).stdout
     try:
-        prepare_sealer([text], now=time.time())
+        prepare_sealer([text], now=now)
     except RecipientRefused as refused:
         return refused.problem.code
     return "sealed"

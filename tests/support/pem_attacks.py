@@ -248,12 +248,16 @@ _NOT_FOR_ENCRYPTION = {
     "sign-only RSA": certificate(GOOD_RSA, usage(0, 1)),
     "RSA for key agreement": certificate(GOOD_RSA, usage(4)),
     "RSA for data": certificate(GOOD_RSA, usage(3)),
-    "a CA's RSA": certificate(GOOD_RSA, usage(5, 6)),
     "no use at all": certificate(GOOD_RSA, usage()),
     "sign-only EC": certificate(GOOD, usage(0)),
     "EC for encipherment": certificate(GOOD, usage(2, 3)),
     "EC to encrypt from": certificate(GOOD, usage(4, 8)),
     "EC to encrypt from, without agreement": certificate(GOOD, usage(8)),
+}
+_AUTHORITIES = {
+    "RSA": certificate(GOOD_RSA, usage(5, 6)),
+    "EC": certificate(GOOD, usage(0, 5, 6)),
+    "expired": certificate(GOOD, usage(5, 6), not_after=tlv(0x17, b"250101000000Z")),
 }
 
 
@@ -289,6 +293,7 @@ BAD_PEMS = (
     BadRecipient("expired", certificate(GOOD, not_after=tlv(0x17, b"250101000000Z")), _R.CERTIFICATE_EXPIRED),
     BadRecipient("ahead", certificate(GOOD, not_before=tlv(0x17, b"490101000000Z")), _R.CERTIFICATE_NOT_YET),
     *_rows("key usage", _NOT_FOR_ENCRYPTION, _R.CERTIFICATE_USE),
+    *_rows("authority", _AUTHORITIES, _R.CERTIFICATE_AUTHORITY),
     *_rows(
         "critical and unknown",
         {

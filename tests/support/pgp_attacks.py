@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from pysequoia import ArmorKind, Cert, Tsk, armor
 
-from handler.sealing.recipient_problems import RecipientProblem
+from handler.sealing.recipient_problems import EXPORT_SMALL_PGP_KEY, RecipientProblem
 from tests.support.pgp_crafting import packet
 from tests.support.pgp_owners import key_ring, split
 from tests.support.recipient_attacks import BadRecipient, pem
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _R = RecipientProblem
 _PUBLIC = "PGP PUBLIC KEY BLOCK"
+_MINIMAL = EXPORT_SMALL_PGP_KEY.split()[2:4]
 _LONG_AGO = "20200101T000000"
 _IN_THE_FUTURE = "20990101T000000"
 
@@ -88,12 +89,16 @@ def _dead(gpg: Gpg) -> Iterator[BadRecipient]:
     revoked = gpg.make()
     commands = ["key 1", "revkey", "y", "0", "", "y", "save"]
     gpg.run("--command-fd", "0", "--no-tty", "--edit-key", revoked, given="\n".join([*commands, ""]))
-    yield BadRecipient("with a revoked subkey", gpg.public(revoked), _R.PGP_USE)
+    yield BadRecipient("with a revoked subkey", gpg.public(revoked), _R.PGP_NO_SUBKEY)
 
     expired = gpg.make(expire="1y", now=_LONG_AGO)
     yield BadRecipient("expired", gpg.public(expired), _R.PGP_EXPIRED)
+    small = gpg.public(expired, options=_MINIMAL)
+    yield BadRecipient("expired, in a minimal export", small, _R.PGP_EXPIRED)
     expired = gpg.make("ed25519", "sign", subkey=("cv25519", "encr", "1y"), now=_LONG_AGO)
     yield BadRecipient("with an expired subkey", gpg.public(expired), _R.PGP_EXPIRED)
+    small = gpg.public(expired, options=_MINIMAL)
+    yield BadRecipient("with an expired subkey, in a minimal export", small, _R.PGP_NO_SUBKEY)
     fresh = bytearray(split(gpg.public(gpg.make()))[4].body)
     fresh[1] = 0x28  # no longer a binding
     stray = b"".join(map(bytes, split(gpg.public(expired)))) + packet(2, bytes(fresh))
@@ -103,7 +108,7 @@ def _dead(gpg: Gpg) -> Iterator[BadRecipient]:
 
 
 def _unfit(gpg: Gpg) -> Iterator[BadRecipient]:
-    yield BadRecipient("for signatures only", gpg.public(gpg.make("ed25519", "sign")), _R.PGP_USE)
+    yield BadRecipient("for signatures only", gpg.public(gpg.make("ed25519", "sign")), _R.PGP_NO_SUBKEY)
     short = gpg.make("rsa1024", "sign", subkey=("rsa1024", "encr"))
     yield BadRecipient("RSA of 1024 bits", gpg.public(short), _R.RSA_SIZE)
     short = gpg.make("ed25519", "sign", subkey=("rsa1024", "encr"))
@@ -118,12 +123,14 @@ def _unfit(gpg: Gpg) -> Iterator[BadRecipient]:
     whole = split(gpg.public(gpg.make()))
     unknown = packet(6, bytes(whole[0].body[:5]) + b"\x63" + bytes(40))
     yield BadRecipient("of no known algorithm", block(unknown), _R.PGP_USE)
-    yield BadRecipient("without its subkey", block(b"".join(map(bytes, whole[:3]))), _R.PGP_USE)
-    yield BadRecipient("without the subkey's binding", block(b"".join(map(bytes, whole[:4]))), _R.PGP_USE)
+    yield BadRecipient("without its subkey", block(b"".join(map(bytes, whole[:3]))), _R.PGP_NO_SUBKEY)
+    yield BadRecipient(
+        "without the subkey's binding", block(b"".join(map(bytes, whole[:4]))), _R.PGP_NO_SUBKEY
+    )
     yield BadRecipient("with its first key alone", block(bytes(whole[0])), _R.PGP_USE)
     other = split(gpg.public(gpg.make()))
     swapped = block(b"".join(map(bytes, [*whole[:3], *other[3:]])))
-    yield BadRecipient("with the subkey of another", swapped, _R.PGP_USE)
+    yield BadRecipient("with the subkey of another", swapped, _R.PGP_NO_SUBKEY)
 
 
 def _private(gpg: Gpg) -> Iterator[BadRecipient]:

@@ -84,8 +84,8 @@ class Gpg:
             assert added.returncode == 0, added.stderr
         return fingerprint
 
-    def public(self, *fingerprints: str) -> str:
-        return self.run("--armor", "--export", *fingerprints).stdout.decode()
+    def public(self, *fingerprints: str, options: Sequence[str] = ()) -> str:
+        return self.run("--armor", *options, "--export", *fingerprints).stdout.decode()
 
     def secret(self, fingerprint: str) -> str:
         return self.run("--armor", "--export-secret-keys", fingerprint).stdout.decode()

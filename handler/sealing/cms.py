@@ -185,6 +185,10 @@ def _public_key(info: syntax.SubjectPublicKeyInfo, malformed: RecipientProblem) 
     content = info.subject_public_key
     try:
         algorithm = info.algorithm[0].parse(ObjectIdentifier)
+        if algorithm == syntax.RSA_ENCRYPTION:
+            # RFC 8017 appendix A.1: NULL. Some programs leave it out.
+            for parameters in info.algorithm[1:]:
+                parameters.parse(asn1.Null)
     except ValueError:
         raise RecipientRefused(malformed) from None
     if content.padding_bits():

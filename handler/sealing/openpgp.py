@@ -16,7 +16,7 @@ from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorit
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
-from handler.sealing.public_keys import X25519_LENGTH, require_full_order, vet_rsa
+from handler.sealing.public_keys import X25519_LENGTH, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
 
@@ -201,9 +201,9 @@ def _vet_point(packet: Packet) -> None:
     algorithm = packet.body[5]
     if algorithm == _ECDH and material.startswith(_CURVE25519):
         # RFC 9580 sections 5.5.5.6 and 11.2: the curve, then a number of 263 bits: 0x40 and the point.
-        require_full_order(material[len(_CURVE25519) + 3 :][:X25519_LENGTH])
+        vet_x25519(material[len(_CURVE25519) + 3 :][:X25519_LENGTH])
     elif algorithm == _X25519:
-        require_full_order(material[:X25519_LENGTH])
+        vet_x25519(material[:X25519_LENGTH])
 
 
 def _binding(signature: Packet) -> tuple[datetime, timedelta | None] | None:

@@ -22,6 +22,11 @@ RSA_BITS = range(2048, 8192 + 1)
 # age cannot read an RSA key with an exponent of 2^31 or more (Go, crypto/rsa), nor can others.
 _RSA_EXPONENTS = range(65537, 2**31)
 
+# Of Fermat's method. The keys of CVE-2022-26320 take one.
+_FERMAT_STEPS = 100
+# The primes up to 167 of which the powers of 65537 are not all residues.
+_ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+
 
 def pem_content(text: str) -> bytes:
     """Decode `text`, the base64 of a PEM block without white space.
@@ -64,9 +69,33 @@ def vet_rsa(modulus: int, exponent: int, bits: Container[int] = RSA_BITS) -> Non
     if exponent not in _RSA_EXPONENTS or exponent % 2 == 0:
         raise RecipientRefused(RecipientProblem.RSA_EXPONENT)
     # Most formats have no checksum. A damaged modulus usually has small factors, so anybody could open the
-    # envelope. A weak key made on purpose is its sender's own problem.
-    if math.gcd(modulus, _small_primes()) != 1 or math.isqrt(modulus) ** 2 == modulus:
+    # envelope. Devices that make weak keys exist as well, and their owners do not know. A weak key made on
+    # purpose is its sender's own problem.
+    if math.gcd(modulus, _small_primes()) != 1 or _has_close_factors(modulus) or _is_of_roca(modulus):
         raise RecipientRefused(RecipientProblem.RSA_MODULUS)
+
+
+def _has_close_factors(modulus: int) -> bool:
+    """Return whether Fermat's method factors a modulus at once (FIPS 186-5 appendix A.1.3 step 5.4)."""
+    middle = math.isqrt(modulus - 1) + 1
+    for half in range(middle, middle + _FERMAT_STEPS):
+        square = half * half - modulus
+        if math.isqrt(square) ** 2 == square:
+            return True
+    return False
+
+
+def _is_of_roca(modulus: int) -> bool:
+    """Return whether a modulus is one of CVE-2017-15361 (ROCA), made by a chip whose keys can be factored.
+
+    Modulo each small prime it is a power of 65537. Of other keys, one in 10^8 is.
+    """
+    return all(modulus % prime in _powers_of_65537(prime) for prime in _ROCA_PRIMES)
+
+
+@functools.cache
+def _powers_of_65537(prime: int) -> frozenset[int]:
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
 
 
 @functools.cache

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from handler.auth.bearer import BearerVerifier
 from handler.auth.caller import AuthenticatedCaller
 from handler.auth.master_secret import MasterSecrets
 from handler.auth.nonces import Nonces
-from handler.auth.signature_v2 import SignatureV2Verifier
-from handler.auth.tc3 import Tc3Verifier
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from handler.auth.bearer import BearerVerifier
+    from handler.auth.signature_v2 import SignatureV2Verifier
+    from handler.auth.tc3 import Tc3Verifier
     from handler.http.messages import Request
     from handler.policy.model import Policy
     from handler.scf.invocation import Clock
@@ -24,35 +27,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Authenticator:
-    """All ways to authenticate.
+    """All ways to authenticate, each imported when a request first uses it.
 
     Each raises Unauthenticated, StoreUnavailable if a nonce cannot be stored, and IssuerUnavailable if the
     key that verifies a token cannot be fetched.
     """
 
+    settings: Settings
     policy: Policy
-    nonces: Nonces
-    bearer: BearerVerifier
-    signature_tc3: Tc3Verifier
-    signature_v2: SignatureV2Verifier
+    store: Store
+    clock: Clock
 
-    @classmethod
-    def under(cls, settings: Settings, policy: Policy, store: Store, clock: Clock) -> Authenticator:
-        """Return the authenticator of one deployment."""
-        nonces = Nonces(store)
+    @cached_property
+    def bearer(self) -> BearerVerifier:
+        """Verifies tokens."""
+        from handler.auth.bearer import BearerVerifier
+
+        return BearerVerifier(self.policy, self.nonces, self.clock)
+
+    @cached_property
+    def signature_tc3(self) -> Tc3Verifier:
+        """Verifies signatures of API v3."""
+        from handler.auth.tc3 import Tc3Verifier
+
+        return Tc3Verifier(*self._signing)
+
+    @cached_property
+    def signature_v2(self) -> SignatureV2Verifier:
+        """Verifies signatures of API v2."""
+        from handler.auth.signature_v2 import SignatureV2Verifier
+
+        return SignatureV2Verifier(*self._signing)
+
+    @cached_property
+    def nonces(self) -> Nonces:
+        """What was used once."""
+        return Nonces(self.store)
+
+    @property
+    def _signing(self) -> tuple[MasterSecrets, Sequence[str], Clock, Mapping[str, int]]:
         generations = {
             caller_id: caller.generation
-            for caller_id, caller in policy.callers.items()
+            for caller_id, caller in self.policy.callers.items()
             if caller.generation != 1
         }
-        signing = (MasterSecrets(settings.master_secrets), settings.hosts, clock, generations)
-        return cls(
-            policy,
-            nonces,
-            BearerVerifier(policy, nonces, clock),
-            Tc3Verifier(*signing),
-            SignatureV2Verifier(*signing),
-        )
+        return MasterSecrets(self.settings.master_secrets), self.settings.hosts, self.clock, generations
 
     def token_or_tc3(self, request: Request) -> AuthenticatedCaller:
         """Return who sent `request`; its Authorization header selects the scheme."""

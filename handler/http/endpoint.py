@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Callable
 
     from handler.audit import AuditTrail
     from handler.errors import KeyPairFunctionError
@@ -54,3 +56,26 @@ class Endpoint(Protocol):
 
     def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
         """Return `error` in the form that this endpoint's clients expect."""
+
+
+@dataclass(frozen=True)
+class LazyEndpoint:
+    """An `Endpoint` whose module is imported by the first request to it."""
+
+    path: str | re.Pattern[str]
+    methods: tuple[str, ...]
+    audit_name: str | None
+    make: Callable[[], Endpoint]
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """The endpoint itself. Its path, methods and name are the same as here."""
+        return self.make()
+
+    def handle(self, context: RequestContext) -> Response:
+        """Return the response; raise an error of `handler.errors`."""
+        return self.endpoint.handle(context)
+
+    def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
+        """Return `error` in the form that this endpoint's clients expect."""
+        return self.endpoint.render_error(error, context)

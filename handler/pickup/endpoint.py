@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from handler.api.problem_details import problem_details
 from handler.audit import Decision
 from handler.errors import AuditUnavailable
-from handler.pickup import page
-from handler.pickup.links import PATH, PREFIX
+from handler.pickup import PATH, PREFIX, page
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError

@@ -6,7 +6,6 @@ A link leads only to ciphertext. The limit of one download shows the owner wheth
 from __future__ import annotations
 
 import hashlib
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.http.messages import Response
 from handler.order import EnvelopeFormat
+from handler.pickup import PREFIX
 
 if TYPE_CHECKING:
     from handler.issuance.issuer import IssuedKeyPair
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 LINK_TTL_SECONDS = 3600
 """How long a link works."""
 
-PREFIX = "/pickup/"
-PATH = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _TAKEN = "taken"
 
 

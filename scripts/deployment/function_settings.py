@@ -12,8 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.auth.nonces import Nonces
-from handler.chat.platforms.base import PlatformContext
-from handler.chat.platforms.registry import PLATFORMS, prefix_of
+from handler.chat.platforms.registry import PLATFORMS, PlatformContext, prefix_of
 from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient
 from handler.scf.invocation import Clock

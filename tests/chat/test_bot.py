@@ -30,7 +30,7 @@ from handler.policy.model import Policy
 from handler.scf.invocation import MAX_INVOCATION_SECONDS, Invocation
 from tests.chat.test_published_keys import PUBLIC, running_place
 from tests.support.chat_function import ChatFunction, chat_policy, running_chat
-from tests.support.function_under_test import NOON, RECIPIENT, REGION, Answer, fresh_name
+from tests.support.function_under_test import NOON, RECIPIENT, REGION, Answer, fresh_name, with_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -390,7 +390,7 @@ def test_a_refused_later_round_does_not_deny_the_key_pair(quietly: Quietly) -> N
     def deployed() -> None:
         bot = function.services.bot
         nobody = Policy.parse(chat_policy("quiet", "t", {"somebody-else": "free"}))
-        function.services = replace(function.services, bot=replace(bot, policy=nobody))
+        function.services = with_parts(function.services, bot=replace(bot, policy=nobody))
         # Acknowledged; what is being given will be told by those who give it.
         assert quietly.chat.send(event).status == 200
 

@@ -30,7 +30,7 @@ from handler.errors import (
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from tests.chat.test_bot import USERS, Quiet
 from tests.support.chat_function import CONTEXT, chat_policy
-from tests.support.function_under_test import REGISTERED, FunctionUnderTest, fresh_name
+from tests.support.function_under_test import REGISTERED, FunctionUnderTest, fresh_name, with_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -215,7 +215,7 @@ def conversation(emulator: EmulatorProcess, folder: Path, steps: Steps, *, narro
     talk = Conversation(function, platform, steps, published)
     bot = function.services.bot
     struck = Struck(bot.store, steps)
-    function.services = replace(
+    function.services = with_parts(
         function.services,
         bot=replace(
             bot,
@@ -329,7 +329,7 @@ def test_one_message_does_not_become_ever_more_invocations(
         raise OutcomeUnknown
 
     application = talk.function.services
-    talk.function.services = replace(application, bot=replace(application.bot, invoke_again=invoke_again))
+    talk.function.services = with_parts(application, bot=replace(application.bot, invoke_again=invoke_again))
     talk.run({**CONTEXT, "time_limit_in_ms": limit}, *[message(f"/keypair {fresh_name()}")] * 3)
     while waiting:
         event = json.loads(waiting.popleft())
@@ -370,7 +370,7 @@ def test_copies_of_a_message_that_come_at_once_make_one_invocation(
         talk.run(CONTEXT, *[sent] * 20)
 
     application = talk.function.services
-    talk.function.services = replace(application, bot=replace(application.bot, invoke_again=invoke_again))
+    talk.function.services = with_parts(application, bot=replace(application.bot, invoke_again=invoke_again))
     talk.run(CONTEXT, *[sent] * 5)
     assert len(invoked) == 1
 

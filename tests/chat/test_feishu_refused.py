@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.auth.nonces import Nonces
-from handler.chat.platforms.base import PlatformContext
 from handler.chat.platforms.feishu import Feishu as Platform
 from handler.chat.platforms.feishu import _Granted, decrypt
-from handler.chat.platforms.registry import PLATFORMS
+from handler.chat.platforms.registry import PLATFORMS, PlatformContext
 from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient
 from handler.scf.invocation import Clock

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.auth.nonces import Nonces
-from handler.chat.platforms.base import PlatformContext
 from handler.chat.platforms.platform_settings import require_settings
-from handler.chat.platforms.registry import PLATFORMS, configured
+from handler.chat.platforms.registry import PLATFORMS, PlatformContext, configured
 from handler.chat.platforms.wecomapp import WeComAppSettings, _Said
 from handler.errors import SettingsInvalid
 from handler.http.client import HttpClient

@@ -336,7 +336,7 @@ def test_a_description_that_comes_meanwhile_counts(instances: Instances, request
         )
 
     own = function.services
-    function.services = replace(own, sweeper=replace(own.sweeper, connect=connect))
+    function.services = replace(own, connect=connect)
     assert swept(function) == {}
     assert [(pair["KeyId"], pair["Description"]) for pair in instances.emulator.key_pairs()] == [
         (key_id, "mine")
@@ -460,7 +460,7 @@ def test_a_name_taken_during_the_request_resolves_the_outcome(
         )
 
     sound = function.services
-    function.services = replace(sound, issuer=replace(sound.issuer, connect=connect))
+    function.services = replace(sound, connect=connect)
     assert refused(request_.to(function)) == (409, "name-taken")
     assert left(instances.emulator) == taken[1:]
 
@@ -527,7 +527,7 @@ def connected(instances: Instances, function: FunctionUnderTest, kind: type[Cvm]
         return kind(credentials, region, deadline, jitter=float, endpoint=instances.emulator.cvm_endpoint)
 
     sound = function.services
-    return replace(sound, issuer=replace(sound.issuer, connect=connect))
+    return replace(sound, connect=connect)
 
 
 def test_no_delete_is_begun_without_time(instances: Instances, request_: Request) -> None:

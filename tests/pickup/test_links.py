@@ -13,7 +13,8 @@ import pytest
 from handler.auth.master_secret import MasterSecrets
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
-from handler.pickup.links import LINK_TTL_SECONDS, PATH, PickupLinks, file_name_of
+from handler.pickup import PATH
+from handler.pickup.links import LINK_TTL_SECONDS, PickupLinks, file_name_of
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
 from tests.support.chat_function import CONTEXT

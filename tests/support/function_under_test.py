@@ -8,7 +8,7 @@ import hmac
 import io
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -315,6 +315,13 @@ class FunctionUnderTest:
         profile = ClientProfile(httpProfile=http)
         client = CommonClient("cvm", "2017-03-12", credential, REGION, profile)
         client.call_json("DeleteKeyPairs", {"KeyIds": key_ids})
+
+
+def with_parts(services: composition.Services, **parts: object) -> composition.Services:
+    """Return services with some of those replaced that are made when they are first used."""
+    changed = replace(services)
+    vars(changed).update(parts)
+    return changed
 
 
 def fresh_name() -> str:

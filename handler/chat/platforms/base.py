@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from handler.auth.nonces import Nonces
-    from handler.http.client import HttpClient
     from handler.http.messages import Request, Response
-    from handler.scf.invocation import Clock, Deadline
+    from handler.scf.invocation import Deadline
 
 
 class Locale(str, Enum):
@@ -66,15 +64,6 @@ class Reply:
     parts: tuple[str | Block, ...]
     has_key_pair: bool = False
     """Whether the reply carries a key pair. An earlier reply to the same message does not hold it back."""
-
-
-@dataclass(frozen=True)
-class PlatformContext:
-    """What a platform uses besides its settings."""
-
-    http: HttpClient
-    nonces: Nonces
-    clock: Clock
 
 
 class Platform(Protocol):

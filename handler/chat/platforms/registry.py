@@ -12,8 +12,21 @@ from handler.settings import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from handler.chat.platforms.base import Platform, PlatformContext
+    from handler.auth.nonces import Nonces
+    from handler.chat.platforms.base import Platform
+    from handler.http.client import HttpClient
     from handler.policy.model import Policy
+    from handler.scf.invocation import Clock
+
+
+@dataclass(frozen=True)
+class PlatformContext:
+    """What a platform uses besides its settings."""
+
+    http: HttpClient
+    nonces: Nonces
+    clock: Clock
+
 
 MakePlatform: TypeAlias = "Callable[[Mapping[str, str], PlatformContext], Platform | None]"
 """Environment -> the platform, or None if none of its settings is present; raises SettingsInvalid."""

@@ -34,7 +34,8 @@ from handler.settings import environment_config
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from handler.chat.platforms.base import PlatformContext, Reply
+    from handler.chat.platforms.base import Reply
+    from handler.chat.platforms.registry import PlatformContext
     from handler.http.fetch import HttpResponse
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Deadline

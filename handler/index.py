@@ -10,8 +10,12 @@ from handler import application, composition
 from handler.api.problem_details import problem_details
 from handler.errors import InternalFault, KeyPairFunctionError
 from handler.scf.invocation import Clock, Invocation
+from handler.settings import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.application import Application
     from handler.http.strict_json import Json
 
 _CLOCK = Clock()
@@ -20,7 +24,14 @@ _CLOCK = Clock()
 class _Container:
     """State that lives as long as SCF keeps this process."""
 
-    application: application.Application | None = None
+    application: Application | None = None
+
+    @classmethod
+    def start(cls, environ: Mapping[str, str]) -> Application:
+        """Return the application; raise SettingsInvalid or PolicyInvalid."""
+        if cls.application is None:
+            cls.application = composition.build(environ, _CLOCK, lambda: sys.stdout)
+        return cls.application
 
 
 def main_handler(event: object, context: object) -> dict[str, Json]:
@@ -29,9 +40,7 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
     environ = dict(os.environ)
     invocation = Invocation.begin(context, environ, _CLOCK)
     try:
-        if _Container.application is None:
-            _Container.application = composition.build(environ, _CLOCK, lambda: sys.stdout)
-        response = _Container.application.dispatch(event, invocation)
+        response = _Container.start(environ).dispatch(event, invocation)
     except KeyPairFunctionError as error:
         # The settings or the policy are wrong. The text names variables and key paths, never values.
         application.log_misconfiguration(error)
@@ -40,3 +49,22 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
         application.log_fault(error)
         response = problem_details(InternalFault(), invocation.request_id)
     return response.to_event()
+
+
+def _prepare(environ: Mapping[str, str]) -> None:
+    """Start while SCF starts the instance. The first line of its log then says what is wrong, if anything is.
+
+    A failed start is tried again at each request. SCF does not document whether the variables are there yet;
+    if none is, the first request comes soon enough.
+    """
+    if not any(name.startswith(PREFIX) for name in environ):
+        return
+    try:
+        _Container.start(environ)
+    except KeyPairFunctionError as error:
+        application.log_misconfiguration(error)
+    except BaseException as error:  # noqa: BLE001  # as in `main_handler`
+        application.log_fault(error)
+
+
+_prepare(dict(os.environ))

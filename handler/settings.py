@@ -96,7 +96,8 @@ def _secrets(value: object) -> object:
 
 def _hosts(value: object) -> object:
     hosts = tuple(str(value).lower().split(","))
-    if not all(_HOST.fullmatch(host) for host in hosts):
+    # Nearly all clients sign the name alone. With `http://` alone, every one of their signatures is wrong.
+    if not all(_HOST.fullmatch(host) and host.removeprefix("http://") in hosts for host in hosts):
         raise ValueError("not a list of host names")
     return hosts
 
@@ -144,7 +145,8 @@ class Settings(BaseModel):
 
     region: Region = Field(description="a region, for example ap-guangzhou")
     hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
-        description="the host names that callers use, separated by commas, with :PORT unless it is 443"
+        description="the host names that callers use, separated by commas, with :PORT unless it is 443; "
+        "http://HOST, if at all, only beside HOST"
     )
     master_secret: Annotated[bytes, BeforeValidator(decode_secret)] = Field(
         repr=False, description="32 random bytes in unpadded base64url (43 characters)"

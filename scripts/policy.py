@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from handler import sealing
 from handler.api.rest import KeyPairRequest
@@ -22,7 +22,7 @@ from handler.errors import NotGranted, RecipientRefused
 from handler.order import Action
 from handler.policy.evaluation import granted_order
 from handler.policy.grants import ExistingKeyPair
-from handler.policy.model import CallerId, Policy
+from handler.policy.model import Policy
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from handler.order import KeyPairOrder
     from handler.policy.model import Caller
 
+ROOT = Path(__file__).parents[1]
 _UNUSABLE = 2
 """Exit status for unusable arguments or files, as in argparse."""
 
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
         "--v2", action="store_true", help="print the secret for the legacy API v2, which is a different one"
     )
     secret.add_argument(
-        "--generation", type=int, default=1, metavar="N", help="the caller's `generation` in the policy"
+        "--policy", type=Path, metavar="FILE", default=ROOT / "policy.toml", help="default: policy.toml"
     )
     secret.add_argument("--print", action="store_true", help="print it even if the output is not a terminal")
     options = parser.parse_args(arguments)
@@ -72,10 +73,7 @@ def main(arguments: list[str]) -> int:
         return _check(options.file)
     if options.command == "explain":
         return _explain(options)
-    purpose = Purpose.V2_SECRET if options.v2 else Purpose.TC3_SECRET
-    return _secret(
-        options.caller, purpose, options.generation, may_print=options.print or sys.stdout.isatty()
-    )
+    return _secret(options, may_print=options.print or sys.stdout.isatty())
 
 
 def _check(file: Path) -> int:
@@ -118,17 +116,17 @@ def _explain(options: argparse.Namespace) -> int:
     existing = action in (Action.LIST, Action.DELETE)
     owned = ExistingKeyPair(order.name, order.region, order.project_id, options.owner or options.caller)
     for position, grant in enumerate(caller.grants):
-        violation = (
-            grant.existing_violation(action, options.caller, owned)
+        violations = (
+            grant.existing_violations(action, options.caller, owned)
             if existing
-            else grant.violation(options.caller, order)
+            else grant.violations(options.caller, order)
         )
-        print(f"grant {position}: {'allows it' if violation is None else _VIOLATIONS[violation]}")
-        if violation is None:
+        print(f"grant {position}: {_VIOLATIONS[violations[0]] if violations else 'allows it'}")
+        if not violations:
             break
     if existing:
-        print("refused" if violation else f"rate: {caller.rate or 'unlimited'}\nallowed")
-        return 1 if violation else 0
+        print("refused" if violations else f"rate: {caller.rate or 'unlimited'}\nallowed")
+        return 1 if violations else 0
     return _explain_order(policy, options.caller, order)
 
 
@@ -174,17 +172,25 @@ def _unusable(text: str) -> int:
     return _UNUSABLE
 
 
-def _secret(caller: str, purpose: Purpose, generation: int, *, may_print: bool) -> int:
+def _secret(options: argparse.Namespace, *, may_print: bool) -> int:
     name = PREFIX + "MASTER_SECRET"
     try:
-        TypeAdapter(CallerId).validate_python(caller)
         master = decode_secret(os.environ.get(name))
-    except (ValidationError, ValueError):
-        return _unusable(f"{name} has to be set as for the function, and the caller to be one of the policy")
+        caller = Policy.parse(check_policy(options.policy)).callers[options.caller]
+    except PolicyUnusable as error:
+        return _unusable(str(error))
+    except KeyError:
+        return _unusable(f"{options.policy}: no caller {options.caller}, so there is no secret for it")
+    except ValueError:
+        return _unusable(f"{name} has to be set as for the function")
+    if not (caller.v2 if options.v2 else caller.tc3):
+        wanted = "v2" if options.v2 else "tc3 = true"
+        return _unusable(f"{options.policy}: callers.{options.caller} has no {wanted}: no secret would work")
     if not may_print:
         # The output of a pipe often ends up in a log or a chat.
         return _unusable("The output is not a terminal. Add --print to print the secret anyway")
-    print(MasterSecrets([master]).caller_secrets(purpose, caller, generation)[0])
+    purpose = Purpose.V2_SECRET if options.v2 else Purpose.TC3_SECRET
+    print(MasterSecrets([master]).caller_secrets(purpose, options.caller, caller.generation)[0])
     return 0
 
 

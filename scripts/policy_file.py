@@ -74,6 +74,12 @@ def check_policy(source: Path) -> dict[str, object]:
     except PolicyInvalid as error:
         raise PolicyUnusable("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from error
     _check_recipients(source, policy)
+    for name, caller in policy.callers.items():
+        # The function refuses everybody who claims to be this caller, so nothing would point to the mistake.
+        if not (caller.tc3 or caller.v2 or caller.jwt or caller.chat):
+            raise PolicyUnusable(
+                f"{source}: callers.{name}: nobody can be this caller; write tc3 = true, or v2, jwt or chat"
+            )
     return content
 
 

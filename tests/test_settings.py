@@ -36,14 +36,19 @@ def test_everything() -> None:
     settings = Settings.from_environ(
         {
             **LEAST,
-            "KEYPAIR_HOSTS": "Keys.Example.com:9443,127.0.0.1:18080,http://localhost:9000,a",
+            "KEYPAIR_HOSTS": "Keys.Example.com:9443,127.0.0.1:18080,http://localhost:9000,localhost:9000",
             "KEYPAIR_PREVIOUS_MASTER_SECRET": "_" * 64,
             "KEYPAIR_POLICY": "/opt/policy.json",
             "KEYPAIR_STORE": "rediss://user:pass%40word@redis.example.com:6380/1",
             "KEYPAIR_CVM_ENDPOINT": "http://127.0.0.1:12345",
         }
     )
-    assert settings.hosts == ("keys.example.com:9443", "127.0.0.1:18080", "http://localhost:9000", "a")
+    assert settings.hosts == (
+        "keys.example.com:9443",
+        "127.0.0.1:18080",
+        "http://localhost:9000",
+        "localhost:9000",
+    )
     assert settings.master_secrets == (decode_secret(SECRET), b"\xff" * 48)
     assert settings.policy == Path("/opt/policy.json")
     assert settings.cvm_endpoint == "http://127.0.0.1:12345"
@@ -66,7 +71,7 @@ def test_no_secret_is_shown() -> None:
         (
             "KEYPAIR_HOSTS",
             ["", ",", "a,", "a,,b", "a, b", "https://a", "a/b", "a:", "a:x", "a:123456", "-a", "a-", "a_b",
-            "*.a", "ä", "a" * 254],
+            "*.a", "ä", "a" * 254, "http://a", "a,http://b", "http://a:1,a"],
         ),
         (
             "KEYPAIR_MASTER_SECRET",

@@ -27,10 +27,12 @@ def granted_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> KeyPai
     RecipientRefused if the order would have no recipient.
     """
     caller = policy.callers[caller_id]
-    violations = [grant.violation(caller_id, order) for grant in caller.grants]
-    if None not in violations:
-        raise NotGranted(f"not-granted-{violations[0]}")
-    grant = caller.grants[violations.index(None)]
+    violations = [grant.violations(caller_id, order) for grant in caller.grants]
+    # The grant that comes nearest; of two, the one for this name.
+    nearest = min(violations, key=lambda broken: (len(broken), "name" in broken))
+    if nearest:
+        raise NotGranted(f"not-granted-{nearest[0]}")
+    grant = caller.grants[violations.index(nearest)]
     recipients = order.recipients or caller.recipients
     if order.action is Action.IMPORT:
         recipients = ()  # there is no private key to seal
@@ -53,4 +55,4 @@ def reach(policy: Policy, caller_id: str, action: Action, region: str) -> Callab
         raise NotGranted("not-granted-action")
     if not any(region in grant.regions for grant in granted):
         raise NotGranted("not-granted-region")
-    return lambda pair: any(grant.existing_violation(action, caller_id, pair) is None for grant in granted)
+    return lambda pair: any(not grant.existing_violations(action, caller_id, pair) for grant in granted)

@@ -85,8 +85,8 @@ class Grant(PolicyPart):
         description='a list of callers whose key pairs may be listed and deleted as well, or ["*"]',
     )
 
-    def violation(self, caller_id: str, order: KeyPairOrder) -> str | None:
-        """Return the reason code of the first rule that `order` breaks; None if the grant allows it."""
+    def violations(self, caller_id: str, order: KeyPairOrder) -> list[str]:
+        """Return the reason codes of all rules that `order` breaks; none if the grant allows it."""
         longest = self.longest_expiry_seconds
         allowed = {
             **self._scope(order.action, caller_id, order),
@@ -98,15 +98,15 @@ class Grant(PolicyPart):
             "own-recipients": self.own_recipients or not order.recipients,
             "expiry": longest is None or order.expires_in is None or order.expires_in <= longest,
         }
-        return next((rule for rule, holds in allowed.items() if not holds), None)
+        return [rule for rule, holds in allowed.items() if not holds]
 
-    def existing_violation(self, action: Action, caller_id: str, key_pair: ExistingKeyPair) -> str | None:
-        """Return the first rule that `action` on a key pair breaks, like `violation`."""
+    def existing_violations(self, action: Action, caller_id: str, key_pair: ExistingKeyPair) -> list[str]:
+        """Return the rules that `action` on a key pair breaks, as `violations` does."""
         allowed = {
             **self._scope(action, caller_id, key_pair),
             "caller": bool({key_pair.owner, _ANY_CALLER} & {caller_id, *self.callers}),
         }
-        return next((rule for rule, holds in allowed.items() if not holds), None)
+        return [rule for rule, holds in allowed.items() if not holds]
 
     def _scope(
         self, action: Action, caller_id: str, key_pair: KeyPairOrder | ExistingKeyPair

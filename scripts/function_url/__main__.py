@@ -161,6 +161,8 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     if failed := instance.start():
         # Served anyway, as SCF does: each request tries to load it again and gets SCF's error.
         print(f"{failed.message}\n{failed.trace}", file=sys.stderr, flush=True)
+    elif errors := [line for line in logs.stdout.read_text().splitlines() if line.startswith("[ERROR]")]:
+        raise NotServed("\n".join(errors))
     _announce(options, url, caller, logs)
     front.serve(instance)
 

@@ -77,7 +77,7 @@ def test_the_package_is_not_built(
     environment: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = tmp_path / "policy.json"
-    policy.write_text(json.dumps(V2))
+    policy.write_text(json.dumps({"callers": {"demo": V2["callers"]["demo"]}}))
     arguments = ["--policy", str(policy), "--output", str(tmp_path / "zip"), "--without-bytecode"]
     assert build(arguments, environment=environment) == 1
     assert capsys.readouterr().err.endswith(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -73,9 +74,12 @@ def test_a_generation_is_a_number_from_one(generation: object) -> None:
 
 
 @pytest.mark.process
-def test_the_command_prints_it() -> None:
+def test_the_command_prints_it(tmp_path: Path) -> None:
+    policy = {"callers": {"demo": {**POLICY["callers"]["demo"], "generation": 3}}}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(policy))
     printed = subprocess.run(
-        [sys.executable, "-m", "scripts.policy", "secret", "demo", "--generation", "3", "--print"],
+        [sys.executable, "-m", "scripts.policy", "secret", "demo", "--policy", file, "--print"],
         check=True,
         capture_output=True,
         text=True,

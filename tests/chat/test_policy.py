@@ -124,7 +124,7 @@ def test_an_unknown_platform_in_the_policy(emulator: EmulatorProcess, tmp_path: 
 def test_settings_that_are_refused(name: str, value: str) -> None:
     least = {
         "KEYPAIR_REGION": "ap-guangzhou",
-        "KEYPAIR_HOSTS": "http://keys.example.com:9443,b",
+        "KEYPAIR_HOSTS": "http://keys.example.com:9443,keys.example.com:9443",
         "KEYPAIR_MASTER_SECRET": "A" * 43,
     }
     assert Settings.from_environ(least).link_base == "https://keys.example.com:9443"

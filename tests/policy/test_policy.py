@@ -104,12 +104,14 @@ def test_own_recipients_need_a_grant() -> None:
 
 
 def test_an_order_must_meet_every_rule_of_one_grant() -> None:
-    """Two grants are never combined. The reason is that of the first grant."""
+    """Two grants are never combined. The reason is that of the grant that comes nearest."""
     given = policy(GRANT, {**GRANT, "names": ["web_*"], "regions": ["ap-shanghai"]})
     assert reason(given, order("ci_1")) is None
     assert reason(given, order("web_1", "ap-shanghai")) is None
     assert reason(given, order("ci_1", "ap-shanghai")) == "not-granted-region"
-    assert reason(given, order("web_1")) == "not-granted-name"
+    assert reason(given, order("web_1")) == "not-granted-region"
+    assert reason(given, order("other")) == "not-granted-name"
+    assert reason(given, order("ci_1", project_id=7)) == "not-granted-project"
     assert given.regions == {"ap-guangzhou", "ap-shanghai"}
 
 

@@ -73,7 +73,11 @@ def test_the_example_is_valid() -> None:
             "FILE: callers.a.grants: missing; write one or more [[callers.NAME.grants]] tables",
         ),
         (
-            f"[[callers.a.grants]]\n{GRANT}",
+            f"[callers.a]\n[[callers.a.grants]]\n{GRANT}own_recipients = true\n",
+            "FILE: callers.a: nobody can be this caller; write tc3 = true, or v2, jwt or chat",
+        ),
+        (
+            f"[callers.a]\ntc3 = true\n[[callers.a.grants]]\n{GRANT}",
             (
                 "FILE: callers.a: no recipients are registered, and a grant has own_recipients = false; "
                 "change one of the two"
@@ -102,7 +106,8 @@ def test_errors_in_a_file(content: str | bytes, text: str, tmp_path: Path) -> No
     assert error_of(toml(tmp_path, content)) == text
 
 
-CALLER = f"[callers.a]\nrecipients = ['{REGISTERED.to_public()}']\n[[callers.a.grants]]\n{GRANT}"
+CALLER = f"[callers.a]\ntc3 = true\nrecipients = ['{REGISTERED.to_public()}']\n[[callers.a.grants]]\n{GRANT}"
+CHAT_OF_PAGE = "[[callers.page.chat]]\nplatform = 'slack'\ntenant = 'T1'\nuser = 'U1'\n"
 CHAT = '[[callers.a.chat]]\nplatform = "{}"\ntenant = "T1"\nuser = "U1"\n'
 SIGN_IN = """
 [issuers.company]
@@ -251,6 +256,7 @@ def test_check(tmp_path: Path) -> None:
 EXPLAINED = """
 escrow = ['{escrow}']
 [callers.team-a]
+tc3 = true
 rate = '20/hour'
 recipients = ['{registered}']
 [[callers.team-a.grants]]
@@ -266,6 +272,7 @@ projects = [7]
 regions = ['ap-guangzhou']
 own_recipients = true
 [callers.free]
+tc3 = true
 [[callers.free.grants]]
 names = ['*']
 regions = ['ap-guangzhou']
@@ -343,6 +350,8 @@ def test_why_a_request_is_allowed(tmp_path: Path) -> None:
 
 
 OPERATOR = f"""
+[callers.a]
+tc3 = true
 [[callers.a.grants]]
 {GRANT}
 own_recipients = true
@@ -436,22 +445,30 @@ def explained(folder: Path) -> Path:
     return toml(folder, EXPLAINED.format(**keys))
 
 
-def test_a_secret_is_not_written_to_a_pipe_without_print() -> None:
-    done = policy("secret", "demo", master=MASTER_TEXT)
+@pytest.fixture
+def demo(tmp_path: Path) -> str:
+    """A policy whose caller demo signs, and whose caller page does not."""
+    grants = f"{GRANT}own_recipients = true\n"
+    content = f"[callers.demo]\ntc3 = true\nv2 = ['HmacSHA256']\n[[callers.demo.grants]]\n{grants}"
+    return str(toml(tmp_path, f"{content}[callers.page]\n{CHAT_OF_PAGE}[[callers.page.grants]]\n{grants}"))
+
+
+def test_a_secret_is_not_written_to_a_pipe_without_print(demo: str) -> None:
+    done = policy("secret", "demo", "--policy", demo, master=MASTER_TEXT)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "The output is not a terminal. Add --print to print the secret anyway\n"
-    done = policy("secret", "demo", "--print", master=MASTER_TEXT)
+    done = policy("secret", "demo", "--policy", demo, "--print", master=MASTER_TEXT)
     assert (done.returncode, done.stdout, done.stderr) == (0, caller_secret("demo", MASTER) + "\n", "")
-    done = policy("secret", "demo", "--v2", "--print", master=MASTER_TEXT)
+    done = policy("secret", "demo", "--policy", demo, "--v2", "--print", master=MASTER_TEXT)
     expected = base64.urlsafe_b64encode(hmac.digest(MASTER, b"v2:demo", "sha256")).decode().rstrip("=")
     assert (done.returncode, done.stdout, done.stderr) == (0, expected + "\n", "")
 
 
-def test_a_secret_is_shown_on_a_terminal() -> None:
+def test_a_secret_is_shown_on_a_terminal(demo: str) -> None:
     ours, theirs = pty.openpty()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "scripts.policy", "secret", "demo"],
+            [sys.executable, "-m", "scripts.policy", "secret", "demo", "--policy", demo],
             env=clean_environment({"KEYPAIR_MASTER_SECRET": MASTER_TEXT}),
             stdin=subprocess.DEVNULL,
             stdout=theirs,
@@ -468,24 +485,31 @@ def test_a_secret_is_shown_on_a_terminal() -> None:
     assert shown == caller_secret("demo", MASTER) + "\r\n"
 
 
+@pytest.mark.parametrize("master", [None, "", MASTER_TEXT + "=", MASTER_TEXT[:-1]])
+def test_a_secret_needs_a_master_secret(master: str | None, demo: str) -> None:
+    done = policy("secret", "demo", "--policy", demo, "--print", master=master)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "KEYPAIR_MASTER_SECRET has to be set as for the function\n"
+
+
 @pytest.mark.parametrize(
-    ("caller", "master"),
+    ("options", "told"),
     [
-        ("demo", None),
-        ("demo", ""),
-        ("demo", MASTER_TEXT + "="),
-        ("demo", MASTER_TEXT[:-1]),
-        ("a/b", MASTER_TEXT),
-        ("", MASTER_TEXT),
+        (["nobody"], "FILE: no caller nobody, so there is no secret for it"),
+        (["page"], "FILE: callers.page has no tc3 = true: no secret would work"),
+        (["page", "--v2"], "FILE: callers.page has no v2: no secret would work"),
     ],
 )
-def test_a_secret_needs_a_valid_caller_and_master_secret(caller: str, master: str | None) -> None:
-    done = policy("secret", caller, "--print", master=master)
+def test_there_is_no_secret_for_somebody_who_cannot_sign(options: list[str], told: str, demo: str) -> None:
+    done = policy("secret", *options, "--policy", demo, "--print", master=MASTER_TEXT)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told.replace("FILE", demo) + "\n")
+
+
+def test_a_secret_needs_a_policy(tmp_path: Path) -> None:
+    missing = str(tmp_path / "policy.toml")
+    done = policy("secret", "demo", "--policy", missing, "--print", master=MASTER_TEXT)
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr
-        == "KEYPAIR_MASTER_SECRET has to be set as for the function, and the caller to be one of the policy\n"
-    )
+    assert done.stderr == f"{missing}: No such file or directory\n"
 
 
 def test_without_a_command() -> None:

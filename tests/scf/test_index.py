@@ -33,12 +33,17 @@ MISCONFIGURED = {"title": "The function is not configured correctly.", "status":
 
 @pytest.fixture
 def container(function: FunctionUnderTest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Load `index.py` anew, as a new container does, in the environment of `function`."""
+    """Load `index.py` anew, as a new container does. The environment of `function` comes with the calls."""
     for name in os.environ:
         if name.startswith(("KEYPAIR_", "TENCENTCLOUD_")):
             monkeypatch.delenv(name)
+    module = load_index()
     for name, value in function.environ.items():
         monkeypatch.setenv(name, value)
+    return module
+
+
+def load_index() -> ModuleType:
     specification = importlib.util.spec_from_file_location("index", index.__file__)
     assert specification is not None
     assert specification.loader is not None
@@ -155,12 +160,37 @@ MISTAKES: dict[str, tuple[str | None, str]] = {
         f"https://{SECRET}",
         (
             "KEYPAIR_HOSTS is malformed; it takes the host names that callers use, separated by commas, "
-            "with :PORT unless it is 443"
+            "with :PORT unless it is 443; http://HOST, if at all, only beside HOST"
         ),
     ),
     "KEYPAIR_MASTERSECRET": (SECRET, "KEYPAIR_MASTERSECRET is not a setting; remove it or correct its name"),
     "KEYPAIR_REGION": (None, "KEYPAIR_REGION is missing; it takes a region, for example ap-guangzhou"),
 }
+
+
+def test_a_container_with_its_settings_starts_at_once(
+    container: ModuleType,
+    function: FunctionUnderTest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where SCF sets the variables before it loads the code, a mistake is logged before any request."""
+    del container
+    monkeypatch.setenv("KEYPAIR_HOSTS", "http://keys.example.com")
+    load_index()
+    monkeypatch.setenv("KEYPAIR_HOSTS", function.environ["KEYPAIR_HOSTS"])
+    monkeypatch.setenv("KEYPAIR_STORE", "sqlite:/nowhere")
+    with monkeypatch.context() as incomplete:
+        incomplete.setitem(sys.modules, "handler.store.sqlite", None)
+        load_index()
+    malformed, fault = (record.getMessage() for record in caplog.records)
+    assert malformed == MISTAKES["KEYPAIR_HOSTS"][1]
+    assert fault.startswith("ModuleNotFoundError in open_store, line ")
+    caplog.clear()
+    started = load_index()
+    function.policy_file.unlink()
+    assert started.main_handler({"httpMethod": "GET", "path": "/healthz"}, None)["statusCode"] == 200
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -22,6 +22,7 @@ from scripts.packaging.__main__ import main
 from scripts.packaging.dependencies import EXCLUDED, KEPT_SUFFIXES, is_needed, requirements_for_target
 from scripts.packaging.tree import HANDLER_SUFFIXES, OWN
 from scripts.python310 import find_python310
+from tests.support.function_process import clean_environment, function_command
 from tests.support.store_servers import running_redis62
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ FUNCTION_REQUIREMENTS = (ROOT / "requirements" / "function.txt").read_text("utf-
 PYC_310 = b"\x6f\x0d\x0d\x0a"
 POLICY = """
 [callers.ci]
+tc3 = true
 recipients = ["age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"]
 [[callers.ci.grants]]
 names = ["ci_*"]
@@ -337,6 +339,24 @@ def test_a_store_in_redis_packs_its_client_and_works(
         assert (done.stderr, done.stdout) == ("", "True False value\n")
     done = run_on_scf_python(python310, tmp_path / "unpacked", IMPORT_EVERYTHING)
     assert (done.stderr, done.stdout) == ("", "handler.sealing.openpgp needs pysequoia\n")
+
+
+def test_a_misconfigured_package_says_so_when_it_starts(
+    package: zipfile.ZipFile, tmp_path: Path, python310: Path
+) -> None:
+    """Its log begins with what is wrong, and `scripts/serve` ends with that."""
+    del python310
+    arguments = ("--emulator", "--info", str(tmp_path / "info"), "--package", str(package.filename))
+    done = subprocess.run(
+        function_command(*arguments),
+        env=clean_environment({"KEYPAIR_HOSTS": "http://keys.example.com"}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"\[ERROR] [^\n]+ KEYPAIR_HOSTS is malformed; [^\n]+\n", done.stderr)
 
 
 def test_the_help_tells_what_may_be_packed_too() -> None:

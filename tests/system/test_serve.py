@@ -97,7 +97,7 @@ def test_the_caller_is_one_of_the_policy(tmp_path: Path) -> None:
     """`keypair --local` signs as that caller, also with the second secret that it was given."""
     policy = tmp_path / "policy.toml"
     policy.write_text(
-        f"[callers.page]\n[[callers.page.grants]]\n{GRANTS}\n"
+        f"[callers.page]\nv2 = ['HmacSHA256']\n[[callers.page.grants]]\n{GRANTS}\n"
         f"[callers.alice]\ntc3 = true\ngeneration = 2\n[[callers.alice.grants]]\n{GRANTS}"
     )
     with running_function(emulator=True, policy=policy) as served:

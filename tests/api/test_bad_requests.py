@@ -1142,6 +1142,13 @@ def test_a_signed_region_header_chooses_the_region(function: FunctionUnderTest, 
         assert answer.code == "UnsupportedRegion"
 
 
+def test_a_signed_region_header_that_is_malformed_is_refused(function: FunctionUnderTest) -> None:
+    header = "in Shanghai"
+    event = function.signed(V3, function.v3_body(), also_signed={"x-tc-region": header}, x_tc_region=header)
+    assert function.call(event).code == "UnsupportedRegion"
+    assert function.emulator.key_pairs() == []
+
+
 def test_v3_answer(function: FunctionUnderTest) -> None:
     tags = [{"Key": "note", "Value": "a"}]
     body = function.v3_body(TagSpecification=[{"ResourceType": "keypair", "Tags": tags}])

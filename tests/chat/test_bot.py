@@ -522,8 +522,10 @@ def test_published_keys(emulator: EmulatorProcess, tmp_path: Path) -> None:
         line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
         private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
-        place.publish(line.decode())
+        place.publish(f"sk-ssh-ed25519@openssh.com AAAA\n{line.decode()}\n")
         said = quietly.tell(f"/keypair {fresh_name()} for place:alice")
+        _, reply = quietly.platform.said[-1]
+        assert "Skipped, because I cannot encrypt to them: sk-ssh-ed25519@openssh.com" in reply.parts
         assert f"Encrypted to: SHA256:{base64.b64encode(digest).decode().rstrip('=')}" in said
         _, envelope, _ = [part.text for part in quietly.platform.said[-1][1].parts if isinstance(part, Block)]
         assert pyrage.decrypt(envelope.encode(), [pyrage.ssh.Identity.from_buffer(private)])

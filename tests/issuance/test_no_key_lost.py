@@ -126,6 +126,18 @@ def test_after_a_delete_the_order_starts_again(instances: Instances, unkeyed: Re
     assert left(instances.emulator) == [second]
 
 
+def test_the_stored_answer_is_repeated_while_the_cloud_does_not_answer(
+    instances: Instances, unkeyed: Request
+) -> None:
+    """Nobody can tell then whether its key pair is still there, and an answer twice does no harm."""
+    function = instances.instance()
+    answer = unkeyed.to(function)
+    instances.clock.time += LAG_SECONDS + 1
+    instances.emulator.add_faults({"action": "DescribeKeyPairs", "kind": "cut", "times": 99})
+    assert unkeyed.to(function).body == answer.body
+    assert function.audit_lines()[-1]["decision"] == "replayed"
+
+
 def test_a_captured_request_does_not_start_again(instances: Instances, unkeyed: Request) -> None:
     """Whoever sees a signed request go by and sends it again gets the old answer, and makes nothing."""
     function = instances.instance()

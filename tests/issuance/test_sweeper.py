@@ -40,6 +40,7 @@ from tests.support.function_under_test import (
     FunctionUnderTest,
     base64url,
     fresh_name,
+    with_parts,
 )
 
 if TYPE_CHECKING:
@@ -396,6 +397,21 @@ class MovingStore:
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
         return bool(self._inner.replace(key, expected, value, ttl))
+
+
+def test_a_key_pair_whose_record_moves_during_another_request_is_left(function: FunctionUnderTest) -> None:
+    """Its maker was frozen, and wakes up while another order wants the name."""
+    ledger = function.services.issuer.ledger
+    held = hold(ledger)
+    held.begin()
+    key_id, name = make_held(function.emulator, held)
+    function.clock.time = time.time() + ORPHAN_AGE + 1
+    moving = replace(ledger, store=MovingStore(ledger.store, lambda: held.finish("answer", "r")))
+    issuer = replace(function.services.issuer, ledger=moving)
+    function.services = with_parts(function.services, issuer=issuer)
+    answer = function.call(function.signed(REST, function.rest_body(keyName=name)))
+    assert (answer.status, answer.code) == (409, "request-in-flight")
+    assert left(function.emulator) == [key_id]
 
 
 def test_a_key_pair_whose_record_is_finished_during_the_sweep_is_left(function: FunctionUnderTest) -> None:

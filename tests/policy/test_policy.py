@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler.errors import NotGranted, PolicyInvalid, RecipientRefused
+from handler.errors import NotGranted, PolicyInvalid, RecipientRefused, TagsRefused
 from handler.order import Action, KeyPairOrder
 from handler.policy.evaluation import granted_order, reach
 from handler.policy.grants import ExistingKeyPair
@@ -168,6 +168,15 @@ def test_forced_tags() -> None:
     assert granted_order(
         policy({**GRANT, "forced_tags": {"env": "prod"}}), "a", order(tags={"env": "prod"})
     ).tags == {"env": "prod"}
+
+
+def test_the_tags_of_an_order_and_its_grant_have_a_limit_together() -> None:
+    tags = {f"own-{n}": "x" for n in range(16)}
+    forced = {f"forced-{n}": "x" for n in range(15)}
+    given = policy({**GRANT, "forced_tags": forced, "optional_tags": dict.fromkeys(tags, "*")})
+    with pytest.raises(TagsRefused) as refused:
+        granted_order(given, "a", order(tags=tags))
+    assert refused.value.reason == "tags-too-many"
 
 
 def test_escrow_alone_is_not_enough() -> None:

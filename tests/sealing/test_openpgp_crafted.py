@@ -50,6 +50,11 @@ def test_the_unmodified_certificates_are_accepted(native: bool) -> None:  # noqa
     assert refusal(certificate(key=subkey(MADE, native=native))) is None
 
 
+def test_a_block_without_a_key_is_malformed() -> None:
+    marker = packet(10, b"PGP")  # RFC 9580 section 5.8: to be ignored
+    assert refusal(block(marker)) is PROBLEM.PGP_MALFORMED
+
+
 @pytest.mark.parametrize("seconds", [60, 119])
 def test_a_signature_that_ends_while_a_key_pair_is_made(seconds: int) -> None:
     at = int(time.time()) + seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import problem_details
@@ -21,6 +21,7 @@ from handler.errors import (
     RequestRefused,
 )
 from handler.http.endpoint import RequestContext
+from handler.records import dataclass
 from handler.scf.events import parse_event
 
 if TYPE_CHECKING:

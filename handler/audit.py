@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 from handler.errors import AuditUnavailable
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +65,7 @@ class Facts:
     checks: str | None = None
 
 
-@dataclass
+@dataclasses.dataclass
 class AuditTrail:
     """The audit lines of one request. Facts noted on the way appear in every later line."""
 
@@ -95,7 +97,7 @@ class AuditTrail:
 
     def write(self, decision: Decision, reason: str | None = None) -> None:
         """Write one line; raise AuditUnavailable if it cannot be written."""
-        facts = asdict(self.facts)
+        facts = vars(self.facts)
         line = {
             "audit": SCHEMA,
             "time": datetime.fromtimestamp(self.clock.now(), timezone.utc).isoformat(timespec="milliseconds"),

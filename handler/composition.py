@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,6 +22,7 @@ from handler.chat.platforms.registry import PlatformContext
 from handler.http.client import HttpClient
 from handler.http.endpoint import LazyEndpoint
 from handler.policy.model import Policy
+from handler.records import dataclass
 from handler.scf.events import DEFERRED, INTERNAL, TIMER
 from handler.settings import Settings, effective_environ
 from handler.store import open_store

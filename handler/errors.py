@@ -7,8 +7,9 @@ nobody else, distinguish the causes of one public error such as 401.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.sealing.recipient_problems import RecipientProblem

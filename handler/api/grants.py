@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
@@ -10,6 +9,7 @@ from handler.api.request_fields import json_body, read
 from handler.api.wire_models import WireModel
 from handler.http.messages import json_response
 from handler.order import Action
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from handler.errors import OutcomeUnknown
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

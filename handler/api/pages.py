@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.http.messages import Response, json_response
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

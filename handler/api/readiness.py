@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.errors import NotGranted
 from handler.http.messages import json_response
 from handler.issuance.readiness import OK
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -26,6 +25,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     Tags,
 )
+from handler.records import dataclass
 from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT
 
 if TYPE_CHECKING:

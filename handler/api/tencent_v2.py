@@ -8,7 +8,6 @@ logged on the way. That reveals no secret: the signature is good for this reques
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
@@ -29,6 +28,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Recipients,
     Region,
 )
+from handler.records import dataclass
 from handler.sealing import refuse_private_keys
 
 if TYPE_CHECKING:

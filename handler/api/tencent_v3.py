@@ -6,7 +6,6 @@ they do not know, so the sealed key is in that field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -31,6 +30,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     TagKey,
     TagValue,
 )
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.auth.caller import AuthenticatedCaller

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.http.messages import json_response
+from handler.records import dataclass
 from handler.scf.events import INTERNAL, TIMER
 
 if TYPE_CHECKING:

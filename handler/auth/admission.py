@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.auth.rate_limits import Allowance, source_of
 from handler.errors import Unauthenticated
 from handler.order import Action
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from handler.auth.master_secret import MasterSecrets
 from handler.auth.nonces import Nonces
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +14,7 @@ from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys, same_algorith
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http.strict_json import parse_json_object
 from handler.order import ANSWER_TTL
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.http.messages import Request

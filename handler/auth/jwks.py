@@ -7,15 +7,17 @@ nor the total time.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from handler.errors import IssuerUnavailable, MalformedRequest, Unauthenticated
 from handler.http.fetch import HttpRequest, fetch
 from handler.http.strict_json import parse_json_object
+from handler.records import dataclass
 from handler.scf.invocation import LONG_AGO, Moment
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ class FixedKeys:
         return found
 
 
-@dataclass(eq=False)
+@dataclasses.dataclass(eq=False)
 class FetchedKeys:
     """`KeySource` for keys at a URL.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.errors import Unauthenticated
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.store.base import Store

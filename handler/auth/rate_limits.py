@@ -9,11 +9,11 @@ import hashlib
 import ipaddress
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import RateLimited, StoreUnavailable
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.scf.invocation import Clock

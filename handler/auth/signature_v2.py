@@ -13,13 +13,13 @@ import base64
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from handler.auth.master_secret import Purpose
 from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
+from handler.records import dataclass
 from handler.scf.events import BODY_LIMIT
 
 if TYPE_CHECKING:

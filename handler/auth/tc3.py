@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from handler.auth.master_secret import Purpose
 from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.chat import messages
@@ -25,6 +24,7 @@ from handler.errors import (
 )
 from handler.order import ANSWER_TTL, Action, KeyPairOrder, PrivateKeyFormat
 from handler.pickup.links import file_name_of
+from handler.records import dataclass
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing import refuse_private_recipient
 from handler.sealing.recipient_problems import RecipientProblem

@@ -7,14 +7,16 @@ full-width punctuation, invisible characters), and the parser undoes that.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
 from handler.order import RECIPIENTS_LIMIT, Duration, KeyName, PrivateKeyFormat, Region, seconds
+from handler.records import dataclass
 from handler.sealing.ssh_keys import SSH_KEY, read_key
 
 TEXT_LIMIT = 16_000
@@ -156,7 +158,7 @@ class _CommandError(Exception):
         self.problem = problem
 
 
-@dataclass
+@dataclasses.dataclass
 class _Parser:
     """Reads a command from left to right."""
 

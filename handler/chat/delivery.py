@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from handler.errors import RequestInFlight, StoreUnavailable
 from handler.order import ANSWER_TTL
+from handler.records import dataclass
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint, problem_details
 from handler.chat.jobs import Job
 from handler.chat.platforms.base import ImmediateResponse, Message
 from handler.http.messages import json_response
+from handler.records import dataclass
 from handler.scf.events import DEFERRED, INTERNAL
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ anybody else who may invoke the function directly.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,7 @@ from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.time_window import TimeWindow
 from handler.chat.platforms.base import Message
 from handler.errors import Unauthenticated
+from handler.records import dataclass
 from handler.scf.events import DEFERRED
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 

@@ -8,7 +8,6 @@ therefore called once, and again only after a response that says 'not executed'.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretBytes, StringConstraints, ValidationError
@@ -28,6 +27,7 @@ from handler.errors import (
     Upstream,
 )
 from handler.order import CALLER_TAG, TAG_PREFIX
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

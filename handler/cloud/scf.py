@@ -6,11 +6,11 @@ as the event is queued.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.cloud.sdk import Api, Failure
 from handler.errors import CloudRefused, CloudUnreachable, OutcomeUnknown, OutOfTime, Upstream
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError

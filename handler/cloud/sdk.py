@@ -6,8 +6,9 @@ import json
 import logging
 import re
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

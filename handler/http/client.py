@@ -8,11 +8,12 @@ forged request could direct a reply, or a request from inside the cloud's networ
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from handler.errors import PlatformUnavailable
 from handler.http.fetch import HttpRequest, HttpResponse, fetch
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
+
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     import re
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Invocation
 
 
-@dataclass
+@dataclasses.dataclass
 class RequestContext:
     """One request on its way through the function."""
 

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from handler.errors import KeyPairFunctionError
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     import ssl

@@ -11,7 +11,6 @@ for a key pair that has to be there, and for the tags of one that is very young.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from handler.errors import (
 )
 from handler.issuance.idempotency import State
 from handler.order import ANSWER_TTL, TAG_PREFIX
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.audit import AuditTrail

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -31,6 +30,7 @@ from handler.issuance.cleanup import LAG_SECONDS, RELEASED, Cleanup
 from handler.issuance.idempotency import FinishedRecord, State
 from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
 from handler.policy.evaluation import granted_order
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -14,6 +13,7 @@ from pydantic import SecretBytes
 from handler.errors import CloudAnswerInvalid
 from handler.issuance.ppk import ppk
 from handler.order import PrivateKeyFormat
+from handler.records import dataclass
 
 _BITS_MINIMUM = 2048
 _EXPONENT = 65537

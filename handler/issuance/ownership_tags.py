@@ -13,12 +13,12 @@ thousand, apart from one for each caller and twelve for each year.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from handler.auth.master_secret import Purpose
 from handler.order import CALLER_TAG, TAG_PREFIX
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

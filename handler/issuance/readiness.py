@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.errors import KeyPairFunctionError, StoreUnavailable
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.issuance.issuer import Connect

@@ -7,7 +7,7 @@ leaves whatever it is unsure of.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from handler.errors import KeyPairFunctionError, RequestInFlight, StoreUnavailab
 from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released, never_released
 from handler.issuance.readiness import OK, store_status
 from handler.order import CALLER_TAG
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

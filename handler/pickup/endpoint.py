@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import problem_details
 from handler.audit import Decision
 from handler.errors import AuditUnavailable
 from handler.pickup import PATH, PREFIX, page
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError

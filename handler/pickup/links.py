@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +16,7 @@ from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.http.messages import Response
 from handler.order import EnvelopeFormat
 from handler.pickup import PREFIX
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.issuance.issuer import IssuedKeyPair

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from handler.order import TAGS_LIMIT, Action, Duration, ProjectId, Region, TagKey, TagValue, seconds
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from handler.order import KeyPairOrder

@@ -6,10 +6,11 @@ import math
 import re
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from handler.errors import SettingsInvalid
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyrage
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.records import dataclass
 from handler.sealing import bech32, ssh_keys
 from handler.sealing.public_keys import X25519_LENGTH, P, require_full_order, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography.hazmat import asn1
@@ -25,6 +25,7 @@ from cryptography.x509 import ObjectIdentifier
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.records import dataclass
 from handler.sealing import cms_asn1 as syntax
 from handler.sealing.public_keys import pem_content, vet_rsa
 from handler.sealing.recipient_problems import RecipientProblem

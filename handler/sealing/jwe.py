@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,6 +23,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from handler.errors import MalformedRequest, RecipientRefused
 from handler.http.strict_json import parse_json_object
 from handler.order import EnvelopeFormat
+from handler.records import dataclass
 from handler.sealing import ssh_keys
 from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import takewhile
@@ -15,6 +15,7 @@ from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorit
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
+from handler.records import dataclass
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing.public_keys import X25519_LENGTH, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem

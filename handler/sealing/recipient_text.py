@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
 from enum import Enum
 
 from handler.errors import RecipientRefused
+from handler.records import dataclass
 from handler.sealing import bech32
 from handler.sealing.recipient_problems import (
     PGP_RECIPIENT_LIMIT,

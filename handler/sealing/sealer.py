@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from handler.errors import RecipientRefused, SealingFailed
+from handler.records import dataclass
 from handler.sealing.recipient_problems import RecipientProblem
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+
+from handler.records import dataclass
 
 # The key types of OpenSSH. Types that are refused later count as SSH keys as well.
 _TYPE = r"(?:sk-|webauthn-sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]{1,64}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hmac
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.errors import StoreUnavailable
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

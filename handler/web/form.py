@@ -6,7 +6,7 @@ private key is sealed to the public key that the user pastes, and they open it w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -27,6 +27,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     seconds,
 )
+from handler.records import dataclass
 from handler.web.origins import crosses_origins
 from handler.web.page import stylesheet
 

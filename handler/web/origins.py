@@ -5,10 +5,10 @@ They authenticate nobody. They stop pages of other sites from making a visitor's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.http.messages import Response
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -20,7 +20,7 @@ import hashlib
 import hmac
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -33,6 +33,7 @@ from handler.chat.platforms.platform_settings import PlatformSecret, require_set
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response, require_json
 from handler.http.strict_json import parse_json_object
+from handler.records import dataclass
 from handler.settings import environment_config
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from handler.errors import PolicyInvalid
+from handler.records import dataclass
 from handler.settings import PREFIX
 
 if TYPE_CHECKING:

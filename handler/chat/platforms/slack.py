@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
@@ -21,6 +21,7 @@ from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Messag
 from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
 from handler.http.messages import json_response
+from handler.records import dataclass
 from handler.settings import environment_config
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ https://developer.work.weixin.qq.com/document/path/100719 (messages), 101031 and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -26,6 +25,7 @@ from handler.chat.platforms.wecom_callbacks import (
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response
 from handler.http.strict_json import parse_json_object
+from handler.records import dataclass
 from handler.settings import environment_config
 
 if TYPE_CHECKING:

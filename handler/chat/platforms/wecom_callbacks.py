@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
 
@@ -25,6 +25,7 @@ from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.base import ImmediateResponse, Locale
 from handler.errors import Unauthenticated
 from handler.http.messages import Response
+from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

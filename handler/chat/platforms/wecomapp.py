@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
@@ -29,6 +28,7 @@ from handler.chat.platforms.wecom_callbacks import (
     plain_text,
 )
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
+from handler.records import dataclass
 from handler.settings import environment_config
 
 if TYPE_CHECKING:

@@ -1,0 +1,105 @@
+"""Frozen dataclasses without their cost at each start.
+
+dataclasses writes the source of six methods for each class, and compiles it when the class is defined. Sixty
+classes are defined before a cold start has issued its first key pair, which took a seventh of its time. The
+methods here are the same for all classes, and read the fields when they are called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import dataclass as dataclass  # noqa: PLC0414  # for mypy, it is the same
+
+_Class = TypeVar("_Class", bound=type)
+
+if not TYPE_CHECKING:
+
+    def dataclass(*, frozen: bool) -> Callable[[_Class], _Class]:
+        """Return a decorator that does what `dataclasses.dataclass(frozen=True)` does.
+
+        `dataclasses.replace` takes the instances. Supported are fields with a default or a factory, and
+        `repr=False`, `compare=False`. Classes that are not frozen use the standard library's.
+        """
+        assert frozen  # noqa: S101  # of the code, not of its input
+        return _frozen
+
+
+def _frozen(cls: _Class) -> _Class:
+    fields: dict[str, dataclasses.Field[Any]] = {}
+    for base in reversed(cls.__mro__[1:]):
+        fields |= base.__dict__.get("__dataclass_fields__", {})
+    for name, annotation in cls.__dict__.get("__annotations__", {}).items():  # noqa: RUF063  # it would load inspect
+        if not annotation.startswith("ClassVar"):
+            fields[name] = _field(cls, name, annotation)
+    for method in (__init__, __repr__, __eq__, __hash__, __setattr__, __delattr__):
+        # What the class itself defines stays, as in dataclasses.
+        if method.__name__ not in cls.__dict__:
+            setattr(cls, method.__name__, method)
+    cls.__dataclass_fields__ = fields  # type: ignore[attr-defined]
+    return cls
+
+
+def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
+    default = cls.__dict__.get(name, dataclasses.MISSING)
+    own = isinstance(default, dataclasses.Field)
+    found: Any = default if own else dataclasses.field(default=default)
+    found.name, found.type = name, annotation
+    found._field_type = dataclasses._FIELD  # type: ignore[attr-defined]  # noqa: SLF001  # `replace` asks for it
+    if own and found.default is dataclasses.MISSING:
+        delattr(cls, name)
+    elif own:
+        setattr(cls, name, found.default)
+    return found  # type: ignore[no-any-return]
+
+
+def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807, ANN401  # a method of every class
+    fields = self.__dataclass_fields__
+    if len(values) > len(fields):
+        raise TypeError(f"{type(self).__name__} has only {len(fields)} fields")
+    given = dict(zip(fields, values))  # noqa: B905  # the rest follows
+    for name in named:
+        if name in given or name not in fields:
+            raise TypeError(f"{type(self).__name__}: {name} is given twice, or no field")
+    given |= named
+    for name, field in fields.items():
+        if name in given:
+            continue
+        if field.default is not dataclasses.MISSING:
+            given[name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            given[name] = field.default_factory()
+        else:
+            raise TypeError(f"{type(self).__name__}: {name} is missing")
+    # Not by setattr, which refuses.
+    self.__dict__.update(given)
+
+
+def __repr__(self: Any) -> str:  # noqa: N807, ANN401
+    shown = [
+        f"{name}={getattr(self, name)!r}" for name, field in self.__dataclass_fields__.items() if field.repr
+    ]
+    return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _compared(self: Any) -> tuple[object, ...]:  # noqa: ANN401
+    return tuple(getattr(self, name) for name, field in self.__dataclass_fields__.items() if field.compare)
+
+
+def __eq__(self: Any, other: object) -> bool:  # noqa: N807, ANN401
+    return _compared(self) == _compared(other) if other.__class__ is self.__class__ else NotImplemented
+
+
+def __hash__(self: Any) -> int:  # noqa: N807, ANN401
+    return hash(_compared(self))
+
+
+def __setattr__(_: Any, name: str, _value: object) -> None:  # noqa: N807, ANN401
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def __delattr__(_: Any, name: str) -> None:  # noqa: N807, ANN401
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _AGE = str(RECIPIENT.to_public())
-_RSA = "".join(pasted("rsa-wrapped.pub").split("\n")).replace("ssh-rsa", "ssh-rsa")
+_RSA = "".join(pasted("rsa-wrapped.pub").split("\n"))
 _ECDSA = ecdsa_line()
 _PUBLIC = public(GOOD_RSA)
 KINDS = {

@@ -8,6 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -91,23 +92,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             yield Place(function, provider, identity, recipient)
 
 
-def test_the_official_sdk_for_node(place: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_official_sdk_for_node(host: str, place: Place, tmp_path: Path) -> None:
+    """It signs what stands before the first dot as the service, so at localhost the port too."""
     info = place.function.info
+    name = f"node_{host.replace('.', '_')}"
     environment = {
         "PATH": os.environ["PATH"],
-        "ENDPOINT": place.function.url.removeprefix("http://").rstrip("/"),
+        "ENDPOINT": f"{host}:{urlsplit(place.function.url).port}",
         "SECRET_ID": info["secretId"],
         "SECRET_KEY": info["secretKey"],
         "RECIPIENT": place.recipient,
-        "KEY_NAME": "node_sdk",
+        "KEY_NAME": name,
     }
     printed = subprocess.run(
         ["node", "create_key_pair.mjs"], cwd=FOLDER, env=environment, check=True, capture_output=True
     ).stdout
     pair = json.loads(printed)
-    assert pair["KeyName"] == "node_sdk"
+    assert pair["KeyName"] == name
     assert place.public_half(pair["PrivateKey"], tmp_path / "key.pem") == pair["PublicKey"]
-    assert decisions(place, "node_sdk") == [("demo", "intent"), ("demo", "issued")]
+    assert decisions(place, name) == [("demo", "intent"), ("demo", "issued")]
 
 
 @pytest.mark.parametrize("caller", ["billing", "deploy"])

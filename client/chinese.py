@@ -377,12 +377,12 @@ Exit codes:
         "请提供公钥：SSH 密钥为 .pub 结尾的文件。",
     "{place} is empty.": "{place} 为空。",
     "Give a public key.": "请提供公钥。",
-    "The key in {place} is longer than 16 KiB.": "{place} 中的公钥超过 16 KiB。",
-    "For PGP: gpg --armor --export-options export-minimal --export NAME":
-        "PGP 请用：gpg --armor --export-options export-minimal --export NAME",
+    "The key in {place} is longer than 48 KiB.": "{place} 中的公钥超过 48 KiB。",
+    "For PGP: gpg --armor --export-options export-minimal,no-export-attributes --export NAME":
+        "PGP 请用：gpg --armor --export-options export-minimal,no-export-attributes --export NAME",
     "Nothing can be sealed to a key of type {type}.": "无法加密给 {type} 类型的公钥。",
-    "Use an ssh-ed25519 or ssh-rsa key, or leave --recipient out.":
-        "请使用 ssh-ed25519 或 ssh-rsa 公钥，或去掉 --recipient。",
+    "Use an ssh-ed25519, ssh-rsa or ecdsa key, or leave --recipient out.":
+        "请使用 ssh-ed25519、ssh-rsa 或 ecdsa 公钥，或去掉 --recipient。",
     "{place} does not contain a public key.": "{place} 中没有公钥。",
     "--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …":
         "--recipient 的值为文件、'-'（标准输入）或公钥：age1…、ssh-ed25519 …",

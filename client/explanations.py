@@ -15,7 +15,7 @@ from client.errors import (
     SignInFailed,
     Unavailable,
 )
-from client.language import tr
+from client.language import in_chinese, tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -193,7 +193,10 @@ def _fields(content: Mapping[str, Any]) -> str:
         place = options.get(field, field)
         if field == "recipients" and position.isdigit():
             place += " " + tr("(number {position})", position=int(position) + 1)
-        found.append(f"{place}: {problem.get('advice') or problem.get('rule')}.")
+        if in_chinese() and problem.get("adviceZh"):
+            found.append(f"{place}：{problem['adviceZh']}")  # the colon of Chinese text
+        else:
+            found.append(f"{place}: {problem.get('advice') or problem.get('rule')}.")
     return " ".join(found)
 
 

@@ -13,9 +13,10 @@ from client.language import tr
 
 _PRIVATE = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_KEY_TEXT = re.compile(r"age1|ssh-|ecdsa-|sk-|-----BEGIN|\{")
-_SIZE_LIMIT = 16 * 1024
-"""Characters of one recipient that the function accepts."""
+_LINE = re.compile(r"(?:age1|ssh-|ecdsa-|sk-)")
+_KEY_TEXT = re.compile(rf"{_LINE.pattern}|-----BEGIN|\{{")
+_SIZE_LIMIT = 48 * 1024
+"""Characters of the longest recipient that the function accepts, a PGP key."""
 
 
 def read_recipients(sources: tuple[str, ...]) -> tuple[str, ...]:
@@ -57,11 +58,10 @@ def _keys(place: str, text: str) -> tuple[str, ...]:
         )
     if not text:
         raise UsageProblem(tr("{place} is empty.", place=place), tr("Give a public key."))
-    if text.startswith(("-----BEGIN", "{")):
-        found: tuple[str, ...] = (text,)
-    else:
-        lines = (line.strip() for line in text.split("\n"))
-        found = tuple(line for line in lines if line and not line.startswith("#"))
+    lines = [line.strip() for line in text.split("\n")]
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    # A list of keys. The function reads everything else, with what usually stands around it.
+    found = keys if all(_LINE.match(key) for key in keys) else (text,)
     for key in found:
         _check(place, key)
     return found
@@ -70,15 +70,15 @@ def _keys(place: str, text: str) -> tuple[str, ...]:
 def _check(place: str, key: str) -> None:
     if len(key) > _SIZE_LIMIT:
         raise UsageProblem(
-            tr("The key in {place} is longer than 16 KiB.", place=place),
-            tr("For PGP: gpg --armor --export-options export-minimal --export NAME"),
+            tr("The key in {place} is longer than 48 KiB.", place=place),
+            tr("For PGP: gpg --armor --export-options export-minimal,no-export-attributes --export NAME"),
         )
-    if key.startswith(("ecdsa-", "sk-", "ssh-dss")):
+    if key.startswith(("sk-", "ssh-dss")):
         raise UsageProblem(
             tr("Nothing can be sealed to a key of type {type}.", type=key.split(maxsplit=1)[0]),
-            tr("Use an ssh-ed25519 or ssh-rsa key, or leave --recipient out."),
+            tr("Use an ssh-ed25519, ssh-rsa or ecdsa key, or leave --recipient out."),
         )
-    if not _KEY_TEXT.match(key):
+    if not _KEY_TEXT.search(key):
         raise UsageProblem(
             tr("{place} does not contain a public key.", place=place),
             tr("--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …"),
@@ -91,4 +91,8 @@ def _is_private_jwk(text: str) -> bool:
     except ValueError:
         return False
     keys = parsed.get("keys", [parsed]) if isinstance(parsed, dict) else []
-    return any(isinstance(key, dict) and _PRIVATE_JWK & set(key) for key in keys)
+    # Azure writes the private members of a public key as null.
+    members = [
+        {name for name, value in key.items() if value is not None} for key in keys if isinstance(key, dict)
+    ]
+    return any(_PRIVATE_JWK & names for names in members)

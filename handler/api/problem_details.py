@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class FieldAtFault(WireAnswer):
-    """A field of the request, the rule that it violates, and what to send instead."""
+    """A field of the request, the rule that it violates, and what to send instead, in English and Chinese."""
 
     field: str = Field(description="Its path, with dots.")
     rule: str
     advice: str = Field(default="", exclude_if=operator.not_)
+    advice_zh: str = Field(default="", exclude_if=operator.not_)
 
 
 class Problem(WireAnswer):

@@ -7,6 +7,7 @@ import logging
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -33,10 +34,10 @@ from tests.support.token_issuer import KeyServer, free_port, jwk, key_server, to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from tests.support.emulator_process import EmulatorProcess
 
+PASTED = Path(__file__).parents[1] / "support" / "pasted"
 OLD, NEW = jwk(RSA, kid="old"), jwk(EC, kid="new")
 A_DAY = 24 * 3600
 
@@ -111,8 +112,9 @@ def test_each_curve_has_its_algorithm(purpose: str, algorithm: str) -> None:
 
 
 def test_a_key_that_is_listed_twice_is_one_key() -> None:
-    key = {**jwk(RSA), "kid": "k1", "alg": "RS256", "use": "sig"}
-    assert choose([key, dict(key)], "k1", "RS256") == key
+    listed = json.loads((PASTED / "jwks-key-twice.json").read_text())["keys"]
+    key = listed[0]
+    assert choose(listed, "k1", "RS256") == key
     assert choose([key, {**key, "x5t": "AA"}], None, "RS256") == key
     with pytest.raises(Unauthenticated):
         choose([key, {**key, "n": key["n"][:-2] + "AA"}], "k1", "RS256")

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from tests.support.recipient_attacks import RSA_2048, ecdsa_line, ed25519_point,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 PUBLIC = "93.184.215.14"
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNx6lyOWWaOLlrz6GhGfzR+kSQD41Qtut/5aNpRfeZn"
@@ -133,6 +133,18 @@ def test_what_is_skipped_is_named(place: Place) -> None:
     found = place.found()
     assert found.keys == (ED25519,)
     assert found.skipped == ("ssh-rsa", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256")
+    pasted = Path(__file__).parents[1] / "support" / "pasted"
+    for site, skipped in {
+        "gitlab": (),
+        "github": ("ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com", "ssh-rsa"),
+    }.items():
+        lines = (pasted / f"{site}-keys.txt").read_text(encoding="utf-8").splitlines()
+        place.publish(*lines)
+        found = place.found()
+        assert set(found.skipped) == set(skipped)
+        assert [key.split()[:2] for key in found.keys] == [
+            line.split()[:2] for line in lines if line.split()[0] not in skipped
+        ]
     place.publish(ECDSA, HARDWARE)
     found = place.found()
     assert (found.keys, found.skipped) == ((ECDSA,), ("sk-ssh-ed25519@openssh.com",))

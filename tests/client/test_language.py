@@ -10,6 +10,8 @@ import pytest
 
 from client.chinese import CHINESE
 from client.language import is_chinese
+from handler.sealing.recipient_problems import RecipientProblem
+from tests.client.test_create import fresh_name
 from tests.support.function_process import ROOT
 
 if TYPE_CHECKING:
@@ -69,3 +71,9 @@ def test_the_command_in_chinese(home: Home) -> None:
     shown = home.run("--help", environment={"LANG": "zh_CN.UTF-8"}).stdout
     assert "创建密钥对并保存私钥" in shown
     assert "退出码" in shown
+
+
+def test_what_the_function_advises_in_chinese(home: Home) -> None:
+    order = ("create", fresh_name(), "--recipient", "-")
+    done = home.run(*order, status=6, stdin="ssh-ed25519 AAAA\n", environment={"LANG": "zh_CN.UTF-8"})
+    assert RecipientProblem.SSH_MALFORMED.advice_zh in done.stderr.replace("\n", "")

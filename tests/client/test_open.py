@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import textwrap
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.client.test_create import fresh_name, listed, public_half, running_agent
+from tests.support.function_process import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,20 +111,20 @@ def test_into_the_agent(home: Home, for_ssh: tuple[Path, Path, dict[str, Any]]) 
 # ---------------------------------------------------------------- JWE, CMS, OpenPGP
 
 
-def test_jwe_with_an_ecdsa_key_of_openssh(home: Home) -> None:
-    """The recipient is the JWK of the key; the private half stays in OpenSSH's own form."""
-    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-
-    key = ssh_key(home, "ecdsa")
-    numbers = load_ssh_public_key(key.with_suffix(".pub").read_bytes()).public_numbers()  # type: ignore[union-attr]
-    x, y = (base64.urlsafe_b64encode(part.to_bytes(32, "big")).decode().rstrip("=")
-            for part in (numbers.x, numbers.y))  # type: ignore[union-attr]  # fmt: skip
-    recipient = home.folder / "public.jwk"
-    recipient.write_text(json.dumps({"kty": "EC", "crv": "P-256", "x": x, "y": y}))
-    envelope, answer = sealed(home, recipient)
+@pytest.mark.parametrize("bits", ["256", "384", "521"])
+def test_jwe_with_an_ecdsa_key_of_openssh(home: Home, bits: str) -> None:
+    key = ssh_key(home, "ecdsa", "", "-b", bits)
+    envelope, answer = sealed(home, key.with_suffix(".pub"))
     assert envelope.suffix == ".jwe"
     home.run("open", envelope, "-i", key)
     assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]
+
+
+@pytest.mark.parametrize(("file", "suffix"), [("jwk-azure-nulls.json", ".jwe"), ("rsa-wrapped.pub", ".age")])
+def test_recipients_as_they_are_pasted(home: Home, file: str, suffix: str) -> None:
+    """The function reads what stands around a key, and a key in several lines is one recipient."""
+    envelope, _ = sealed(home, ROOT / "tests" / "support" / "pasted" / file)
+    assert envelope.suffix == suffix
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -189,7 +189,12 @@ def test_without_the_library_the_advice_names_another_kind(
     assert answer.status == 422
     problem = RecipientProblem.OPENPGP_NOT_INSTALLED
     assert answer.json["errors"] == [
-        {"field": "recipients.0", "rule": problem.code, "advice": problem.advice}
+        {
+            "field": "recipients.0",
+            "rule": problem.code,
+            "advice": problem.advice,
+            "adviceZh": problem.advice_zh,
+        }
     ]
 
 

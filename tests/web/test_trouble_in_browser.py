@@ -147,6 +147,10 @@ def test_an_error_is_shown_at_its_field(
         page.wait_for_selector("#trouble")
         assert page.inner_text(f"#{field}-error").startswith(told)
         assert page.get_attribute(f"#{field}", "aria-invalid") == "true"
+        if error is REFUSED:
+            page.click("#language")
+            assert page.inner_text("#recipient-error") == RecipientProblem.UNKNOWN.advice_zh
+            page.click("#language")
         assert not page.is_visible("#trouble-list")
         audit(page, f"trouble-{field}", pictures=("light",) if field == "name" else ())
         if not page.is_visible("#recipient"):

@@ -42,11 +42,12 @@ export interface Issued {
   };
 }
 
-/** A field of the request at fault, and what to send instead if the function says so. */
+/** A field of the request at fault, and what to send instead, in two languages, if the function says so. */
 export interface FieldProblem {
   field: string;
   rule: string;
   advice?: string;
+  adviceZh?: string;
 }
 
 interface Problem {

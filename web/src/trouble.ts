@@ -40,16 +40,17 @@ export function hide(): void {
 }
 
 /** Say what is wrong with a field: beside it, or in the list if the page has no such field. */
-function place({ field: path, advice }: FieldProblem): void {
-  const text = advice === undefined ? say("valueRefused") : `${advice.charAt(0).toUpperCase()}${advice.slice(1)}.`;
+function place({ field: path, advice, adviceZh = "" }: FieldProblem): void {
+  const key = advice === undefined ? "valueRefused" : "asAdvised";
+  const english = advice === undefined ? "" : `${advice.charAt(0).toUpperCase()}${advice.slice(1)}.`;
+  const values = { english, chinese: adviceZh };
   const field = fieldAt(path);
   if (field) {
-    if (advice === undefined) mark(field, "valueRefused");
-    else mark(field, "asAdvised", { text });
+    mark(field, key, values);
     return;
   }
   const item = make("li");
-  write(item, "atField", { field: labelOf(path), text });
+  write(item, "atField", { field: labelOf(path), text: say(key, values) });
   find("trouble-list").append(item);
 }
 

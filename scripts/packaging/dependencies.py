@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 # pip evaluates environment markers for the interpreter that it runs on, even with --python-version (on 3.11
 # it leaves out what only 3.10 needs). So the markers are evaluated here, with pip's own parser.
 from pip._vendor.packaging.requirements import Requirement
+from pip._vendor.packaging.utils import canonicalize_name
 
 from scripts.packaging.errors import PackagingError
 
@@ -83,17 +88,31 @@ FOR_REDIS = frozenset({"async-timeout", "redis"})
 """Distributions that only the store in a Redis server needs."""
 
 
-def install_dependencies(requirements: Path, tree: Path, *, without: frozenset[str] = frozenset()) -> None:
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution that was installed, and the paths of what was kept of it."""
+
+    name: str
+    version: str
+    license: str | None
+    wheel_sha256: str
+    requires: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def install_dependencies(
+    requirements: Path, tree: Path, *, without: frozenset[str] = frozenset()
+) -> list[Distribution]:
     """Install the packages that `requirements` pins by hash into the folder `tree`, without what never runs.
 
-    Leaves out the distributions `without` as well.
+    Leaves out the distributions `without` as well. Returns the others.
     Raises PackagingError if pip refuses: a wrong hash, no wheel for SCF, no index.
     """
     with tempfile.TemporaryDirectory() as temporary:
         pinned = Path(temporary) / "requirements.txt"
         pinned.write_text(requirements_for_target(requirements.read_text("utf-8"), without), "utf-8")
         wheels = Path(temporary) / "wheels"
-        _pip_install(pinned, wheels)
+        report = _pip_install(pinned, wheels)
         for source in sorted(wheels.rglob("*")):
             path = source.relative_to(wheels)
             if source.is_file() and is_needed(path.as_posix()):
@@ -102,6 +121,39 @@ def install_dependencies(requirements: Path, tree: Path, *, without: frozenset[s
                     (tree / path).touch()
                 else:
                     shutil.copyfile(source, tree / path)
+        return _distributions(wheels, report)
+
+
+def _distributions(wheels: Path, report: dict[str, Any]) -> list[Distribution]:
+    # https://pip.pypa.io/en/stable/reference/installation-report/
+    digests = {
+        canonicalize_name(item["metadata"]["name"]): item["download_info"]["archive_info"]["hashes"]["sha256"]
+        for item in report["install"]
+    }
+    found = []
+    for one in metadata.distributions(path=[str(wheels)]):
+        name = canonicalize_name(one.metadata["Name"])
+        licence = one.metadata["License-Expression"] or one.metadata["License"]
+        found.append(
+            Distribution(
+                name=name,
+                version=one.version,
+                license=licence,
+                wheel_sha256=digests[name],
+                requires=tuple(map(_required_name, filter(_is_required, one.requires or ()))),
+                files=tuple(file.as_posix() for file in one.files or () if is_needed(file.as_posix())),
+            )
+        )
+    return sorted(found, key=lambda one: one.name)
+
+
+def _is_required(text: str) -> bool:
+    marker = Requirement(text).marker
+    return marker is None or marker.evaluate(TARGET_MARKERS | {"extra": ""})
+
+
+def _required_name(text: str) -> str:
+    return canonicalize_name(Requirement(text).name)
 
 
 def is_needed(path: str) -> bool:
@@ -125,12 +177,16 @@ def requirements_for_target(text: str, without: frozenset[str] = frozenset()) ->
     return "\n".join(lines) + "\n"
 
 
-def _pip_install(requirements: Path, target: Path) -> None:
+def _pip_install(requirements: Path, target: Path) -> dict[str, Any]:
+    """Install and return pip's report."""
+    report = target.with_name("report.json")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     # Installing a wheel runs none of its code; a source distribution would run its set-up here.
     pip += ["--only-binary=:all:", "--require-hashes", "--no-deps", "--no-compile"]
     pip += ["--python-version", PYTHON_VERSION, "--implementation", "cp", "--platform", PLATFORM]
-    pip += ["--target", str(target), "--requirement", str(requirements)]
+    pip += ["--target", str(target), "--requirement", str(requirements), "--report", str(report)]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PackagingError(f"pip could not install {requirements.name}:\n{done.stderr.strip()}")
+    installed: dict[str, Any] = json.loads(report.read_text("utf-8"))
+    return installed

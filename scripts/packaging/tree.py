@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from scripts.packaging.dependencies import FOR_REDIS, install_dependencies
+from scripts.packaging.dependencies import FOR_REDIS, Distribution, install_dependencies
 from scripts.packaging.errors import PackagingError
 from scripts.policy_file import compile_policy
 
@@ -19,8 +19,10 @@ OWN = frozenset({"handler", "index.py"})
 HANDLER_SUFFIXES = frozenset({".css", ".html", ".ico", ".js", ".json", ".png", ".py", ".svg"})
 
 
-def lay_out(root: Path, tree: Path, *, policy: Path, extras: frozenset[str], python310: Path | None) -> None:
-    """Fill the empty folder `tree` with everything that is deployed.
+def lay_out(
+    root: Path, tree: Path, *, policy: Path, extras: frozenset[str], python310: Path | None
+) -> list[Distribution]:
+    """Fill the empty folder `tree` with everything that is deployed, and return the dependencies in it.
 
     The file `policy` is checked and becomes handler/policy.json. `extras` are some of EXTRAS. Without
     `python310` there is no bytecode, and the dependencies keep their sources.
@@ -36,10 +38,11 @@ def lay_out(root: Path, tree: Path, *, policy: Path, extras: frozenset[str], pyt
         shared_store="redis" in extras,  # on SCF no other store is
     )
     without = frozenset() if "redis" in extras else FOR_REDIS
-    install_dependencies(requirements, tree, without=without)
+    distributions = install_dependencies(requirements, tree, without=without)
     if python310:
         compile_modules(tree, python310)
         drop_sources_of_dependencies(tree)
+    return distributions
 
 
 def compile_modules(tree: Path, python310: Path) -> None:

@@ -19,7 +19,9 @@ import pytest
 from pysequoia import Tsk, decrypt
 
 from scripts.packaging.__main__ import main
+from scripts.packaging.bill_of_materials import write_bill
 from scripts.packaging.dependencies import EXCLUDED, KEPT_SUFFIXES, is_needed, requirements_for_target
+from scripts.packaging.errors import PackagingError
 from scripts.packaging.tree import HANDLER_SUFFIXES, OWN
 from scripts.python310 import find_python310
 from tests.support.function_process import clean_environment, function_command
@@ -124,6 +126,7 @@ def test_the_same_sources_give_the_same_bytes(
     assert done.returncode == 0, done.stderr
     assert package.testzip() is None
     assert again.read_bytes() == (folder / "function.zip").read_bytes()
+    assert again.with_suffix(".cdx.json").read_bytes() == (folder / "function.cdx.json").read_bytes()
     assert list(temporary.iterdir()) == []
 
 
@@ -169,6 +172,67 @@ def test_the_zip_holds_the_handler_its_dependencies_and_nothing_else(package: zi
     assert suffixes <= KEPT_SUFFIXES | HANDLER_SUFFIXES | {".pyc"}
     assert {name.split("/")[0] for name in names if name.endswith(".py")} == OWN
     assert not [name for name in names for pattern in EXCLUDED if fnmatchcase(name, pattern)]
+
+
+def test_the_bill_of_materials_is_that_of_the_zip(
+    package: zipfile.ZipFile, folder: Path, python310: Path, unpacked: Path
+) -> None:
+    bill = json.loads((folder / "function.cdx.json").read_text("utf-8"))
+    function = bill["metadata"]["component"]
+    digest = hashlib.sha256((folder / "function.zip").read_bytes()).hexdigest()
+    assert (bill["bomFormat"], bill["specVersion"], function["name"]) == (
+        "CycloneDX",
+        "1.6",
+        "keypair-function",
+    )
+    assert function["hashes"] == [{"alg": "SHA-256", "content": digest}]
+
+    kinds = {component["purl"].partition("/")[0] for component in bill["components"]}
+    assert kinds == {"pkg:pypi", "pkg:npm"}
+    libraries = [component for component in bill["components"] if component["purl"].startswith("pkg:pypi/")]
+    located = [place["location"] for one in libraries for place in one["evidence"]["occurrences"]]
+    assert sorted(located) == [
+        name
+        for name in package.namelist()
+        if name.split("/")[0] not in OWN and name != "__pycache__/index.cpython-310.pyc"
+    ]
+
+    # The wheels are those of the requirements.
+    pins = requirements_for_target(FUNCTION_REQUIREMENTS)
+    for one in libraries:
+        (pin,) = re.findall(rf"^{one['name']}=={re.escape(one['version'])} (.*)", pins, re.MULTILINE)
+        assert f"--hash=sha256:{one['hashes'][0]['content']}" in pin
+
+    # The versions are those that the modules state.
+    versions = {one["name"]: one["version"] for one in bill["components"]}
+    stating = ("certifi", "cryptography", "idna", "jwt", "pydantic", "pydantic_core", "requests", "urllib3")
+    program = f"import warnings; warnings.simplefilter('ignore')\nfor name in {stating}:\n"
+    program += "    print(__import__(name).__version__)"
+    done = run_on_scf_python(python310, unpacked, program)
+    # certifi leaves out the zeros of its date.
+    stated = [re.sub(r"(?<=\.)0(?=\d)", "", version) for version in done.stdout.split()]
+    listed = ["pyjwt" if name == "jwt" else name.replace("_", "-") for name in stating]
+    assert stated == [versions[name] for name in listed], done.stderr
+
+    (script,) = (name for name in package.namelist() if re.search(r"static/app-\w+\.js$", name))
+    assert f"oauth4webapi/v{versions['oauth4webapi']}" in package.read(script).decode()
+    known = {function["bom-ref"], *(component["bom-ref"] for component in bill["components"])}
+    assert {entry["ref"] for entry in bill["dependencies"]} == known
+    depends_on = {entry["ref"]: entry.get("dependsOn", []) for entry in bill["dependencies"]}
+    reached, left = set[str](), [function["bom-ref"]]
+    while left:
+        reached.add(left[-1])
+        left += [ref for ref in depends_on[left.pop()] if ref not in reached]
+    assert reached == known
+
+
+def test_a_file_that_belongs_to_no_distribution_stops_the_build(tmp_path: Path) -> None:
+    package = tmp_path / "package.zip"
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("handler/order.py", "")
+        archive.writestr("stray.py", "")
+    with pytest.raises(PackagingError, match=r"^stray\.py belongs to no distribution$"):
+        write_bill(ROOT, package, [])
 
 
 def test_the_policy_is_packed_as_json(package: zipfile.ZipFile) -> None:
@@ -387,7 +451,7 @@ print([loaded(x) for x in (None, 0, 16, 1)])
 
 def test_the_table_adds_up(built: subprocess.CompletedProcess[str], folder: Path) -> None:
     lines = built.stdout.splitlines()
-    rows = [line.split() for line in lines[1:-1]]
+    rows = [line.split() for line in lines[1:-2]]
     *parts, total = rows
     assert rows[0][0] == "cryptography"
     assert total[0] == "all"
@@ -398,7 +462,7 @@ def test_the_table_adds_up(built: subprocess.CompletedProcess[str], folder: Path
             float(total[column]), abs=len(parts) / 10
         )
     content = (folder / "function.zip").read_bytes()
-    assert lines[-1].endswith(f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+    assert lines[-2].endswith(f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
 
 
 def copy_of_the_project(
@@ -410,6 +474,9 @@ def copy_of_the_project(
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "function.txt").write_text(requirements, "utf-8")
     (tmp_path / policy_name).write_text(policy_text, "utf-8")
+    (tmp_path / "web").mkdir()
+    for name in ("pyproject.toml", "web/package-lock.json"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return tmp_path
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import subprocess
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -73,6 +75,26 @@ def test_a_release_is_a_wheel_and_a_package(clone: Path) -> None:
     assert digests[0] == digests[1]
     rows = [line.split() for line in digests[0].splitlines()]
     listed = {name: digest for digest, name in rows}
-    assert sorted(listed) == ["keypair-function-0.1.0.zip", "keypair_function-0.1.0-py3-none-any.whl"]
+    assert sorted(listed) == [
+        "keypair-function-0.1.0.cdx.json",
+        "keypair-function-0.1.0.zip",
+        "keypair_function-0.1.0-py3-none-any.whl",
+    ]
     for name, digest in listed.items():
         assert hashlib.sha256((clone / "dist" / name).read_bytes()).hexdigest() == digest
+    dist = clone / "dist"
+    bill = json.loads((dist / "keypair-function-0.1.0.cdx.json").read_bytes())
+    assert bill["metadata"]["component"]["hashes"][0]["content"] == listed["keypair-function-0.1.0.zip"]
+    assert verify(dist) == 0
+    (dist / "keypair-function-0.1.0.zip").write_bytes(b"another")
+    assert verify(dist) != 0
+
+
+def verify(dist: Path) -> int:
+    """Run the commands of docs/release.md."""
+    text = (ROOT / "docs" / "release.md").read_text(encoding="utf-8")
+    commands = re.search(r"```sh\n(.*?)```", text.partition("## Verify a package")[2], re.DOTALL)
+    assert commands
+    return subprocess.run(
+        ["sh", "-ec", commands[1]], cwd=dist.parent, check=False, capture_output=True
+    ).returncode

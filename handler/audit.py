@@ -29,9 +29,15 @@ class Decision(str, Enum):
     """What was decided, as written in the audit line."""
 
     INTENT = "intent"
-    """CreateKeyPair is about to be called, or a sweep is about to begin."""
+    """CreateKeyPair, ImportKeyPair or DeleteKeyPairs is about to be called, or a sweep is about to begin."""
     ISSUED = "issued"
     """A sealed key is about to be released."""
+    IMPORTED = "imported"
+    """A caller's public key was imported, and the caller is about to be told."""
+    LISTED = "listed"
+    """Key pairs are about to be shown to a caller."""
+    DELETED = "deleted"
+    """A key pair was deleted because a caller asked for it."""
     REPLAYED = "replayed"
     """The stored answer to the same request is about to be released again."""
     REFUSED = "refused"
@@ -63,6 +69,7 @@ class Facts:
     upstream_code: str | None = None
     upstream_message: str | None = None
     checks: str | None = None
+    owner: str | None = None
 
 
 @dataclasses.dataclass
@@ -119,6 +126,7 @@ class AuditTrail:
             "durationMs": round((self.clock.monotonic() - self.started) * 1000),
             "policyDigest": self.policy_digest,
             "checks": facts["checks"],
+            "owner": facts["owner"],
         }
         # SECURITY BOUNDARY: ASCII JSON escapes every control character and line separator, so a value that
         # a caller chose can neither end the line nor start another one (ASVS 16.4.1).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import secrets
 from dataclasses import field
 from functools import cached_property, partial
@@ -21,6 +22,7 @@ from handler.chat.platforms import registry
 from handler.chat.platforms.registry import PlatformContext
 from handler.http.client import HttpClient
 from handler.http.endpoint import LazyEndpoint
+from handler.order import KEY_ID
 from handler.policy.model import Policy
 from handler.records import dataclass
 from handler.scf.events import DEFERRED, INTERNAL, TIMER
@@ -31,7 +33,6 @@ from handler.store.sharing import Host
 from handler.web.origins import CrossOriginRules
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from handler.cloud.cvm import Cvm
     from handler.http.endpoint import Endpoint
     from handler.issuance.idempotency import IdempotencyLedger
+    from handler.issuance.inventory import Inventory
     from handler.issuance.issuer import Connect, Issuer
     from handler.issuance.ownership_tags import TagSigner
     from handler.issuance.readiness import Readiness
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 _DIGEST_LENGTH = 16
 """Hexadecimal digits: enough to tell versions of a policy apart."""
 _REST_PATH = "/v1/key-pairs"
+_KEY_PAIR_PATH = re.compile(rf"{_REST_PATH}/{KEY_ID}")
 _GRANTS_PATH = "/v1/grants"
 
 
@@ -105,6 +108,13 @@ class Services:
         from handler.issuance.issuer import Issuer
 
         return Issuer(self.policy, self._ledger, self._tag_signer, self.connect, self.clock)
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Lists, shows and deletes key pairs."""
+        from handler.issuance.inventory import Inventory
+
+        return Inventory(self.policy, self._ledger, self._tag_signer, self.connect, self.clock)
 
     @cached_property
     def sweeper(self) -> Sweeper:
@@ -260,6 +270,16 @@ def _api(services: Services) -> list[Endpoint]:
 
         return RestEndpoint(auth.token_or_tc3, services.admission, services.issuer, region)
 
+    def key_pairs() -> Endpoint:
+        from handler.api.key_pairs import ListEndpoint
+
+        return ListEndpoint(auth.token_or_tc3, services.admission, services.inventory, region)
+
+    def key_pair() -> Endpoint:
+        from handler.api.key_pairs import KeyPairEndpoint
+
+        return KeyPairEndpoint(auth.token_or_tc3, services.admission, services.inventory, region)
+
     def tencent_v3() -> Endpoint:
         from handler.api.tencent_v3 import TencentV3Endpoint
 
@@ -298,6 +318,8 @@ def _api(services: Services) -> list[Endpoint]:
 
     return [
         LazyEndpoint(_REST_PATH, ("POST",), "rest", rest),
+        LazyEndpoint(_REST_PATH, ("GET",), "rest", key_pairs),
+        LazyEndpoint(_KEY_PAIR_PATH, ("GET", "DELETE"), "rest", key_pair),
         LazyEndpoint("/", ("POST",), "tencent-v3", tencent_v3),
         LazyEndpoint("/v2/index.php", ("GET", "POST"), "tencent-v2", tencent_v2),
         LazyEndpoint(_GRANTS_PATH, ("POST",), "grants", grants),

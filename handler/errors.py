@@ -117,6 +117,14 @@ class NotFound(RequestRefused):
     title = "There is no resource at this path."
 
 
+class KeyPairNotFound(RequestRefused):
+    """The caller has no such key pair. Those of other callers do not exist for it."""
+
+    code = "key-pair-not-found"
+    status = 404
+    title = "There is no such key pair."
+
+
 class MethodNotAllowed(RequestRefused):
     """The endpoint supports other methods, listed in `allowed`."""
 
@@ -161,6 +169,22 @@ class NameTaken(RequestRefused):
     title = "A key pair with this name already exists."
 
 
+class PublicKeyTaken(RequestRefused):
+    """The account already has a key pair with this public key."""
+
+    code = "public-key-taken"
+    status = 409
+    title = "A key pair with this public key already exists."
+
+
+class KeyPairInUse(RequestRefused):
+    """An instance or an image uses the key pair, so the cloud does not delete it."""
+
+    code = "key-pair-in-use"
+    status = 409
+    title = "The key pair is in use. Detach it from its instances first."
+
+
 class RequestInFlight(RequestRefused):
     """Another invocation is working on the same request."""
 
@@ -168,6 +192,14 @@ class RequestInFlight(RequestRefused):
     status = 409
     title = "The same request is still being processed. Retry later."
     retry_after = 5
+
+
+class KeyPairDeleted(RequestRefused):
+    """The key pair that the same request got has been deleted."""
+
+    code = "key-pair-deleted"
+    status = 410
+    title = "The key pair of this request has been deleted."
 
 
 class PickedUp(RequestRefused):
@@ -235,6 +267,18 @@ class RecipientRefused(RequestRefused):
         """The position of the recipient at fault, and what to send instead."""
         field = "recipients" if self.position is None else f"recipients.{self.position}"
         return (FieldProblem(field, self.problem.code, self.problem.advice, self.problem.advice_zh),)
+
+
+class PublicKeyRefused(RecipientRefused):
+    """The public key to import is malformed, unsafe or unsupported."""
+
+    code = "public-key-refused"
+    title = "The public key cannot be imported."
+
+    @property
+    def problems(self) -> tuple[FieldProblem, ...]:
+        """What to send instead."""
+        return (FieldProblem("publicKey", self.problem.code, self.problem.advice, self.problem.advice_zh),)
 
 
 class KeysNotFound(RequestRefused):

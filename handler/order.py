@@ -23,6 +23,8 @@ TAGS_LIMIT = 20
 TAGS_TOGETHER = 30
 """Tags of an order and its grant together. A key pair has room for 50, and this function uses 20 of them."""
 
+KEY_ID = r"skey-[0-9a-z]{1,32}"
+"""The pattern of the cloud's ids of key pairs."""
 TAG_PREFIX = "keypair-function:"
 CALLER_TAG = TAG_PREFIX + "caller"
 """Who asked for the key pair. Every key pair of this function has this tag."""

@@ -14,14 +14,24 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from handler import errors
+from handler.api.key_pairs import ListAnswer, ListQuery, OwnedAnswer, RegionQuery
 from handler.api.pages import OPENAPI
 from handler.api.problem_details import Problem
-from handler.api.rest import IDEMPOTENCY_KEY, PATH, KeyPairAnswer, KeyPairRequest
-from handler.order import ANSWER_TTL
+from handler.api.rest import (
+    IDEMPOTENCY_KEY,
+    PATH,
+    ImportAnswer,
+    ImportRequest,
+    KeyPairAnswer,
+    KeyPairRequest,
+)
+from handler.order import ANSWER_TTL, KEY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from pydantic import BaseModel
 
     from handler.http.strict_json import Json
 
@@ -39,6 +49,15 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/T784go0kjz/QVOC2TXpsrg0eNhg
 VnYvllSQLc3QjB/zI9OdWwqpkT+76LfAJaMKuwbAYwYZSccBOppKUAcl3w==
 -----END PUBLIC KEY-----
 """
+_SSH_RSA = (
+    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQCd3V7H0KAqBBTqj5zaK0BpeKLyg0cde/stE9EY5pXlV2ZrbUzWsk"
+    "mc9s0O7nTYMdpMAY/tyGnKUxzbofjHyePGjCSMeN8/GsYdo1TZKOEUvJsjOM79OMEB++BnZjKyXJaSir3hyfDReV3V"
+    "JcGD+JW7NfJAOY8sLL/VnscLZf7YnbrMmQrC7yEqBGt8NSn/AK/Z2jN601KOVrdouu3gbzGf7gkIH8i0eVFqujQuDN"
+    "Xfohrlsa7CHYoJM5UMdYWAzyA5xRii03SWh+auXcQEiPyzlX50Ftzj4GEaxl73/WPTqkJWQBpmuyrUznTe0/yrbG+k"
+    "BIvtdodlwQ2W1OChvClFwIyQEz/wgQbdPdHXMMduTbSQ3RuWYFNjXeKazZk/htVeZPi0EJNCa5lInTLEc6fGCdANF+"
+    "sjJKEKwYAoNY3vAlCe+mmF1PhDkpPQJ59HT5EIF8upP/fhMB0zESt3hEVLL+GWtDNbu1hta0fEM97Q9r+yJqu7SN8Z"
+    "tvnVs0t66/E="
+)
 _EXAMPLES: dict[str, dict[str, Json]] = {
     "age": {
         "keyName": "web_1",
@@ -56,9 +75,15 @@ _EXAMPLES: dict[str, dict[str, Json]] = {
         "recipients": [_PEM],
         "privateKeyFormat": "openssh",
     },
+    "import": {
+        "keyName": "web_4",
+        "publicKey": _SSH_RSA,
+    },
 }
 
 _ELSEWHERE: set[_Error] = {
+    errors.KeyPairInUse,
+    errors.KeyPairNotFound,
     errors.KeysNotFound,
     errors.KeysUnavailable,
     errors.NotFound,
@@ -79,6 +104,20 @@ _FOR_A_PAGE: set[_Error] = {
     errors.InternalFault,
     errors.Misconfigured,
 }
+_FOR_READING: set[_Error] = {
+    *_FOR_A_PAGE,
+    errors.AuditUnavailable,
+    errors.CloudBusy,
+    errors.CloudUnreachable,
+    errors.IssuerUnavailable,
+    errors.NotGranted,
+    errors.OutOfTime,
+    errors.RateLimited,
+    errors.StoreUnavailable,
+    errors.Unauthenticated,
+}
+_FOR_ONE: set[_Error] = {errors.KeyPairNotFound, errors.NotFound}
+_FOR_DELETING: set[_Error] = {errors.KeyPairInUse, errors.OutcomeUnknown, errors.RequestInFlight}
 _OF_A_RATE = {"RateLimit", "RateLimit-Policy"}
 _BEFORE_THE_RATE: set[_Error] = {
     errors.BodyTooLarge,
@@ -119,7 +158,8 @@ _TC3 = (
     "https://cloud.tencent.com/document/api/213/30654."
 )
 _DESCRIPTION = (
-    "Makes SSH key pairs in Tencent Cloud. The private key comes sealed to public keys of the caller's. "
+    "Makes SSH key pairs in Tencent Cloud, and lists and deletes them. The private key comes sealed to "
+    "public keys of the caller's. Key pairs of other callers do not exist. "
     "Requests are not larger than 64 KiB. Paths that are not described here are answered 404."
 )
 
@@ -134,7 +174,14 @@ class _WithoutTitles(GenerateJsonSchema):
 def document() -> dict[str, Json]:
     """Return the description."""
     _, models = models_json_schema(
-        [(KeyPairRequest, "validation"), (KeyPairAnswer, "serialization"), (Problem, "serialization")],
+        [
+            (KeyPairRequest, "validation"),
+            (ImportRequest, "validation"),
+            (KeyPairAnswer, "serialization"),
+            (ImportAnswer, "serialization"),
+            (ListAnswer, "serialization"),
+            (Problem, "serialization"),
+        ],
         ref_template=_SCHEMAS + "{model}",
         schema_generator=_WithoutTitles,
     )
@@ -143,7 +190,32 @@ def document() -> dict[str, Json]:
         "info": {"title": "Key pair function", "version": "1", "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": {
-            PATH: {"post": _create(_errors() - _ELSEWHERE)},
+            PATH: {
+                "post": _create(_errors() - _ELSEWHERE),
+                "get": _read(
+                    "listKeyPairs",
+                    "List the caller's key pairs",
+                    {"200": ("One page, by name.", ListAnswer)},
+                    _query(ListQuery),
+                    _FOR_READING,
+                ),
+            },
+            f"{PATH}/{{keyId}}": {
+                "get": _read(
+                    "showKeyPair",
+                    "Show a key pair",
+                    {"200": ("The key pair.", OwnedAnswer)},
+                    [_KEY_ID, *_query(RegionQuery)],
+                    _FOR_READING | _FOR_ONE,
+                ),
+                "delete": _read(
+                    "deleteKeyPair",
+                    "Delete a key pair",
+                    {"204": ("It is deleted. A retry gets this too.", None)},
+                    [_KEY_ID, *_query(RegionQuery)],
+                    _FOR_READING | _FOR_ONE | _FOR_DELETING,
+                ),
+            },
             "/healthz": {
                 "get": _page(
                     "health",
@@ -183,7 +255,7 @@ def _errors() -> set[_Error]:
 def _create(possible: set[_Error]) -> Json:
     return {
         "operationId": "createKeyPair",
-        "summary": "Make a key pair",
+        "summary": "Make a key pair, or import a public key",
         "description": "The same request again gets the same answer, byte for byte, and no second key pair.",
         "security": [{"bearer": []}, {"tc3": []}],
         "parameters": [
@@ -199,7 +271,7 @@ def _create(possible: set[_Error]) -> Json:
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"$ref": _SCHEMAS + KeyPairRequest.__name__},
+                    "schema": _either(KeyPairRequest, ImportRequest),
                     "examples": {name: {"value": example} for name, example in _EXAMPLES.items()},
                 }
             },
@@ -208,7 +280,59 @@ def _create(possible: set[_Error]) -> Json:
             "201": {
                 "description": "The key pair.",
                 "headers": _headers({"Idempotency-Key-TTL"} | _OF_A_RATE),
-                "content": {"application/json": {"schema": {"$ref": _SCHEMAS + KeyPairAnswer.__name__}}},
+                "content": {"application/json": {"schema": _either(KeyPairAnswer, ImportAnswer)}},
+            },
+            **_problems(possible, rated=True),
+        },
+    }
+
+
+_KEY_ID: Json = {
+    "name": "keyId",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": f"^{KEY_ID}$"},
+}
+
+
+def _query(model: type[BaseModel]) -> list[Json]:
+    """Return the parameters in the query that a model reads."""
+    schema = model.model_json_schema(schema_generator=_WithoutTitles)
+    parameters: list[Json] = []
+    for name, described in schema["properties"].items():
+        text = described.pop("description")
+        described.pop("default")
+        # A parameter that is left out has no value; it is never null.
+        choice = next((one for one in described.get("anyOf", ()) if one != {"type": "null"}), described)
+        parameters.append({"name": name, "in": "query", "description": text, "schema": choice})
+    return parameters
+
+
+def _read(
+    name: str,
+    summary: str,
+    answers: dict[str, tuple[str, type[BaseModel] | None]],
+    parameters: list[Json],
+    possible: set[_Error],
+) -> Json:
+    """Return an operation without a body."""
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [{"bearer": []}, {"tc3": []}],
+        "parameters": parameters,
+        "responses": {
+            **{
+                status: {
+                    "description": text,
+                    "headers": _headers(_OF_A_RATE),
+                    **(
+                        {"content": {"application/json": {"schema": {"$ref": _SCHEMAS + model.__name__}}}}
+                        if model
+                        else {}
+                    ),
+                }
+                for status, (text, model) in answers.items()
             },
             **_problems(possible, rated=True),
         },
@@ -253,6 +377,10 @@ def _problem(status: int, possible: set[_Error], *, rated: bool) -> Json:
         **({"headers": _headers(headers)} if headers else {}),
         "content": {"application/problem+json": {"schema": schema}},
     }
+
+
+def _either(*models: type[BaseModel]) -> Json:
+    return {"anyOf": [{"$ref": _SCHEMAS + model.__name__} for model in models]}
 
 
 def _headers(names: Iterable[str]) -> Json:

@@ -112,6 +112,7 @@ def test_an_issued_key_pair(function: FunctionUnderTest) -> None:
         "remoteAddress": "203.0.113.7",
         "durationMs": 0,
         "checks": None,
+        "owner": None,
         "upstreamCode": None,
         "upstreamMessage": None,
     }
@@ -140,7 +141,7 @@ def test_what_reaches_no_door_leaves_no_line(function: FunctionUnderTest) -> Non
     for event, status in (
         (None, 400),
         ({"httpMethod": "POST", "path": "/v1/other"}, 404),
-        ({"httpMethod": "GET", "path": REST}, 405),
+        ({"httpMethod": "PUT", "path": REST}, 405),
         ({"httpMethod": "POST", "path": "/healthz"}, 405),
         ({"httpMethod": "GET", "path": "/healthz"}, 200),
     ):

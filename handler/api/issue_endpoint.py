@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from handler.errors import OutcomeUnknown
+from handler.issuance.order_terms import OrderTerms
+from handler.order import Action
 from handler.records import dataclass
 
 if TYPE_CHECKING:
@@ -45,24 +47,29 @@ class IssueEndpoint(ABC):
     def handle(self, context: RequestContext) -> Response:
         """Authenticate the caller, read the request, issue the key pair."""
         caller = self.admission.authenticate(self.authenticate, context)
-        self.admission.count(caller.caller_id, caller.request_key, context)
-        wanted = self.parse(context.request, caller)
+        action = Action.CREATE
+        try:
+            wanted = self.parse(context.request, caller)
+            action = wanted.order.action
+        finally:
+            # Refused requests count too.
+            self.admission.count(caller.caller_id, caller.request_key, context, action)
         context.trail.note_order(wanted.order)
         stated = wanted.idempotency_key
-        issued = self.issuer.issue(
-            wanted.order,
-            caller_id=caller.caller_id,
-            # TC3 signs header values in lower case, so letter case must not count.
-            idempotency_key=stated and f"key:{stated.lower()}",
-            message=caller.message,
-            invocation=context.invocation,
-            trail=context.trail,
-        )
+        # TC3 signs header values in lower case, so letter case must not count.
+        key = stated and f"key:{stated.lower()}"
+        terms = OrderTerms(caller.caller_id, key, caller.message, context.invocation, context.trail)
+        release = self.release(wanted.order, terms)
         try:
-            return self.render(issued)
+            return release()
         except Exception as defect:
             # The key pair exists and the answer is stored. An error that denies this would be wrong.
             raise OutcomeUnknown("answer-not-dressed") from defect
+
+    def release(self, order: KeyPairOrder, terms: OrderTerms) -> Callable[[], Response]:
+        """Issue the key pair; return what renders the response."""
+        issued = self.issuer.issue(order, terms)
+        return lambda: self.render(issued)
 
     def authenticate(self, request: Request) -> AuthenticatedCaller:
         """Return who sent `request`; raise Unauthenticated."""

@@ -34,7 +34,7 @@ class ReadinessEndpoint(ProblemDetailsEndpoint):
     policy_digest: str | None
 
     path = PATH
-    methods = ("GET", "POST")  # TC3 signs POST only
+    methods = ("GET", "POST")  # the SDKs sign POST only
     audit_name = "readiness"
 
     def handle(self, context: RequestContext) -> Response:

@@ -11,27 +11,34 @@ from pydantic.alias_generators import to_camel
 from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.api.request_fields import OrderModel, json_body, read
-from handler.api.wire_models import WireAnswer
+from handler.api.wire_models import WireAnswer, WireModel
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
     ANSWER_TTL,
+    Action,
     Duration,
     EnvelopeFormat,
     KeyName,
+    KeyPairOrder,
     PrivateKeyFormat,
     ProjectId,
     Recipients,
+    RecipientText,
     Region,
     Tags,
+    seconds,
 )
 from handler.records import dataclass
 from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handler.auth.caller import AuthenticatedCaller
     from handler.http.messages import Request
     from handler.issuance.issuer import IssuedKeyPair
+    from handler.issuance.order_terms import OrderTerms
 
 PATH = "/v1/key-pairs"
 
@@ -78,6 +85,30 @@ class KeyPairRequest(OrderModel, alias_generator=to_camel):
     )
 
 
+class ImportRequest(WireModel, alias_generator=to_camel):
+    """The body of a request that imports a public key. It has neither recipients nor formats."""
+
+    key_name: KeyName = Field(description="Name of the key pair, unique in the account.")
+    public_key: RecipientText = Field(
+        description="An ssh-rsa public key line of 2048 to 4096 bits. The private key stays with the caller."
+    )
+    project_id: ProjectId | None = Field(default=0, description="Project of the key pair.")
+    region: Region | None = Field(default=None, description="Null: the function's default region.")
+    tags: Tags | None = Field(default=None, description="Tags of the key pair.")
+    expires_in: Duration | None = Field(default=None, description="When to remove the key pair.")
+
+    def order(self, default_region: str) -> KeyPairOrder:
+        """Return the order in this request."""
+        return KeyPairOrder(
+            name=self.key_name,
+            region=self.region or default_region,
+            project_id=self.project_id or 0,
+            tags=self.tags or {},
+            expires_in=None if self.expires_in is None else seconds(self.expires_in),
+            public_key=self.public_key,
+        )
+
+
 class SealedPrivateKey(WireAnswer):
     """The private key, sealed so that only its recipients can open it."""
 
@@ -87,9 +118,7 @@ class SealedPrivateKey(WireAnswer):
     open_with: str = Field(description="Shell command that opens it.")
 
 
-class KeyPairAnswer(WireAnswer):
-    """A key pair."""
-
+class _ReleasedAnswer(WireAnswer):
     key_id: str
     key_name: str
     project_id: int
@@ -100,8 +129,19 @@ class KeyPairAnswer(WireAnswer):
     expires_at: str | None = Field(
         description="When the key pair will be removed: RFC 3339, in UTC. Null: never."
     )
+
+
+class KeyPairAnswer(_ReleasedAnswer):
+    """A key pair."""
+
     sealed_private_key: SealedPrivateKey
     request_id: str = Field(description="Id of the request that created the key pair.")
+
+
+class ImportAnswer(_ReleasedAnswer):
+    """An imported key pair."""
+
+    request_id: str = Field(description="Id of the request that imported the key pair.")
 
 
 @dataclass(frozen=True)
@@ -115,16 +155,27 @@ class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the body."""
         stated = _idempotency_key(request, caller)
-        body = read(KeyPairRequest, json_body(request))
-        return IssueRequest(body.order(self.default_region, body.tags or {}), stated)
+        body = json_body(request)
+        if "publicKey" in body:
+            return IssueRequest(read(ImportRequest, body).order(self.default_region), stated)
+        wanted = read(KeyPairRequest, body)
+        return IssueRequest(wanted.order(self.default_region, wanted.tags or {}), stated)
+
+    def release(self, order: KeyPairOrder, terms: OrderTerms) -> Callable[[], Response]:
+        """Issue the key pair, or import it."""
+        if order.action is Action.CREATE:
+            return super().release(order, terms)
+        imported = self.issuer.import_key_pair(order, terms)
+        return lambda: _created(ImportAnswer.model_validate(imported))
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""
-        return json_response(
-            201,
-            KeyPairAnswer.model_validate(issued).model_dump(mode="json", by_alias=True),
-            headers={"Idempotency-Key-TTL": str(ANSWER_TTL)},
-        )
+        return _created(KeyPairAnswer.model_validate(issued))
+
+
+def _created(answer: WireAnswer) -> Response:
+    headers = {"Idempotency-Key-TTL": str(ANSWER_TTL)}
+    return json_response(201, answer.model_dump(mode="json", by_alias=True), headers=headers)
 
 
 def _idempotency_key(request: Request, caller: AuthenticatedCaller) -> str | None:

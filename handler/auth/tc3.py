@@ -11,6 +11,7 @@ import hmac
 import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from handler.auth.master_secret import Purpose
 from handler.auth.request_signatures import SignatureVerifier
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from handler.http.messages import Request
 
 SCHEME = "TC3-HMAC-SHA256"
+_METHODS = ("GET", "POST", "DELETE")
 
 # The service only derives the signing key. It is what the SDK for Node takes for the first label of the host
 # name: at `localhost:8080` that includes the port.
@@ -46,15 +48,18 @@ class Tc3Signature:
 def sign(
     secret: str,
     *,
+    method: str = "POST",
     path: str,
+    query: str = "",
     canonical_headers: str,
     signed_headers: str,
     body: bytes,
     timestamp: int,
     service: str,
 ) -> str:
-    """Return the signature of a POST with an empty query, 64 hexadecimal digits."""
-    canonical = f"POST\n{path}\n\n{canonical_headers}\n{signed_headers}\n{hashlib.sha256(body).hexdigest()}"
+    """Return the signature of a request, 64 hexadecimal digits."""
+    digest = hashlib.sha256(body).hexdigest()
+    canonical = f"{method}\n{path}\n{query}\n{canonical_headers}\n{signed_headers}\n{digest}"
     date = datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
     scope = f"{date}/{service}/tc3_request"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
@@ -80,7 +85,9 @@ class Tc3Verifier(SignatureVerifier):
         # With UNSIGNED-PAYLOAD, whoever relays the request could replace the body, and so the recipient.
         if "x-tc-content-sha256" in headers:
             raise Unauthenticated("tc3-unsigned-payload")
-        if request.method != "POST" or request.query:
+        # SECURITY BOUNDARY: a POST means its body and no query, everything else its query and no body.
+        unused = request.query if request.method == "POST" else request.unverified_body
+        if request.method not in _METHODS or unused:
             raise Unauthenticated("tc3-method")
         timestamp = self._timestamp(headers.get("x-tc-timestamp", ""))
         if parsed["date"] != datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d"):
@@ -93,7 +100,12 @@ class Tc3Verifier(SignatureVerifier):
         expected = [
             sign(
                 secret,
+                method=request.method,
                 path=request.path,
+                # The parameters in the order of their names, encoded as RFC 3986 says.
+                query=urlencode(
+                    sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass"
+                ),
                 canonical_headers=_canonical_headers(signed, {**headers, "host": host}),
                 signed_headers=parsed["signed"],
                 body=request.unverified_body,

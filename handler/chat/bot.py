@@ -22,6 +22,7 @@ from handler.errors import (
     StoreUnavailable,
     Unregistered,
 )
+from handler.issuance.order_terms import OrderTerms
 from handler.order import ANSWER_TTL, Action, KeyPairOrder, PrivateKeyFormat
 from handler.pickup.links import file_name_of
 from handler.records import dataclass
@@ -255,15 +256,9 @@ class Bot:
         deadline = invocation.deadline
         while True:
             try:
-                return self.issuer.issue(
-                    order,
-                    caller_id=caller_id,
-                    # The platform's retries carry the same id: one message, one key pair.
-                    message=None,
-                    idempotency_key=f"chat:{message_id(message)}",
-                    invocation=invocation,
-                    trail=trail,
-                )
+                # The platform's retries carry the same id: one message, one key pair.
+                key = f"chat:{message_id(message)}"
+                return self.issuer.issue(order, OrderTerms(caller_id, key, None, invocation, trail))
             except KeyPairFunctionError as error:
                 pause = error.retry_after
                 if pause is None or deadline.remaining() < pause + MIN_ISSUE_SECONDS:

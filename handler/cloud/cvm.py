@@ -22,11 +22,12 @@ from handler.errors import (
     OutcomeUnknown,
     OutOfTime,
     ProjectNotFound,
+    PublicKeyTaken,
     QuotaReached,
     TagsRefused,
     Upstream,
 )
-from handler.order import CALLER_TAG, TAG_PREFIX
+from handler.order import CALLER_TAG, KEY_ID, TAG_PREFIX
 from handler.records import dataclass
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def _tag_quota() -> QuotaReached:
     return QuotaReached("tag-quota")
 
 
-# Error codes after which CreateKeyPair certainly made no key pair. After any other code, above all
-# InternalServerError, the outcome is unknown.
+# Error codes after which CreateKeyPair or ImportKeyPair certainly made no key pair. After any other code,
+# above all InternalServerError, the outcome is unknown.
 _CREATE_REFUSALS: Mapping[str, Callable[[], KeyPairFunctionError]] = {
     "InvalidKeyPairName.Duplicate": NameTaken,
     "InvalidKeyPair.LimitExceeded": QuotaReached,
     "InvalidProjectId.NotFound": ProjectNotFound,
+    "InvalidPublicKey.Duplicate": PublicKeyTaken,
     "LimitExceeded.TagResourceQuota": _tag_quota,
     "LimitExceeded.TagValue": _tag_quota,
     "InvalidParameterValue.TagQuotaLimitExceeded": _tag_quota,
@@ -84,6 +86,7 @@ _NOT_EXECUTED = (
     "InvalidKeyPairNameEmpty",
     "InvalidKeyPairNameIncludeIllegalChar",
     "InvalidKeyPairNameTooLong",
+    "InvalidPublicKey",
     "InvalidParameter",
     "InvalidParameterValue",
     "MissingParameter",
@@ -126,6 +129,13 @@ class KeyPairSummary:
     """None if the cloud leaves the field out, which does not mean that it is empty."""
     instance_ids: tuple[str, ...]
     """The instances that use the key pair, as far as the cloud says."""
+    project_id: int = 0
+    public_key: str = ""
+    """In OpenSSH format, with a comment; empty if the cloud leaves it out."""
+
+
+_KeyId = Annotated[str, StringConstraints(pattern=rf"^{KEY_ID}$")]
+_RequestId = Annotated[str, BeforeValidator(request_id_of)]
 
 
 class _Wire(BaseModel):
@@ -134,7 +144,7 @@ class _Wire(BaseModel):
 
 
 class _KeyPair(_Wire):
-    KeyId: Annotated[str, StringConstraints(pattern=r"^skey-[0-9a-z]{1,32}$")]
+    KeyId: _KeyId
     KeyName: str = ""
     PublicKey: str = ""
     PrivateKey: SecretBytes = SecretBytes(b"")
@@ -142,7 +152,12 @@ class _KeyPair(_Wire):
 
 class _Created(_Wire):
     KeyPair: _KeyPair
-    RequestId: Annotated[str, BeforeValidator(request_id_of)] = ""
+    RequestId: _RequestId = ""
+
+
+class _Imported(_Wire):
+    KeyId: _KeyId
+    RequestId: _RequestId = ""
 
 
 class _Tag(_Wire):
@@ -157,6 +172,8 @@ class _Listed(_Wire):
     CreatedTime: str | None = None
     Description: str | None = None
     AssociatedInstanceIds: list[str] | None = None
+    ProjectId: int | None = None
+    PublicKey: str | None = None
 
     def summary(self) -> KeyPairSummary:
         return KeyPairSummary(
@@ -166,6 +183,8 @@ class _Listed(_Wire):
             self.CreatedTime or "",
             self.Description,
             tuple(self.AssociatedInstanceIds or ()),
+            self.ProjectId or 0,
+            self.PublicKey or "",
         )
 
 
@@ -195,6 +214,34 @@ class Cvm:
 
         Raises OutcomeUnknown if it may exist. Any other error means that it does not exist.
         """
+        created = _parse(_Created, self._make("CreateKeyPair", name, project_id, tags))
+        # Without an id the key pair cannot be deleted directly; cleanup finds it by name and tag.
+        if created is None:
+            raise OutcomeUnknown("create-undecodable")
+        pair = created.KeyPair
+        return CreatedKeyPair(pair.KeyId, pair.KeyName, pair.PublicKey, pair.PrivateKey, created.RequestId)
+
+    def import_key_pair(
+        self, name: str, project_id: int, tags: Mapping[str, str], public_key: str
+    ) -> CreatedKeyPair:
+        """Import a public key (ImportKeyPair, api/213/15703); return the key pair without a private key.
+
+        Raises the errors of `create_key_pair`, and PublicKeyTaken.
+        """
+        answer = self._make("ImportKeyPair", name, project_id, tags, {"PublicKey": public_key})
+        imported = _parse(_Imported, answer)
+        if imported is None:
+            raise OutcomeUnknown("import-undecodable")
+        return CreatedKeyPair(imported.KeyId, name, public_key, SecretBytes(b""), imported.RequestId)
+
+    def _make(
+        self,
+        action: str,
+        name: str,
+        project_id: int,
+        tags: Mapping[str, str],
+        more: Mapping[str, object] | None = None,
+    ) -> dict[str, Any]:
         parameters = {
             "KeyName": name,
             "ProjectId": project_id,
@@ -204,16 +251,12 @@ class Cvm:
                     "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
                 }
             ],
+            **(more or {}),
         }
-        answer = self._until_not_throttled("CreateKeyPair", parameters, reserve=UNDO_RESERVE)
+        answer = self._until_not_throttled(action, parameters, reserve=UNDO_RESERVE)
         if isinstance(answer, Failure):
             raise _as_seen(_create_error(answer, tags), answer)
-        created = _parse(_Created, answer)
-        # Without an id the key pair cannot be deleted directly; cleanup finds it by name and tag.
-        if created is None:
-            raise OutcomeUnknown("create-undecodable")
-        pair = created.KeyPair
-        return CreatedKeyPair(pair.KeyId, pair.KeyName, pair.PublicKey, pair.PrivateKey, created.RequestId)
+        return answer
 
     def find_key_pairs(self, name: str) -> list[KeyPairSummary]:
         """Return the key pairs that the cloud finds by `name`; raise OutcomeUnknown if the call fails."""

@@ -1,10 +1,11 @@
 """Finds and removes the key pairs that earlier tries of an order left behind.
 
-SECURITY BOUNDARY: this module and `handler.issuance.sweeper` are the only ones that delete key pairs. They
-delete a key pair only if it carries this function's ownership tags and either was never released or has
-expired. A key pair was never released if its idempotency record says that the holder did not finish, or
-if it lacks the description that every key pair gets before its release. One key pair is deleted without
-tags: the one that this invocation has just made, if the cloud kept it without them (`remove_untagged`).
+SECURITY BOUNDARY: this module and `handler.issuance.sweeper` are the only ones that delete key pairs unasked
+(`handler.issuance.inventory` does it for their callers). They delete a key pair only if it carries this
+function's ownership tags and either was never released or has expired. A key pair was never released if its
+idempotency record says that the holder did not finish, or if it lacks the description that every key pair
+gets before its release. One key pair is deleted without tags: the one that this invocation has just made, if
+the cloud kept it without them (`remove_untagged`).
 
 The API documents no read-after-write consistency. So this module looks again, while there is time, for a key
 pair that has to be there, and for the tags of one that is very young.

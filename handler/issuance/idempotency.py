@@ -223,6 +223,22 @@ class IdempotencyLedger:
         """
         return self.store.add(f"message:{_digest(message)}", "", ANSWER_TTL)
 
+    def begin_delete(self, caller_id: str, key_id: str) -> None:
+        """Remember that a caller is about to delete a key pair; raise StoreUnavailable."""
+        self.store.add(_deleting_key(caller_id, key_id), "", ANSWER_TTL)
+
+    def is_deleting(self, caller_id: str, key_id: str) -> bool:
+        """Tell whether the caller has begun to delete a key pair; raise StoreUnavailable."""
+        return self.store.get(_deleting_key(caller_id, key_id)) is not None
+
+    def finish_delete(self, key_id: str) -> None:
+        """Remember for as long as an answer that a key pair was deleted; raise StoreUnavailable."""
+        self.store.add(_deleted_key(key_id), "", ANSWER_TTL)
+
+    def was_deleted(self, key_id: str) -> bool:
+        """Tell whether a caller has deleted a key pair; raise StoreUnavailable."""
+        return self.store.get(_deleted_key(key_id)) is not None
+
     def restart(self, finished: FinishedRecord, lease: float) -> HeldRecord:
         """Return the record of a request whose key pair was deleted, to start again.
 
@@ -296,6 +312,14 @@ def _key(record_id: str) -> str:
 
 def _holder_key(holder: str) -> str:
     return f"holder:{holder}"
+
+
+def _deleting_key(caller_id: str, key_id: str) -> str:
+    return f"deleting:{_digest(f'{caller_id} {key_id}')}"
+
+
+def _deleted_key(key_id: str) -> str:
+    return f"deleted:{_digest(key_id)}"
 
 
 def _parse(text: str) -> StoredRecord:

@@ -1,11 +1,16 @@
-"""Issues one key pair step by step, and removes it if a step fails."""
+"""Issues one key pair step by step, and removes it if a step fails.
+
+The cloud makes the key pair, or imports the caller's public key. The steps are the same: `KeySource` is all
+that differs.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +20,7 @@ from handler.cloud.cvm import ANSWER_RESERVE, CALL_MINIMUM
 from handler.errors import (
     CloudAnswerInvalid,
     CloudUnreachable,
+    KeyPairDeleted,
     KeyPairFunctionError,
     NameTaken,
     NotGranted,
@@ -33,15 +39,19 @@ from handler.policy.evaluation import granted_order
 from handler.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from pydantic import SecretBytes
 
     from handler.audit import AuditTrail
     from handler.cloud.cvm import CreatedKeyPair, Cvm
     from handler.issuance.idempotency import HeldRecord, IdempotencyLedger
+    from handler.issuance.key_material import CheckedKeyPair
+    from handler.issuance.order_terms import OrderTerms
     from handler.issuance.ownership_tags import TagSigner
     from handler.order import KeyPairOrder
     from handler.policy.model import Policy
-    from handler.scf.invocation import Clock, Credentials, Deadline, Invocation
+    from handler.scf.invocation import Clock, Credentials, Deadline
 
     Connect: TypeAlias = Callable[[Credentials, str, Deadline], Cvm]
     """Credentials, region and deadline -> the CVM API of that region."""
@@ -63,7 +73,7 @@ class SealedPrivateKey(BaseModel):
     open_with: str
 
 
-class IssuedKeyPair(BaseModel):
+class ReleasedKeyPair(BaseModel):
     """What a caller receives. It holds no secret, so all of it may be logged and stored."""
 
     model_config = ConfigDict(frozen=True)
@@ -76,8 +86,84 @@ class IssuedKeyPair(BaseModel):
     fingerprint: str
     created_at: str
     expires_at: str | None
-    sealed_private_key: SealedPrivateKey
     request_id: str
+
+
+class IssuedKeyPair(ReleasedKeyPair):
+    """A key pair that the cloud made, with its private key."""
+
+    sealed_private_key: SealedPrivateKey
+
+
+_Released = TypeVar("_Released", bound=ReleasedKeyPair)
+
+
+class KeySource(ABC, Generic[_Released]):
+    """Where the key of an order comes from, and what its caller receives."""
+
+    model: type[_Released]
+    recipients: str
+    """Digest of the recipients, for the idempotency record."""
+    intent: ClassVar[str | None]
+    """The reason in the audit line before the cloud is called."""
+    decision: ClassVar[Decision]
+    """What the audit line before the release says."""
+
+    @abstractmethod
+    def make(self, cvm: Cvm, order: KeyPairOrder, tags: Mapping[str, str]) -> CreatedKeyPair:
+        """Call the cloud; raise what `Cvm.create_key_pair` raises."""
+
+    @abstractmethod
+    def check(self, pair: CreatedKeyPair) -> CheckedKeyPair:
+        """Return the key of the cloud's answer; raise CloudAnswerInvalid."""
+
+    @abstractmethod
+    def complete(self, order: KeyPairOrder, released: ReleasedKeyPair, private_key: SecretBytes) -> _Released:
+        """Return what the caller receives."""
+
+    @abstractmethod
+    def may_replay(self, released: _Released) -> bool:
+        """Tell whether a stored answer may be released again under today's policy."""
+
+
+@dataclass(frozen=True)
+class CloudMadeKey(KeySource[IssuedKeyPair]):
+    """The cloud makes the key pair. Its private key is sealed to the recipients."""
+
+    sealer: sealing.Sealer
+    recipients: str
+
+    model = IssuedKeyPair
+    intent = None
+    decision = Decision.ISSUED
+
+    def make(self, cvm: Cvm, order: KeyPairOrder, tags: Mapping[str, str]) -> CreatedKeyPair:
+        """Call CreateKeyPair."""
+        return cvm.create_key_pair(order.name, order.project_id, tags)
+
+    def check(self, pair: CreatedKeyPair) -> CheckedKeyPair:
+        """Check that both halves belong together."""
+        return key_material.check(pair.public_key, pair.private_key)
+
+    def complete(
+        self, order: KeyPairOrder, released: ReleasedKeyPair, private_key: SecretBytes
+    ) -> IssuedKeyPair:
+        """Add the sealed private key."""
+        converted = key_material.convert(private_key, order.private_key_format, order.name)
+        contents = sealing.Contents(released.key_id, order.name, released.fingerprint)
+        return IssuedKeyPair(
+            **dict(released),
+            sealed_private_key=SealedPrivateKey(
+                format=self.sealer.format,
+                recipients=self.sealer.fingerprints,
+                ciphertext=self.sealer.seal(converted, contents),
+                open_with=self.sealer.open_with(order.name, order.private_key_format.suffix),
+            ),
+        )
+
+    def may_replay(self, released: IssuedKeyPair) -> bool:
+        """Refuse what was sealed to a recipient that the policy has removed since."""
+        return released.sealed_private_key.recipients == self.sealer.fingerprints
 
 
 @dataclass(frozen=True)
@@ -90,60 +176,62 @@ class Issuer:
     connect: Connect
     clock: Clock
 
-    def issue(
-        self,
-        order: KeyPairOrder,
-        *,
-        caller_id: str,
-        idempotency_key: str | None,
-        message: str | None,
-        invocation: Invocation,
-        trail: AuditTrail,
-    ) -> IssuedKeyPair:
+    def issue(self, order: KeyPairOrder, terms: OrderTerms) -> IssuedKeyPair:
         """Return the key pair of this order: a new one, or the one that the same request got before.
 
-        Without an idempotency key the order itself is one: names are unique in an account, so the same order
-        of the same caller asks for the same key pair. It starts again only if that key pair was deleted.
-        `message` names the signed message that asks, if no other one can be the same.
+        Names are unique in an account, so the same order of the same caller asks for the same key pair.
 
         Raises an error of `handler.errors`. After OutcomeUnknown a key pair of this order may exist; after
         any other error none does.
         """
-        granted = granted_order(self.policy, caller_id, order)
+        granted = granted_order(self.policy, terms.caller_id, order)
         # The digest covers what was asked for, not what the policy made of it, so a request stays the
         # same request when the policy changes.
         digest = order.digest()
-        key = f"order:{digest}" if idempotency_key is None else idempotency_key
         try:
             sealer = self._sealer(granted, own_recipients=len(order.recipients))
         except (RecipientRefused, PolicyInvalid):
             # Such as a certificate, of the caller or of the policy, that has expired since the first try.
-            finished = self.ledger.finished(caller_id, key, digest)
+            finished = self.ledger.finished(terms.caller_id, terms.record_key(digest), digest)
             if finished is None or finished.record.recipients != self._recipients(granted):
                 raise
-            return _replay(_issued(finished), trail)
-        trail.note(recipients=sealer.fingerprints)
+            return self._replay(_stored(finished, IssuedKeyPair), terms.trail)
+        terms.trail.note(recipients=sealer.fingerprints)
+        return self._release(granted, CloudMadeKey(sealer, self._recipients(granted)), digest, terms)
+
+    def import_key_pair(self, order: KeyPairOrder, terms: OrderTerms) -> ReleasedKeyPair:
+        """Import the public key of this order, with the promises of `issue`."""
+        # Imported here, so that other requests do not pay for it.
+        from handler.issuance.imported_key import ImportedKey
+
+        granted = granted_order(self.policy, terms.caller_id, order)
+        return self._release(granted, ImportedKey.vetted(order.public_key or ""), order.digest(), terms)
+
+    def _release(
+        self, order: KeyPairOrder, source: KeySource[_Released], digest: str, terms: OrderTerms
+    ) -> _Released:
+        """Return the key pair of a granted order, new or from the idempotency record."""
+        caller_id, invocation, trail = terms.caller_id, terms.invocation, terms.trail
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         lease = invocation.deadline.remaining()
         # Asked of every message, so that none of them can start an order again later.
-        new = idempotency_key is None and (message is None or self.ledger.is_new(message))
-        record = self.ledger.acquire(caller_id, key, digest, lease)
+        new = terms.idempotency_key is None and (terms.message is None or self.ledger.is_new(terms.message))
+        record = self.ledger.acquire(caller_id, terms.record_key(digest), digest, lease)
         if isinstance(record, FinishedRecord):
-            issued = _issued(record)
-            if not new or self._exists(issued, cvm):
+            released = _stored(record, source.model)
+            if not new or self._exists(released, cvm):
                 # The policy may have removed a recipient since. What was sealed to it is not released again.
-                if issued.sealed_private_key.recipients != sealer.fingerprints:
-                    trail.note(key_id=issued.key_id, fingerprint=issued.fingerprint)
+                if not source.may_replay(released):
+                    trail.note(key_id=released.key_id, fingerprint=released.fingerprint)
                     raise NotGranted("recipients-changed")
-                return _replay(issued, trail)
+                return self._replay(released, trail)
             record = self.ledger.restart(record, lease)
         cleanup = Cleanup(cvm, record, caller_id, self.ledger, self.tag_signer, trail)
         issuance = Issuance(
-            order=granted,
+            order=order,
             caller_id=caller_id,
             request_id=invocation.request_id,
-            sealer=sealer,
-            recipients=self._recipients(granted),
+            source=source,
             record=record,
             vouched=self.ledger.store.shared,
             cleanup=cleanup,
@@ -166,15 +254,27 @@ class Issuer:
             record.release(State.UNKNOWN)
             raise
 
-    def _exists(self, issued: IssuedKeyPair, cvm: Cvm) -> bool:
+    def _exists(self, released: ReleasedKeyPair, cvm: Cvm) -> bool:
         """Tell whether a key pair that was released may still be there."""
-        created = datetime.strptime(issued.created_at, _RFC3339).replace(tzinfo=timezone.utc)
+        if self.ledger.was_deleted(released.key_id):
+            return False
+        created = datetime.strptime(released.created_at, _RFC3339).replace(tzinfo=timezone.utc)
         if self.clock.now() - created.timestamp() < LAG_SECONDS:
             return True  # the cloud may not show it yet
         try:
-            return cvm.find_key_pair(issued.key_id) is not None
+            return cvm.find_key_pair(released.key_id) is not None
         except (OutcomeUnknown, OutOfTime):
             return True  # the stored answer does no harm, whatever became of the key pair
+
+    def _replay(self, released: _Released, trail: AuditTrail) -> _Released:
+        trail.note(key_id=released.key_id, fingerprint=released.fingerprint)
+        # Its caller would take a key for good that was taken back, perhaps because it had leaked.
+        if self.ledger.was_deleted(released.key_id):
+            raise KeyPairDeleted
+        if isinstance(released, IssuedKeyPair):
+            trail.note(recipients=released.sealed_private_key.recipients)
+        trail.write(Decision.REPLAYED)
+        return released
 
     def _recipients(self, order: KeyPairOrder) -> str:
         """Return a digest of the recipients of an order, escrow included."""
@@ -215,15 +315,13 @@ class Unresolved:
 
 
 @dataclass(frozen=True)
-class Issuance:
+class Issuance(Generic[_Released]):
     """The work on one order, from its idempotency record to its answer."""
 
     order: KeyPairOrder
     caller_id: str
     request_id: str
-    sealer: sealing.Sealer
-    recipients: str
-    """Digest of the recipients."""
+    source: KeySource[_Released]
     record: HeldRecord
     vouched: bool
     """Whether a store that all instances share says what was released."""
@@ -232,19 +330,19 @@ class Issuance:
     cvm: Cvm
     trail: AuditTrail
 
-    def run(self) -> IssuedKeyPair:
-        """Create, check, seal and record a key pair; raise an error of `handler.errors`."""
+    def run(self) -> _Released:
+        """Make, check, complete and record a key pair; raise an error of `handler.errors`."""
         created = self._create()
         if isinstance(created, Unresolved):
             raise created.error from created.cause
         try:
-            issued = self._seal(created)
+            released = self._complete(created)
             # From here on even an instance that does not share the store sees that it was released.
             self.cvm.set_description(created.pair.key_id, RELEASED)
             self._confirm(created)
-            self.trail.note(fingerprint=issued.fingerprint)
-            self.trail.write(Decision.ISSUED)
-            self.record.finish(issued.model_dump_json(), self.recipients)
+            self.trail.note(fingerprint=released.fingerprint)
+            self.trail.write(self.source.decision)
+            self.record.finish(released.model_dump_json(), self.source.recipients)
         except OutcomeUnknown:
             # Only `finish` raises it here: the answer may be stored, so the key pair has to stay.
             raise
@@ -252,10 +350,10 @@ class Issuance:
             # The caller does not get this key pair, so it must not stay.
             self._undo(created.pair.key_id, untagged=isinstance(failure, _TagsNotKept))
             raise
-        return issued
+        return released
 
     def _create(self) -> Created | Unresolved:
-        """Call CreateKeyPair until the outcome is known, _TRIES times at most.
+        """Call the cloud until the outcome is known, _TRIES times at most.
 
         Raises the error of the last call if that call and all before it certainly left nothing.
         """
@@ -264,7 +362,7 @@ class Issuance:
         if self.record.unsettled and not self.cleanup.remove_leftovers(name):
             unresolved = OutcomeUnknown("former-try-unsettled")
         try:
-            self.trail.write(Decision.INTENT)
+            self.trail.write(Decision.INTENT, self.source.intent)
             self.record.begin()
         except KeyPairFunctionError as error:
             return _failed(error, unresolved)
@@ -273,7 +371,7 @@ class Issuance:
         failure: KeyPairFunctionError
         for _ in range(_TRIES):
             try:
-                pair = self.cvm.create_key_pair(name, self.order.project_id, tags)
+                pair = self.source.make(self.cvm, self.order, tags)
             except (OutcomeUnknown, NameTaken) as error:
                 # NameTaken: perhaps by an earlier call of ours whose effect came late.
                 failure = error
@@ -330,14 +428,12 @@ class Issuance:
                 return
         raise problem
 
-    def _seal(self, created: Created) -> IssuedKeyPair:
+    def _complete(self, created: Created) -> _Released:
         order, pair = self.order, created.pair
         if pair.key_name != order.name:
             raise CloudAnswerInvalid("answer-other-name")
-        checked = key_material.check(pair.public_key, pair.private_key)
-        private_key = key_material.convert(checked.private_key, order.private_key_format, order.name)
-        contents = sealing.Contents(pair.key_id, order.name, checked.fingerprint)
-        return IssuedKeyPair(
+        checked = self.source.check(pair)
+        released = ReleasedKeyPair(
             key_id=pair.key_id,
             key_name=order.name,
             project_id=order.project_id,
@@ -346,14 +442,9 @@ class Issuance:
             fingerprint=checked.fingerprint,
             created_at=_rfc3339(self.trail.clock.now()),
             expires_at=None if created.expires_at is None else created.expires_at.strftime(_RFC3339),
-            sealed_private_key=SealedPrivateKey(
-                format=self.sealer.format,
-                recipients=self.sealer.fingerprints,
-                ciphertext=self.sealer.seal(private_key, contents),
-                open_with=self.sealer.open_with(order.name, order.private_key_format.suffix),
-            ),
             request_id=self.request_id,
         )
+        return self.source.complete(order, released, checked.private_key)
 
     def _undo(self, key_id: str, *, untagged: bool) -> None:
         """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
@@ -380,21 +471,11 @@ def _failed(error: KeyPairFunctionError, unresolved: OutcomeUnknown | None) -> U
     return Unresolved(unresolved, error.__cause__)
 
 
-def _issued(finished: FinishedRecord) -> IssuedKeyPair:
+def _stored(finished: FinishedRecord, model: type[_Released]) -> _Released:
     try:
-        return IssuedKeyPair.model_validate_json(finished.answer)
+        return model.model_validate_json(finished.answer)
     except ValidationError:
         raise StoreUnavailable("answer-unreadable") from None
-
-
-def _replay(issued: IssuedKeyPair, trail: AuditTrail) -> IssuedKeyPair:
-    trail.note(
-        key_id=issued.key_id,
-        fingerprint=issued.fingerprint,
-        recipients=issued.sealed_private_key.recipients,
-    )
-    trail.write(Decision.REPLAYED)
-    return issued
 
 
 def _rfc3339(seconds: float) -> str:

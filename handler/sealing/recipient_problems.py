@@ -15,6 +15,7 @@ PGP_RECIPIENT_LIMIT = 48 * 1024
 
 MAKE_AGE_KEY = "age-keygen -o key.txt"
 MAKE_SSH_KEY = "ssh-keygen -t ed25519"
+MAKE_SSH_RSA_KEY = "ssh-keygen -t rsa -b 3072"
 PRINT_SSH_KEY = "cat ~/.ssh/id_ed25519.pub"
 CONVERT_SSH2_BLOCK = "ssh-keygen -i -f FILE"
 CUT_SSH_KEY = "grep -Eo '(ssh|ecdsa)-[a-z0-9-]+ AAAA[^ ]+' FILE"
@@ -210,6 +211,11 @@ class RecipientProblem(Enum):
         "recipient-rsa-modulus",
         f"this RSA key is invalid; create a new one with {MAKE_RSA_KEY}",
         f"这个 RSA 公钥无效。请用 `{MAKE_RSA_KEY}` 重新生成。",
+    )
+    IMPORT_TYPE = (
+        "public-key-not-rsa",
+        f"only an ssh-rsa public key line can be imported; {MAKE_SSH_RSA_KEY} creates one",
+        f"只能导入一行 ssh-rsa 公钥，可以用 `{MAKE_SSH_RSA_KEY}` 生成。",
     )
     EC_POINT = (
         "recipient-ec-point",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from handler.http.messages import Request
 
 _ALLOWED = {
-    "Access-Control-Allow-Methods": "POST",
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
     "Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, x-tc-timestamp",
     "Access-Control-Max-Age": "600",
 }
@@ -29,6 +29,7 @@ class CrossOriginRules:
 
     origins: Collection[str]
     paths: Collection[str]
+    """What is below one of these belongs to it."""
 
     def preflight(self, request: Request) -> Response | None:
         """Return the response to a preflight request; None for any other request.
@@ -38,7 +39,7 @@ class CrossOriginRules:
         """
         if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
             return None
-        if not self.origins or request.path not in self.paths:
+        if not self._applies(request):
             return None
         allowed = _ALLOWED if request.headers.get("origin") in self.origins else {}
         return Response(204, "", "text/plain", {**self.headers(request), **allowed})
@@ -49,13 +50,17 @@ class CrossOriginRules:
         They name the exact origin and do not allow credentials: the function uses no cookies, and the page
         sends its token or signature itself.
         """
-        if not self.origins or request.path not in self.paths:
+        if not self._applies(request):
             return {}
         origin = request.headers.get("origin")
         vary = {"Vary": "Origin"}
         if origin is None or origin not in self.origins:
             return vary
         return {**vary, "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED}
+
+    def _applies(self, request: Request) -> bool:
+        covered = any(f"{request.path}/".startswith(f"{path}/") for path in self.paths)
+        return bool(self.origins) and covered
 
 
 def crosses_origins(request: Request, hosts: Collection[str], trusted: Collection[str]) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text(encoding="ascii"))
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 POST: dict[str, Any] = DOCUMENT["paths"][REST]["post"]
+ONE: dict[str, Any] = DOCUMENT["paths"][f"{REST}/{{keyId}}"]
 EXAMPLES: dict[str, Any] = POST["requestBody"]["content"]["application/json"]["examples"]
 AGE: dict[str, Any] = EXAMPLES["age"]["value"]
 RATE = 5
@@ -37,7 +38,13 @@ RATE = 5
 @pytest.fixture
 def function(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[FunctionUnderTest]:
     """Give a test a function without escrow, whose kind of key would be that of all envelopes."""
-    grant = {"names": ["*"], "regions": [REGION], "optional_tags": {"team": "core"}, "own_recipients": True}
+    grant = {
+        "names": ["*"],
+        "regions": [REGION],
+        "optional_tags": {"team": "core"},
+        "own_recipients": True,
+        "actions": ["create", "list", "delete", "import"],
+    }
     policy = {"callers": {"demo": {"tc3": True, "rate": f"{RATE}/day", "grants": [grant]}}}
     function = FunctionUnderTest(emulator, tmp_path / "policy.json", policy)
     yield function
@@ -47,13 +54,16 @@ def function(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[FunctionUnde
 def assert_described(answer: Answer, operation: dict[str, Any]) -> None:
     """Assert that a caller who reads the description knew that this could come, headers included."""
     described = operation["responses"][str(answer.status)]
-    content = described["content"][answer.headers["Content-Type"]]
     headers = described.get("headers", {})
     # These come with everything.
     told = answer.headers.keys() - {"Content-Type", "Cache-Control", "X-Content-Type-Options"}
     assert told <= headers.keys()
     required = {name for name in headers if DOCUMENT["components"]["headers"][name].get("required")}
     assert required <= told
+    if answer.status == 204:
+        assert (answer.body, "content" in described) == ("", False)
+        return
+    content = described["content"][answer.headers["Content-Type"]]
     assert is_valid(answer.json, content["schema"])
 
 
@@ -70,11 +80,8 @@ def test_an_example_is_answered_as_described(function: FunctionUnderTest, name: 
     request = EXAMPLES[name]["value"]
     answer = function.call(function.signed(REST, request))
     assert (answer.status, answer.json["keyName"]) == (201, request["keyName"])
-    assert (
-        list(answer.json)
-        == SCHEMAS["KeyPairAnswer"]["required"]
-        == list(SCHEMAS["KeyPairAnswer"]["properties"])
-    )
+    described = SCHEMAS["ImportAnswer" if name == "import" else "KeyPairAnswer"]
+    assert list(answer.json) == described["required"] == list(described["properties"])
     assert {"RateLimit", "RateLimit-Policy", "Idempotency-Key-TTL"} <= answer.headers.keys()
     assert_described(answer, POST)
 
@@ -83,13 +90,31 @@ def test_the_examples_are_of_these_kinds(function: FunctionUnderTest) -> None:
     sealed = {
         name: function.call(function.signed(REST, example["value"])).json["sealedPrivateKey"]["format"]
         for name, example in EXAMPLES.items()
+        if name != "import"
     }
     assert sealed == {"age": "age", "jwk": "jwe", "pem": "cms"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_a_request(name: str) -> None:
-    assert is_valid(EXAMPLES[name]["value"], SCHEMAS["KeyPairRequest"])
+    assert is_valid(EXAMPLES[name]["value"], POST["requestBody"]["content"]["application/json"]["schema"])
+
+
+def test_the_other_operations_are_as_described(function: FunctionUnderTest) -> None:
+    key_id = function.call(function.signed(REST, AGE)).json["keyId"]
+    listing = DOCUMENT["paths"][REST]["get"]
+    assert_described(function.call(function.asking("GET")), listing)
+    assert_described(function.call(function.asking("GET", query={"limit": "0"})), listing)
+    assert_described(function.call({**function.asking("GET"), "headers": {}}), listing)
+    path = f"{REST}/{key_id}"
+    for where in (path, f"{REST}/skey-00000000"):
+        assert_described(function.call(function.asking("GET", where)), ONE["get"])
+    function.emulator.control("POST", f"{path.removeprefix('/v1')}/bind")
+    assert_described(function.call(function.asking("DELETE", path)), ONE["delete"])
+    function.emulator.control("DELETE", f"{path.removeprefix('/v1')}/bind")
+    assert_described(function.call(function.asking("DELETE", path)), ONE["delete"])
+    for operation in (listing, ONE["get"], ONE["delete"]):
+        assert "429" in operation["responses"]
 
 
 def too_often(function: FunctionUnderTest) -> object:
@@ -111,12 +136,21 @@ def after(fault: dict[str, object]) -> Callable[[FunctionUnderTest], object]:
     return event
 
 
+def deleted(function: FunctionUnderTest) -> object:
+    """Return the event of a request whose key pair was deleted since."""
+    event = function.signed(REST, AGE, also_signed={"idempotency-key": "k-1"})
+    key_id = function.call(event).json["keyId"]
+    assert function.call(function.asking("DELETE", f"{REST}/{key_id}")).status == 204
+    return event
+
+
 REFUSED: dict[int, Callable[[FunctionUnderTest], object]] = {
     400: lambda function: function.signed(REST, {**AGE, "projectId": "0"}),
     401: lambda function: function.signed(REST, AGE, authorization=None),
     403: lambda function: function.signed(REST, {**AGE, "region": "eu-frankfurt"}),
     405: lambda function: {**function.signed(REST, AGE), "httpMethod": "PUT"},
     409: taken,
+    410: deleted,
     413: lambda function: function.signed(REST, " " * BODY_LIMIT + "{}"),
     415: lambda function: function.signed(REST, AGE, content_type="text/plain"),
     422: lambda function: function.signed(REST, {**AGE, "recipients": ["age1"]}),
@@ -170,7 +204,9 @@ def test_every_error_of_this_endpoint_is_described() -> None:
         "400 unknown-action",
         "400 unknown-version",
         "403 unregistered",
+        "404 key-pair-not-found",
         "404 not-found",
+        "409 key-pair-in-use",
         "410 picked-up",
         "422 keys-not-found",
         "502 platform-refused",

@@ -252,8 +252,19 @@ def test_rotation() -> None:
         assert refusal(request, others) == "tc3-signature"
 
 
-def test_a_request_that_was_not_posted() -> None:
-    assert refusal(replace(Signed().request(), method="GET")) == "tc3-method"
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"method": "PUT"}, "tc3-method"),
+        ({"method": "GET"}, "tc3-method"),
+        ({"query": {"a": "1"}}, "tc3-method"),
+        ({"method": "GET", "unverified_body": b""}, "tc3-signature"),
+        ({"method": "DELETE", "unverified_body": b""}, "tc3-signature"),
+    ],
+)
+def test_the_method_is_signed(change: dict[str, Any], reason: str) -> None:
+    """The signature of a POST is not good for anything else."""
+    assert refusal(replace(Signed().request(), **change)) == reason
 
 
 @pytest.mark.parametrize(("date", "reason"), [("2026-11-24", None), ("2026-11-25", "tc3-date")])

@@ -216,6 +216,8 @@ CODES: dict[str, tuple[type[errors.KeyPairFunctionError], str]] = {
     "InvalidKeyPairNameTooLong": (REFUSED, "cloud-InvalidKeyPairNameTooLong"),
     "InvalidParameterValue": (REFUSED, "cloud-InvalidParameterValue"),
     "InvalidProjectId.NotFound": (errors.ProjectNotFound, "project-not-found"),
+    "InvalidPublicKey.Duplicate": (errors.PublicKeyTaken, "public-key-taken"),
+    "InvalidPublicKey.Malformed": (REFUSED, "cloud-InvalidPublicKey"),
     "LimitExceeded.TagResourceQuota": (errors.QuotaReached, "tag-quota"),
     "LimitExceeded.TagValue": (errors.QuotaReached, "tag-quota"),
     "FailedOperation.IllegalTagKey": (errors.TagsRefused, "tags-refused"),
@@ -807,6 +809,14 @@ def test_a_create_response_of_another_shape(content: object, reason: str) -> Non
         expected = (errors.OutcomeUnknown, reason)
         assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
         assert server.requests == 1
+
+
+@pytest.mark.parametrize("content", [{}, {"KeyId": "skey-A"}, {"KeyId": None}])
+def test_an_import_response_of_another_shape(content: object) -> None:
+    with scripted(http_answer({"Response": content})) as server:
+        cvm = client(server.url)
+        expected = (errors.OutcomeUnknown, "import-undecodable")
+        assert raised_by(lambda: cvm.import_key_pair("n", 0, TAGS, "ssh-rsa AAAA")) == expected
 
 
 @pytest.mark.parametrize("key_id", ["skey-0", "skey-" + "z9" * 16])

@@ -149,6 +149,7 @@ def line(decision: str, reason: str, **facts: object) -> dict[str, object]:
         "upstreamMessage": None,
         "remoteAddress": "",
         "checks": "store ok, role ok" if decision == "swept" else None,
+        "owner": None,
         **facts,
     }
 

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pyrage
 from tencentcloud.common.common_client import CommonClient
@@ -156,11 +157,13 @@ def signature(
     body: bytes,
     timestamp: int,
     service: str,
+    method: str = "POST",
+    query: str = "",
 ) -> str:
-    """Sign a POST with the code of the official SDK."""
+    """Sign a request with the code of the official SDK."""
     date = utc_date(timestamp)
     digest = hashlib.sha256(body).hexdigest()
-    canonical = f"POST\n{path}\n\n{canonical_headers}\n{signed_headers}\n{digest}"
+    canonical = f"{method}\n{path}\n{query}\n{canonical_headers}\n{signed_headers}\n{digest}"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
     text = f"TC3-HMAC-SHA256\n{timestamp}\n{date}/{service}/tc3_request\n{hashed}"
     return str(Sign.sign_tc3(secret, date, service, text))
@@ -304,6 +307,40 @@ class FunctionUnderTest:
             "headers": {name: value for name, value in sent.items() if value is not None},
             "body": raw.decode("utf-8"),
         }
+
+    def asking(
+        self,
+        method: str,
+        path: str = REST,
+        query: Mapping[str, str] | None = None,
+        caller: str = "demo",
+        timestamp: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the event of a GET or DELETE, signed as docs/callers.md says."""
+        timestamp = int(self.clock.time) if timestamp is None else timestamp
+        made = signature(
+            caller_secret(caller),
+            path,
+            canonical_headers=f"content-type:application/json\nhost:{HOST}\n",
+            signed_headers="content-type;host",
+            body=b"",
+            timestamp=timestamp,
+            service="cvm",
+            method=method,
+            query="&".join(
+                f"{name}={quote(value, safe='')}" for name, value in sorted((query or {}).items())
+            ),
+        )
+        scope = f"{caller}/{utc_date(timestamp)}/cvm/tc3_request"
+        headers = {
+            "host": HOST,
+            "content-type": "application/json",
+            "x-scf-remote-addr": "203.0.113.7",
+            "x-tc-timestamp": str(timestamp),
+            "authorization": f"TC3-HMAC-SHA256 Credential={scope}, "
+            f"SignedHeaders=content-type;host, Signature={made}",
+        }
+        return {"httpMethod": method, "path": path, "queryString": dict(query or {}), "headers": headers}
 
     def delete_key_pairs(self) -> None:
         """Delete all key pairs, so that no test reaches the quota."""

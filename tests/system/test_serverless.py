@@ -121,6 +121,7 @@ def test_the_policy_of_the_role_grants_what_the_function_calls_and_no_more() -> 
         "name/cvm:CreateKeyPair",
         "name/cvm:DeleteKeyPairs",
         "name/cvm:DescribeKeyPairs",
+        "name/cvm:ImportKeyPair",
         "name/cvm:ModifyKeyPairAttribute",
     ]
 

@@ -268,7 +268,7 @@ def test_a_listed_origin_may_call(web: FunctionUnderTest, path: str) -> None:
     assert allowed == {
         "Vary": "Origin",
         "Access-Control-Allow-Origin": ELSEWHERE,
-        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Allow-Methods": "GET, POST, DELETE",
         "Access-Control-Allow-Headers": "authorization, content-type, idempotency-key, x-tc-timestamp",
         "Access-Control-Expose-Headers": "Idempotency-Key-TTL, RateLimit, RateLimit-Policy, Retry-After",
         "Access-Control-Max-Age": "600",

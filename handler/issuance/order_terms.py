@@ -1,0 +1,28 @@
+"""What comes with an order. A module of its own, so that refused requests load no more than this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handler.records import dataclass
+
+if TYPE_CHECKING:
+    from handler.audit import AuditTrail
+    from handler.scf.invocation import Invocation
+
+
+@dataclass(frozen=True)
+class OrderTerms:
+    """Who sends an order, and what makes it a repeated one."""
+
+    caller_id: str
+    idempotency_key: str | None
+    """None if the order itself is the key: then it starts again only if its key pair was deleted."""
+    message: str | None
+    """Names the signed message that asks, if no other one can be the same."""
+    invocation: Invocation
+    trail: AuditTrail
+
+    def record_key(self, digest: str) -> str:
+        """Return the idempotency key of an order with this digest."""
+        return f"order:{digest}" if self.idempotency_key is None else self.idempotency_key

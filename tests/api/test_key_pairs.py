@@ -524,8 +524,8 @@ def test_a_list_that_the_cloud_does_not_give(
 
 @pytest.mark.parametrize("what", ["describe", "tags", "description"])
 def test_a_new_key_pair_that_the_cloud_does_not_show_yet(function: FunctionUnderTest, what: str) -> None:
-    function.emulator.behave(lag={what: 2})
     pair = create(function)
+    function.emulator.behave(lag={what: 2})
     assert ask(function, "GET", pair["keyId"]).status == 200
 
 

@@ -42,6 +42,8 @@ Exit codes:
         "腾讯云 SSH 密钥对：由您的函数创建，私钥在途中始终加密。",
     "Interrupted. Run the same command again; it goes on where it stopped.":
         "已中断。重新执行同一命令即可从中断处继续。",
+    "Make room, or correct the path or its permissions, and run the command again.":
+        "请腾出空间，或修正该路径或其权限，再次执行命令。",
     # client/commands/completion.py
     """Print the completion script of your shell.
 
@@ -93,13 +95,8 @@ Exit codes:
     "Give up after this time; the same command goes on later.": "超过该时间后放弃；之后用同一命令继续。",
     "Give up an unfinished request of this name. A key pair of it cannot be opened any more.":
         "放弃该名称未完成的请求。它可能已创建的密钥对将无法打开。",
-    "{file} exists, and is left alone.": "{file} 已存在，未作改动。",
-    "Choose another name, or another place with --save PATH.":
-        "请换一个名称，或用 --save PATH 指定其他位置。",
     "For plain `ssh {name}`, put this line at the top of ~/.ssh/config: {line}":
         "要直接使用 `ssh {name}`，请将此行加到 ~/.ssh/config 开头：{line}",
-    "--lifetime needs --agent.": "--lifetime 需与 --agent 合用。",
-    "Add --agent, or leave it out.": "请加上 --agent，或去掉它。",
     "Going on with the unfinished request for {name}.": "继续 {name} 未完成的请求。",
     "Private key  {file}": "私钥      {file}",
     "Private key  in ssh-agent, in no file": "私钥      在 ssh-agent 中，未写入文件",
@@ -124,9 +121,6 @@ Exit codes:
     "The answer of the function is incomplete.": "函数返回的内容不完整。",
     "Tell its operator, with the request id.": "请将请求 ID 告知函数管理员。",
     "Removed on   {time}": "删除时间  {time}",
-    "{file} cannot be written: {error}": "无法写入 {file}：{error}",
-    "Nothing is lost: correct that, or add --save PATH, and run the command again.":
-        "内容没有丢失：请解决该问题，或加 --save PATH，再次执行命令。",
     # client/commands/doctor.py
     "Check address, clock, sign-in, grants, ssh-agent and ~/.ssh, and say what to do.":
         "检查地址、时钟、登录、权限、ssh-agent 和 ~/.ssh，并说明如何处理。",
@@ -198,7 +192,6 @@ Exit codes:
     "Add --save PATH, or --agent.": "请加上 --save PATH 或 --agent。",
     "{file} cannot be read: {error}": "无法读取 {file}：{error}",
     "Name the file with the envelope, or '-' for standard input.": "请指定信封文件，或用 '-' 表示标准输入。",
-    "Choose another place with --save PATH.": "请用 --save PATH 指定其他位置。",
     # client/connection.py
     "The connection broke before the answer was complete.": "连接在收到完整响应前中断。",
     "unknown host name": "主机名不存在",
@@ -312,6 +305,13 @@ Exit codes:
     "for at most {time}": "最长 {time}",
     "registered recipients only": "仅限已登记的公钥",
     "(number {position})": "（第 {position} 个）",
+    # client/files.py
+    "{file} exists, and is left alone.": "{file} 已存在，未作改动。",
+    "Choose another name, or another place with --save PATH.":
+        "请换一个名称，或用 --save PATH 指定其他位置。",
+    "{file} cannot be written: {error}": "无法写入 {file}：{error}",
+    "Nothing is lost: correct that, or add --save PATH, and run the command again.":
+        "内容没有丢失：请解决该问题，或加 --save PATH，再次执行命令。",
     # client/order.py
     "A name has 1 to 25 letters, digits or '_'.": "名称为 1 至 25 个英文字母、数字或下划线。",
     "{name!r} cannot be the name of a key pair. {rule}": "{name!r} 不能用作密钥对名称。{rule}",
@@ -482,6 +482,8 @@ Exit codes:
         "请在任务中加入 id_tokens：变量 {variable}，aud 为 {audience!r}。",
     "The CI system gives no token: {error}": "CI 系统没有提供令牌：{error}",
     # client/ssh_agent.py
+    "--lifetime needs --agent.": "--lifetime 需与 --agent 合用。",
+    "Add --agent, or leave it out.": "请加上 --agent，或去掉它。",
     "No ssh-agent is running.": "ssh-agent 未运行。",
     "Start one: {command}": "请启动：{command}",
     "ssh-add refuses the key: {reason}": "ssh-add 拒绝该密钥：{reason}",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from client.console import Console
-from client.errors import ClientError
+from client.errors import ClientError, LocalFailure
 from client.language import tr
 
 if TYPE_CHECKING:
     from client.profiles import Profile
     from client.service import Service
 
-# One module a command, loaded when the command is run; `list`, `show` and `delete` would join here.
+# One module a command, loaded when the command is run.
 _COMMANDS = {
     "create": tr("Make a key pair and save its private key."),
     "open": tr("Open an envelope and save its private key."),
@@ -153,6 +153,13 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        failure = LocalFailure(
+            f"{error.filename}: {error.strerror}" if error.filename else str(error),
+            tr("Make room, or correct the path or its permissions, and run the command again."),
+        )
+        _show(failure)
+        return failure.exit_code
 
 
 def _show(error: ClientError) -> None:

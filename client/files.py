@@ -9,6 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client.errors import AlreadyExists, LocalFailure
+from client.folders import shown
+from client.language import tr
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,6 +33,28 @@ def create_private(path: Path, content: bytes) -> None:
     finally:
         unfinished.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def save_once(path: Path, content: bytes) -> None:
+    """Write a new file, unless an earlier run wrote it already. Raises AlreadyExists or LocalFailure."""
+    try:
+        create_private(path, content)
+    except FileExistsError:
+        if path.read_bytes() != content:
+            raise file_exists(path) from None
+    except OSError as error:
+        raise LocalFailure(
+            tr("{file} cannot be written: {error}", file=shown(path), error=error.strerror),
+            tr("Nothing is lost: correct that, or add --save PATH, and run the command again."),
+        ) from None
+
+
+def file_exists(path: Path) -> AlreadyExists:
+    """Return the error for a file that is not to be overwritten."""
+    return AlreadyExists(
+        tr("{file} exists, and is left alone.", file=shown(path)),
+        tr("Choose another name, or another place with --save PATH."),
+    )
 
 
 def replace_private(path: Path, content: bytes) -> None:

@@ -5,9 +5,24 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from client.errors import LocalFailure
+from client.errors import LocalFailure, UsageProblem
 from client.language import tr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_options(*, agent: bool, save: Path | None, lifetime: str | None) -> None:
+    """Raise UsageProblem for options that contradict each other."""
+    if agent and save:
+        raise UsageProblem(
+            tr("{one} and {other} cannot be used together.", one="--agent", other="--save"),
+            tr("Leave one of them out."),
+        )
+    if lifetime and not agent:
+        raise UsageProblem(tr("--lifetime needs --agent."), tr("Add --agent, or leave it out."))
 
 
 def require_agent() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client.errors import AlreadyExists, ClientError, LocalFailure, NotOpened, ServiceFailed, UsageProblem
+from client.errors import ClientError, NotOpened, ServiceFailed, UsageProblem
 from client.language import tr
 from client.order import FORMATS
 
@@ -137,7 +137,7 @@ def create(session: Session, options: Options) -> None:
                 # From here on not even the function is needed.
                 pending.keep_answer(answer)
         result = destination.deliver(request, answer)
-        # Before the request is forgotten: who has seen nothing of this finds it unfinished.
+        # Report before deleting the request: if the user saw nothing, the next run must find it.
         _report(session, options, answer, result)
         pending.forget()
 
@@ -160,9 +160,11 @@ def _order(session: Session, options: Options) -> Order:
 
 
 def _check_combination(options: Options) -> None:
+    from client.ssh_agent import check_options
+
+    check_options(agent=options.agent, save=options.save, lifetime=options.lifetime)
     for_others = options.recipients or options.registered
     conflicts = (
-        ("--agent", options.agent, "--save", options.save),
         ("--recipient", options.recipients, "--registered", options.registered),
         ("--agent", options.agent, "--recipient", for_others),
         ("--host", options.host, "--recipient", for_others),
@@ -175,8 +177,6 @@ def _check_combination(options: Options) -> None:
                 tr("{one} and {other} cannot be used together.", one=one, other=other),
                 tr("Leave one of them out."),
             )
-    if options.lifetime and not options.agent:
-        raise UsageProblem(tr("--lifetime needs --agent."), tr("Add --agent, or leave it out."))
 
 
 def _request(pending: PendingFile, order: Order, service: Service, *, own_key: bool) -> PendingRequest:
@@ -276,29 +276,19 @@ class _File:
 
     def require_free(self, request: PendingRequest | None) -> None:
         """Raise AlreadyExists for a file that is not this request's key."""
-        from client.files import partial_file
+        from client.files import file_exists, partial_file
 
         partial_file(self.path).unlink(missing_ok=True)
         if self.path.exists() and not (request and request.answer):
-            raise _file_exists(self.path)
+            raise file_exists(self.path)
 
     def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
         """Write the key. One that is there already was written before the process was killed."""
-        from client.files import create_private
+        from client.files import save_once
         from client.folders import shown
 
         key = _opened(request, answer)
-        content = key.written(self.key_format, self.name)
-        try:
-            create_private(self.path, content)
-        except FileExistsError:
-            if self.path.read_bytes() != content:
-                raise _file_exists(self.path) from None
-        except OSError as error:
-            raise LocalFailure(
-                tr("{file} cannot be written: {error}", file=shown(self.path), error=error.strerror),
-                tr("Nothing is lost: correct that, or add --save PATH, and run the command again."),
-            ) from None
+        save_once(self.path, key.written(self.key_format, self.name))
         lines = (tr("Private key  {file}", file=shown(self.path)),)
         described = {"privateKeyFile": str(self.path)}
         if self.key_format == "ppk":
@@ -318,7 +308,7 @@ class _Agent:
 
     for_others = False
     keeps_answer = False
-    """With the identity, which has to be written down, an envelope on the disk would be the key."""
+    """The identity is already on disk; storing the envelope too would store the key."""
 
     def prepare(self) -> None:
         """Raise LocalFailure where no agent answers."""
@@ -365,29 +355,21 @@ class _Envelope:
 
     def require_free(self, request: PendingRequest | None) -> None:
         """Raise AlreadyExists for a file of that name; without --save its suffix is not known yet."""
+        from client.files import file_exists
+
         if self.save and self.save.expanduser().exists() and not (request and request.answer):
-            raise _file_exists(self.save)
+            raise file_exists(self.save)
 
     def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
         """Write the envelope."""
         from client.envelopes import SUFFIXES
-        from client.files import create_private
+        from client.files import save_once
         from client.folders import shown
 
         del request
         sealed = answer["sealedPrivateKey"]
         path = (self.save or Path(f"{self.name}.{SUFFIXES[sealed['format']]}")).expanduser().absolute()
-        content = sealed["ciphertext"].encode()
-        try:
-            create_private(path, content)
-        except FileExistsError:
-            if path.read_bytes() != content:
-                raise _file_exists(path) from None
-        except OSError as error:
-            raise LocalFailure(
-                tr("{file} cannot be written: {error}", file=shown(path), error=error.strerror),
-                tr("Nothing is lost: correct that, or add --save PATH, and run the command again."),
-            ) from None
+        save_once(path, sealed["ciphertext"].encode())
         lines = (
             tr("Envelope     {file}", file=shown(path)),
             tr("Sealed to    {recipients}", recipients=", ".join(sealed["recipients"])),
@@ -403,15 +385,6 @@ def _require_folder(path: Path) -> None:
             tr("There is no folder {folder}.", folder=shown(path.parent)),
             tr("Make it, or choose another one."),
         )
-
-
-def _file_exists(path: Path) -> AlreadyExists:
-    from client.folders import shown
-
-    return AlreadyExists(
-        tr("{file} exists, and is left alone.", file=shown(path)),
-        tr("Choose another name, or another place with --save PATH."),
-    )
 
 
 def _opened(request: PendingRequest, answer: Mapping[str, Any]) -> PrivateKey:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from client.errors import AlreadyExists, NotOpened, UsageProblem
+from client.errors import NotOpened, UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ def open_command(
     """Open an envelope and save its private key."""
     from client.envelopes import open_envelope
     from client.envelopes.text import find_envelope
-    from client.files import create_private
+    from client.files import save_once
     from client.folders import shown, ssh_folder
     from client.order import seconds
     from client.private_key import checked_private_key
-    from client.ssh_agent import add_key, require_agent
+    from client.ssh_agent import add_key, check_options, require_agent
 
+    check_options(agent=agent, save=save, lifetime=lifetime)
     path = None if agent else _target(file, save)
     if agent:
         require_agent()
@@ -70,14 +71,7 @@ def open_command(
         add_key(key.written("openssh", name), seconds(lifetime) if lifetime else None)
         session.console.note(tr("Private key  in ssh-agent, in no file"))
     else:
-        try:
-            create_private(path, key.written("pkcs1", name))
-        except FileExistsError:
-            if path.read_bytes() != key.written("pkcs1", name):
-                raise AlreadyExists(
-                    tr("{file} exists, and is left alone.", file=shown(path)),
-                    tr("Choose another place with --save PATH."),
-                ) from None
+        save_once(path, key.written("pkcs1", name))
         session.console.note(tr("Private key  {file}", file=shown(path)))
     session.console.note(tr("Fingerprint  {fingerprint}", fingerprint=key.fingerprint))
     session.console.result("ssh root@HOST" if path is None else f"ssh -i {shown(path)} root@HOST")

@@ -16,20 +16,29 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-fault", action="store_true", help="try all faults with all stores")
+    parser.addoption("--every-fault", action="store_true", help="also run the `exhaustive` tests")
     parser.addoption("--write-transcripts", action="store_true", help="write docs/chat-*.txt anew")
 
 
 _PROCESS_FIXTURES = {"node", "gpg", "stand_in_process"}
 _PROCESS_FOLDERS = {Path(__file__).parent / name for name in ("client", "system")}
+_INTERPRETER_FOLDERS = {Path(__file__).parent / name for name in ("api", "scf", "sealing", "stores")}
+"""What parses, seals and stores. Their quick tests are `interpreter` tests without a marker."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a process, for the lanes of `scripts/test`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by fixture and folder for the lanes of `scripts/test`, and leave out what is exhaustive."""
+    if not config.getoption("--every-fault"):
+        left_out = {item for item in items if item.get_closest_marker("exhaustive")}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if not _PROCESS_FOLDERS.isdisjoint(item.path.parents) or not _PROCESS_FIXTURES.isdisjoint(fixtures):
             item.add_marker("process")
+        quick = not any(item.get_closest_marker(name) for name in ("process", "slow", "browser"))
+        if quick and not _INTERPRETER_FOLDERS.isdisjoint(item.path.parents):
+            item.add_marker("interpreter")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from handler.chat.platforms.registry import PLATFORMS
 from handler.errors import AuditUnavailable
 from handler.web.form import FormEndpoint
 from tests.support.function_under_test import REST, V3, FunctionUnderTest, TestClock
+from tests.support.random_cases import examples
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "audit.md"
 
@@ -182,7 +183,7 @@ def test_what_a_verified_caller_chooses_stays_in_its_line(
 anything = st.text(st.characters(exclude_categories=[]))
 
 
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(request_id=anything, address=anything, reason=st.none() | anything, name=anything, caller=anything)
 def test_any_text_is_one_line(
     request_id: str, address: str, reason: str | None, name: str, caller: str

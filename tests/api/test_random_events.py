@@ -28,6 +28,7 @@ from tests.support.function_under_test import (
     Answer,
     FunctionUnderTest,
 )
+from tests.support.random_cases import EVENTS
 from tests.support.recipient_attacks import BAD_RECIPIENTS
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from tests.support.emulator_process import EmulatorProcess
 
-EVENTS = int(os.environ.get("RANDOM_EVENTS", "4000"))
 SEED = os.environ.get("RANDOM_SEED")
 
 # Surrogates included: JSON can carry them.

@@ -26,13 +26,14 @@ from tests.support.function_under_test import (
     signature,
     utc_date,
 )
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from requests import PreparedRequest
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.interpreter]
 
 # Any, for mypy: on Python 3.10, which it runs on, there is no schemathesis.
 schemathesis: Any = pytest.importorskip("schemathesis", reason="it needs Python 3.11")
@@ -135,7 +136,7 @@ def all_checks(case: Any, function: FunctionProcess) -> None:  # noqa: ANN401  #
 
 
 test_all_checks = description().parametrize()(
-    settings(deadline=None, max_examples=50, database=None)(all_checks)
+    settings(deadline=None, max_examples=examples(20), database=None)(all_checks)
 )
 
 

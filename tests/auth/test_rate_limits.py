@@ -23,6 +23,7 @@ from tests.support.function_under_test import (
     FunctionUnderTest,
     TestClock,
 )
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,7 +222,7 @@ def test_all_of_an_allowance_at_once(unit: str, seconds: int) -> None:
     rate=st.builds("{}/{}".format, st.integers(1, 50), st.sampled_from(["minute", "hour", "day"])),
     pauses=st.lists(st.floats(0, 4000), max_size=120),
 )
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=examples(50), deadline=None, database=None)
 def test_never_more_than_the_rate_and_its_burst(rate: str, pauses: list[float]) -> None:
     allowance = Allowance.of(rate)
     clock = TestClock()

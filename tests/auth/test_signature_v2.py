@@ -31,6 +31,7 @@ from tests.support.function_under_test import (
     TestClock,
     caller_secret,
 )
+from tests.support.random_cases import examples
 from tests.support.v2_requests import FORM, PATH, V2Request, v2_event, v2_signature
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ values = st.text(st.characters(codec="utf-8"), max_size=20)
 names = st.from_regex(r"\A[A-Za-z0-9_.]{1,12}\Z")
 
 
-@settings(max_examples=400, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(st.data())
 @pytest.mark.slow
 def test_one_signature_stands_for_one_set_of_parameters(data: st.DataObject) -> None:
@@ -317,7 +318,7 @@ def test_one_signature_stands_for_one_set_of_parameters(data: st.DataObject) -> 
             verifier().verify(request)
 
 
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(st.sampled_from(["caller", "master", "host", "path", "timestamp", "nonce"]), st.data())
 @pytest.mark.slow
 def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:

@@ -26,6 +26,7 @@ from tests.support.function_under_test import (
     caller_secret,
     signature,
 )
+from tests.support.random_cases import examples
 
 # ---------------------------------------------------------------- as published
 
@@ -282,7 +283,7 @@ def test_the_date_is_that_of_the_timestamp(date: str, reason: str | None) -> Non
 text = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(
     st.sampled_from(
         ["caller", "master", "path", "host", "content_type", "extra", "body", "timestamp", "service"]
@@ -324,7 +325,7 @@ def test_any_other_part_is_refused(part: str, data: st.DataObject) -> None:
     assert (refusal(replace(sent, headers=headers)) is None) == (same or part in {"host", "master"})
 
 
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(st.data())
 @pytest.mark.slow
 def test_any_other_character_is_refused(data: st.DataObject) -> None:

@@ -16,6 +16,7 @@ from handler.chat.command import (
     plain,
 )
 from handler.order import PrivateKeyFormat
+from tests.support.random_cases import examples
 
 AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNx6lyOWWaOLlrz6GhGfzR+kSQD41Qtut/5aNpRfeZn"
@@ -142,7 +143,7 @@ words = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(st.one_of(st.text(), st.lists(st.one_of(words, st.text(max_size=8)), max_size=12).map(" ".join)))
 def test_any_text_is_a_command_help_or_a_mistake(text: str) -> None:
     command = parse_command(text)

@@ -26,6 +26,7 @@ from tests.support.function_under_test import (
     FunctionUnderTest,
     TestClock,
 )
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,7 +191,7 @@ def test_what_is_posted_as_an_event_stays_a_body(function: FunctionUnderTest) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(
     st.dictionaries(
         st.sampled_from(["Type", "message", "at", "round", "code", "x"]),

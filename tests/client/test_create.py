@@ -41,6 +41,7 @@ def public_half(private_key: Path) -> str:
     return " ".join(printed.split()[:2])
 
 
+@pytest.mark.interpreter
 def test_a_name_is_enough_for_a_key_that_logs_in(home: Home, tmp_path: Path) -> None:
     done = home.run("create", "web_1")
 

@@ -174,6 +174,7 @@ def test_an_endless_answer(tmp_path: Path) -> None:
     assert HEARD_OUT not in asked
 
 
+@pytest.mark.interpreter
 def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     certificate = tmp_path / "both.pem"
     subprocess.run(

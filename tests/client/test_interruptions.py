@@ -55,7 +55,7 @@ def kill_after(home: Home, seconds: float, *arguments: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("times", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [6, pytest.param(200, marks=pytest.mark.exhaustive)])
 def test_killed_at_random_moments(home: Home, service: Served, times: int) -> None:
     """The delays are spread over the time that an undisturbed run takes, the start of Python left out."""
     print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201 -- pytest shows it with a failure
@@ -121,7 +121,7 @@ def test_killed_with_the_answer_written_down_and_then_offline(tmp_path: Path) ->
     assert (home.ssh / "web_1").read_bytes() == pem(KEY)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @needs("strace")
 def test_killed_at_every_system_call_that_leaves_a_trace(home: Home, service: Served) -> None:
     """Once a run: at its Nth connect, send, receive, write, fsync, link, rename or unlink."""

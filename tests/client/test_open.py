@@ -90,6 +90,7 @@ def test_the_usual_ssh_key_is_found(home: Home) -> None:
     assert "left alone" in home.run("open", envelope, status=5).stderr
 
 
+@pytest.mark.interpreter
 @pytest.mark.parametrize("more", [(), ("-m", "PEM"), ("-m", "PKCS8")], ids=["openssh", "pem", "pkcs8"])
 def test_keys_with_a_passphrase(home: Home, more: tuple[str, ...]) -> None:
     key = ssh_key(home, "rsa", "the passphrase", *more)
@@ -127,6 +128,7 @@ def test_recipients_as_they_are_pasted(home: Home, file: str, suffix: str) -> No
     assert envelope.suffix == suffix
 
 
+@pytest.mark.interpreter
 @pytest.mark.parametrize("several", [False, True])
 def test_jwe_with_a_jwk(home: Home, several: bool) -> None:  # noqa: FBT001
     from jwcrypto.jwk import JWK
@@ -144,6 +146,7 @@ def test_jwe_with_a_jwk(home: Home, several: bool) -> None:  # noqa: FBT001
     assert public_half(home.folder / f"{name}.pem") == answer["publicKey"]
 
 
+@pytest.mark.interpreter
 def test_cms(home: Home) -> None:
     key = home.folder / "key.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", key], check=True, capture_output=True)

@@ -52,12 +52,12 @@ def store_url(kind: str, tmp_path: Path, cleanup: ExitStack) -> str:
     return cleanup.enter_context(running_redis62()).url
 
 
-# On a further Python only Valkey is new: the deployed one has no wheel of it.
+# A store in a file and one behind a network. Valkey has no wheel for the Python that is deployed.
 @pytest.fixture(
     params=[
         pytest.param("sqlite", marks=pytest.mark.slow),
-        "valkey",
-        pytest.param("redis", marks=pytest.mark.slow),
+        pytest.param("valkey", marks=pytest.mark.interpreter),
+        pytest.param("redis", marks=pytest.mark.exhaustive),
     ]
 )
 def shared(

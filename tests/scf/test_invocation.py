@@ -21,6 +21,7 @@ from handler.scf.invocation import (
 )
 from tests.support.emulator_process import running_emulator
 from tests.support.function_under_test import REST, V3, FunctionUnderTest, TestClock
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ contexts = value | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, database=None, derandomize=True)
 @given(context=contexts)
 @pytest.mark.slow
 def test_any_context_makes_an_invocation(context: object) -> None:

@@ -37,6 +37,7 @@ from tests.support.cms_owners import (
 from tests.support.function_under_test import NOON, POLICY, REGION, REST, FunctionUnderTest
 from tests.support.leaks import values_in_frames
 from tests.support.pem_attacks import BAD_PEMS, GOOD, P_256, certificate, der_of, pem, public, tlv, usage
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from tests.support.emulator_process import EmulatorProcess
@@ -138,7 +139,7 @@ WHOLE = (public(GOOD), public(pem_attacks.GOOD_RSA), certificate(GOOD, usage(4))
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=examples(100), deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_any_changed_text_is_sealed_to_or_refused(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
@@ -148,7 +149,7 @@ def test_any_changed_text_is_sealed_to_or_refused(text: str, data: st.DataObject
 
 
 @pytest.mark.slow
-@settings(max_examples=800, deadline=None, database=None)
+@settings(max_examples=examples(200), deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_any_changed_bytes_are_sealed_to_or_refused(text: str, data: st.DataObject) -> None:
     der, label = der_of(text), text.partition("-----BEGIN ")[2].partition("-")[0]

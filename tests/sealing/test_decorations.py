@@ -136,7 +136,7 @@ def test_decorated_keys(kind: str) -> None:
     assert check(kind, 60) >= 40
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_thousand_decorated_keys(kind: str) -> None:
     assert check(kind, int(os.environ.get("DECORATIONS", "1000"))) >= 600

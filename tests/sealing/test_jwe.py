@@ -34,6 +34,7 @@ from tests.support.jwe_owners import (
     sealed_to,
 )
 from tests.support.jwk_attacks import BAD_JWKS, CURVES, key_set, p256, rsa
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from tests.support.node_opener import NodeOpener
@@ -195,9 +196,10 @@ def test_a_coordinate_with_a_leading_zero(curve: str, name: str, node: NodeOpene
 
 
 @pytest.mark.slow
-def test_2000_fresh_points_and_ephemeral_points() -> None:
+def test_fresh_points_and_ephemeral_points() -> None:
+    """Until a coordinate of either began with a zero byte, as one in 256 does."""
     short = {"x": 0, "y": 0, "epk x": 0, "epk y": 0}
-    for number in range(2000):
+    for number in range(20_000):
         owner = make_owner("P-521" if number % 5 == 4 else "P-256")
         envelope = sealed_to(owner.public)
         assert owner.with_jwcrypto(envelope) == PEM
@@ -206,8 +208,9 @@ def test_2000_fresh_points_and_ephemeral_points() -> None:
         for name in ("x", "y"):
             short[name] += decode(json.loads(owner.public)[name])[0] == 0
             short[f"epk {name}"] += decode(protected(envelope)["epk"][name])[0] == 0
-    assert short["x"] + short["y"] > 0
-    assert short["epk x"] + short["epk y"] > 0
+        if min(short["x"] + short["y"], short["epk x"] + short["epk y"]) > 0:
+            return
+    pytest.fail(f"none began with a zero byte: {short}")
 
 
 # ---------------------------------------------------------------- whatever is sent
@@ -242,7 +245,7 @@ def _edited(draw: st.DrawFn) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=examples(100), deadline=None, database=None)
 @given(
     _edited()
     | _objects.map(json.dumps)

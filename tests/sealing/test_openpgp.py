@@ -30,6 +30,7 @@ from tests.support.leaks import chain, values_in_frames
 from tests.support.pgp_attacks import bad_pgp, block, rsa_block
 from tests.support.pgp_crafting import packet
 from tests.support.pgp_owners import CONTENTS, Gpg, seal, split
+from tests.support.random_cases import examples
 from tests.support.recipient_attacks import bech32
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def test_a_panic_in_rust_is_a_refusal_and_nothing_else_is_hidden() -> None:
 # ---------------------------------------------------------------- whatever is sent
 
 
-quick = settings(max_examples=200, deadline=None)
+quick = settings(max_examples=examples(100), deadline=None)
 
 
 @quick

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.support import cms_owners, jwe_owners, pgp_owners
 from tests.support.function_under_test import NOON, POLICY, REST, FunctionUnderTest, fresh_name
+from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,9 @@ Opened: TypeAlias = "list[bytes | None]"
 Owner: TypeAlias = "tuple[str, Callable[[str], Opened]]"
 """What somebody sends, and how they open."""
 
-OWNERS = int(os.environ.get("OWNERS", "40"))
-"""Of each kind that is quickly made. Set it to 200 when a library changes."""
-ALONE = 20
+OWNERS = examples(15)
+"""Of each kind: RANDOM_EVENTS=20000 makes it 200, for when a library changes."""
+ALONE = OWNERS // 3
 """Requests with one recipient; the rest of a kind's owners share envelopes."""
 TOGETHER = 10
 
@@ -127,7 +127,7 @@ def test_gpg(primary: str, function: FunctionUnderTest, gpg: pgp_owners.Gpg) -> 
         text = gpg.public(gpg.make(primary, subkey=subkey))
         return text, lambda envelope: [gpg.open(envelope)]
 
-    check(function, [owner() for _ in range(50 if primary == "future-default" else 10)])
+    check(function, [owner() for _ in range(OWNERS)])
 
 
 def test_openpgp_js(function: FunctionUnderTest, node: NodeOpener) -> None:
@@ -136,7 +136,7 @@ def test_openpgp_js(function: FunctionUnderTest, node: NodeOpener) -> None:
     def owner(made: pgp_owners.JsOwner) -> Owner:
         return made.public, lambda envelope: [made.open(node, envelope)]
 
-    check(function, [owner(made) for made in pgp_owners.js_owners(*[{"type": "curve25519"}] * 50)])
+    check(function, [owner(made) for made in pgp_owners.js_owners(*[{"type": "curve25519"}] * OWNERS)])
 
 
 def test_the_protected_header_says_what_is_in_it(function: FunctionUnderTest) -> None:

@@ -33,6 +33,7 @@ from handler.store import open_store
 from handler.store.base import Store
 from handler.store.redis import PREFIX, TIMEOUT, RedisStore
 from handler.store.sqlite import BUSY_TIMEOUT, SqliteStore
+from tests.support.random_cases import examples
 from tests.support.store_servers import (
     HAS_REDIS62,
     HAS_VALKEY,
@@ -130,17 +131,23 @@ def place_of(kind: str, servers: Servers, tmp_path: Path) -> Place:
     return RedisPlace(servers.get(kind))
 
 
-@pytest.fixture(params=["memory", *SHARED])
+def kinds(*names: str) -> list[object]:
+    """Return the kinds of store, of which a newer Python has another SQLite, and Valkey."""
+    newer = {"sqlite": [pytest.mark.interpreter], "valkey": [pytest.mark.interpreter]}
+    return [pytest.param(name, marks=newer.get(name, ())) for name in names]
+
+
+@pytest.fixture(params=kinds("memory", *SHARED))
 def place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
     return place_of(request.param, servers, tmp_path)
 
 
-@pytest.fixture(params=SHARED)
+@pytest.fixture(params=kinds(*SHARED))
 def shared(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
     return place_of(request.param, servers, tmp_path)
 
 
-@pytest.fixture(params=RUN)
+@pytest.fixture(params=kinds(*RUN))
 def server(request: pytest.FixtureRequest, servers: Servers) -> StoreServer:
     return servers.get(request.param)
 
@@ -279,7 +286,10 @@ def test_any_sequence_of_operations_does_what_a_dict_would(place: Place) -> None
     run(
         machine,
         settings=settings(
-            max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples(40),
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
 

@@ -271,11 +271,13 @@ _FAULTS = [
     *_in_use_or_taken(),
 ]
 
-CASES = [*_FAULTS, *_conducts()]
+_CONDUCTS = list(_conducts())
+
+CASES = [*_FAULTS, *_CONDUCTS]
 MORE_CASES = [
     *(replace(case, keyed=False) for case in _FAULTS),
     # With more than one try, the script of a try counts on what the one before left in the store.
-    *(replace(case, fresh=True) for case in [*_FAULTS, *_conducts()] if len(case.tries) == 1),
+    *(replace(case, fresh=True) for case in CASES if len(case.tries) == 1),
 ]
 """The same without idempotency keys, and with every try at another instance."""
 
@@ -284,17 +286,25 @@ EVERY_FAULT = [(case, store) for store in STORES for case in [*CASES, *MORE_CASE
 
 
 def _every_run() -> Iterator[tuple[Case, str]]:
-    """Yield each case with memory, and with one of the two shared stores.
+    """Yield each fault with one store, and each kind of bad cloud.
 
-    What handles a fault knows of a store only whether other instances share it, and all three pass the same
-    contract in tests/stores. So SQLite and Valkey take turns, and of a cloud that behaves badly, which is no
-    matter of the store, every third case is enough.
+    What handles a fault knows of a store only whether other instances share it and whether it outlives the
+    process, and all three pass the same contract in tests/stores. So the stores take turns, and only a killed
+    process is tried with both kinds. A cloud that behaves badly is no matter of the store: it meets the
+    stores in turn, and one of its four faults also without an idempotency key.
     """
     memory, *shared = STORES
-    for number, case in enumerate(CASES):
-        yield case, memory
-        if not case.conduct or number % 3 == 0:
-            yield case, shared[number % len(shared)]
+    for number, case in enumerate(_FAULTS):
+        if case.deadly or number % 2 == 0:
+            yield case, memory
+        if case.deadly or number % 2 == 1:
+            yield case, shared[number // 2 % len(shared)]
+    keyed, unkeyed = ([case for case in _CONDUCTS if case.keyed is wanted] for wanted in (True, False))
+    for number, case in enumerate(keyed):
+        yield case, STORES[number % len(STORES)]
+    # The faults are four: each fifth case is another one of the next conduct.
+    for number, case in enumerate(unkeyed[::5]):
+        yield case, STORES[number % len(STORES)]
 
 
 MATRIX = sorted(_every_run(), key=lambda row: STORES.index(row[1]))

@@ -27,6 +27,7 @@ from handler.chat.platforms.wecom_callbacks import (
     locale_of,
     plain_text,
 )
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.records import dataclass
 from handler.settings import environment_config
@@ -71,6 +72,7 @@ class _Fields(_Part):
     # SECURITY BOUNDARY: replies go to this user; `@all` or `a|b` (90236) would reach others as well.
     user_id: UserId = Field(alias="FromUserName")
     message_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")] = Field(alias="MsgId")
+    created_at: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,11}$")] = Field(alias="CreateTime")
     content: str = Field(alias="Content")
 
 
@@ -145,6 +147,9 @@ class WeComApp:
         # Another app of the company may use the same Token and EncodingAESKey.
         if (fields.corp_id, fields.agent_id) != (self.settings.corp_id, self.settings.agent_id):
             raise Unauthenticated("wecomapp-app")
+        # SECURITY BOUNDARY: the time in the query can be another part of what was signed; this one cannot.
+        if not SIGNATURE_WINDOW.contains(int(fields.created_at), self.context.clock.now()):
+            raise Unauthenticated("wecomapp-time")
         return Message(
             platform=self.name,
             tenant=fields.corp_id,

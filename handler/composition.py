@@ -6,7 +6,7 @@ import hashlib
 import random
 import re
 import secrets
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TextIO
 
@@ -147,6 +147,9 @@ class Services:
         from handler.pickup.links import PickupLinks
 
         settings, store = self.settings, self.store
+        published_keys = self.chat.published_keys(self.policy.keys_from)
+        if settings.keys_from_cloud_networks:
+            published_keys = replace(published_keys, cloud_networks=True)
         master_secrets = MasterSecrets(settings.master_secrets)
         return Bot(
             platforms=self.platforms,
@@ -157,7 +160,7 @@ class Services:
             jobs=JobCodec(master_secrets, self.clock),
             invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
             pickup_links=PickupLinks(store, self.clock, settings.link_base, master_secrets),
-            published_keys=self.chat.published_keys(self.policy.keys_from),
+            published_keys=published_keys,
             default_region=settings.region,
         )
 

@@ -170,6 +170,11 @@ class Settings(BaseModel):
     store_without_tls: Literal["yes"] | None = Field(
         default=None, description="yes if records may cross the network to redis:// in clear text, or nothing"
     )
+    keys_from_cloud_networks: Literal["yes"] | None = Field(
+        default=None,
+        description="yes if the keys of users (keys_from in the policy) may be fetched from 100.64.0.0/10, "
+        "9.0.0.0/8, 11.0.0.0/8 and 30.0.0.0/8, which Tencent Cloud uses inside, or nothing",
+    )
     cvm_endpoint: Annotated[str, StringConstraints(pattern=_ENDPOINT)] | None = Field(
         default=None, description="https://HOST of the CVM API, or http://127.0.0.1:PORT of the emulator"
     )

@@ -41,9 +41,10 @@ _SPECIAL = [
         "3fff::/20",  # RFC 9637: documentation
     )
 ]
-# Public by the registries, but Tencent Cloud uses them inside, as it does 100.64.0.0/10 (RFC 6598), which is
-# never global.
-_USED_BY_THE_CLOUD = [ipaddress.ip_network(f"{first}.0.0.0/8") for first in (9, 11, 30)]
+# Tencent Cloud uses them inside. By the registries, all but the first (RFC 6598) are public.
+_USED_BY_THE_CLOUD = [
+    ipaddress.ip_network(network) for network in ("100.64.0.0/10", "9.0.0.0/8", "11.0.0.0/8", "30.0.0.0/8")
+]
 _NOT_FOUND = (404, 410)
 _OK = 200
 
@@ -81,6 +82,8 @@ class PublishedKeys:
     authority: str | None = None
     """A file of certificate authorities to trust instead of the usual ones."""
     seconds: float = FETCH_SECONDS
+    cloud_networks: bool = False
+    """Whether keys may come from networks that the cloud uses inside."""
 
     def keys(self, place: str, user: str) -> SelectedKeys:
         """Return the SSH public keys of `user`, a name that `handler.chat.command.place_of` accepted.
@@ -111,7 +114,7 @@ class PublishedKeys:
     def _public_address(self, host: str, port: int) -> list[tuple[str, int]]:
         addresses = self.resolve(host, port)
         # All of them: if a name has one address inside, the next lookup may return that one.
-        if not addresses or not all(is_public(address) for address in addresses):
+        if not addresses or not all(is_public(address, self.cloud_networks) for address in addresses):
             raise KeysUnavailable("keys-address-refused")
         return [self.dial(addresses[0], port)]
 
@@ -139,8 +142,11 @@ def _selected(text: str) -> SelectedKeys:
     return SelectedKeys(tuple(chosen)[:RECIPIENTS_LIMIT], tuple(skipped)[:RECIPIENTS_LIMIT])
 
 
-def is_public(address: str) -> bool:
-    """Return whether `address` is public, including IPv4 addresses embedded in IPv6."""
+def is_public(address: str, cloud_networks: bool = False) -> bool:  # noqa: FBT001, FBT002  # one question
+    """Return whether `address` is public, or in a network of the cloud if these count as public.
+
+    IPv4 addresses embedded in IPv6 are judged as themselves.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -153,7 +159,9 @@ def is_public(address: str) -> bool:
         if inner is None and parsed not in _UNICAST:
             return False
         parsed = inner or parsed
-    special = any(parsed in network for network in (*_SPECIAL, *_USED_BY_THE_CLOUD))
+    if any(parsed in network for network in _USED_BY_THE_CLOUD):
+        return cloud_networks
+    special = any(parsed in network for network in _SPECIAL)
     return parsed.is_global and not parsed.is_multicast and not special
 
 

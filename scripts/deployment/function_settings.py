@@ -42,6 +42,7 @@ _PUBLIC = {
         "FEISHU_APP_ID",
         "FEISHU_ORIGIN",
         "HOSTS",
+        "KEYS_FROM_CLOUD_NETWORKS",
         "PUBLIC_URL",
         "REGION",
         "STORE_WITHOUT_TLS",

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.access_token import AccessToken
 from handler.chat.platforms.base import Block, ImmediateResponse, Message
 from handler.chat.platforms.platform_settings import require_settings
@@ -27,7 +28,6 @@ from handler.chat.platforms.wecom_callbacks import (
     locale_of,
     plain_text,
 )
-from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.records import dataclass
 from handler.settings import environment_config

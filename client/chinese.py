@@ -126,7 +126,7 @@ Exit codes:
         "检查地址、时钟、登录、权限、ssh-agent 和 ~/.ssh，并说明如何处理。",
     "Check everything between here and a key.": "检查获取密钥的每个环节。",
     "Clock": "时钟",
-    "right to {seconds:.0f} s": "误差不超过 {seconds:.0f} 秒",
+    "within {seconds:.0f} s": "误差不超过 {seconds:.0f} 秒",
     "Sign-in": "登录",
     "you are {caller}": "您是 {caller}",
     "is running": "正在运行",
@@ -240,8 +240,8 @@ Exit codes:
     # client/explanations.py
     "The function answers: {title} ({code})": "函数返回：{title}（{code}）",
     "Tell its operator.": "请告知函数管理员。",
-    "What answers at {url} is not the function (status {status}).":
-        "在 {url} 响应的不是函数（状态码 {status}）。",
+    "{url} is not a keypair function (status {status}).":
+        "{url} 不是 keypair 函数（状态码 {status}）。",
     "Check the address. In a company network a proxy may answer instead.":
         "请检查地址。公司网络中响应的可能是代理。",
     "Ask the function's operator what you may have.": "请向函数管理员了解您的权限。",
@@ -281,7 +281,7 @@ Exit codes:
     "Tell its operator to check the function's role. No key pair was made.":
         "请管理员检查函数的角色。未创建密钥对。",
     "What the cloud made failed a check and was deleted.": "云端创建的密钥对未通过检查，已删除。",
-    "Run the command again. If it stays, tell the function's operator.":
+    "Run the command again. If it happens again, tell the function's operator.":
         "请再次执行；若仍如此，请告知函数管理员。",
     "The function failed.": "函数出错。",
     "Tell its operator. No key pair is left.": "请告知管理员。没有遗留密钥对。",

@@ -123,7 +123,7 @@ _TEXTS: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
     ),
     "cloud-answer-invalid": (
         lambda: tr("What the cloud made failed a check and was deleted."),
-        lambda: tr("Run the command again. If it stays, tell the function's operator."),
+        lambda: tr("Run the command again. If it happens again, tell the function's operator."),
     ),
     "internal-fault": (
         lambda: tr("The function failed."),
@@ -173,7 +173,7 @@ def _another_server(answer: Answer, service: Service) -> ClientError:
         )
     return RequestRefused(
         tr(
-            "What answers at {url} is not the function (status {status}).",
+            "{url} is not a keypair function (status {status}).",
             url=service.profile.url,
             status=answer.status,
         ),

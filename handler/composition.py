@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock, Credentials, Deadline
     from handler.store.base import Store
 
-# Every endpoint, and most services, are imported by the first request that needs them: of a cold start, the
-# imports are the larger part. docs/performance.md has the measurements, and tests/system/test_start.py holds
-# what each endpoint may load.
+# Every endpoint, and most services, are imported by the first request that needs them: imports dominate a
+# cold start. docs/performance.md has the measurements, and tests/system/test_start.py holds what each
+# endpoint may load.
 
 _DIGEST_LENGTH = 16
 """Hexadecimal digits: enough to tell versions of a policy apart."""

@@ -116,7 +116,7 @@ def _clock(date: float | None, now: float) -> Finding:
             else tr("{minutes:.0f} minutes slow", minutes=-off / 60),
             tr("Set this machine's clock; signatures are accepted within 300 s."),
         )
-    return Finding(tr("Clock"), tr("right to {seconds:.0f} s", seconds=max(1.0, abs(off))))
+    return Finding(tr("Clock"), tr("within {seconds:.0f} s", seconds=max(1.0, abs(off))))
 
 
 def _grants(service: Service) -> list[Finding]:

@@ -214,7 +214,7 @@ class Issuer:
         caller_id, invocation, trail = terms.caller_id, terms.invocation, terms.trail
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         lease = invocation.deadline.remaining()
-        # Asked of every message, so that none of them can start an order again later.
+        # Record every message, so that a replay cannot restart its order.
         new = terms.idempotency_key is None and (terms.message is None or self.ledger.is_new(terms.message))
         record = self.ledger.acquire(caller_id, terms.record_key(digest), digest, lease)
         if isinstance(record, FinishedRecord):
@@ -450,7 +450,7 @@ class Issuance(Generic[_Released]):
         """Remove the key pair that was just made; raise OutcomeUnknown if it may be left."""
         # By its name and tags, not by the id in the answer: that answer may just have failed a check.
         try:
-            # The time that was kept for this is spent now, but for the two calls that may come next.
+            # Use the reserved time now, except for two more calls.
             removed = self.cleanup.remove_leftovers(
                 self.order.name, expected=not untagged, reserve=ANSWER_RESERVE + 2 * CALL_MINIMUM
             )

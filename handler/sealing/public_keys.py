@@ -24,7 +24,7 @@ _RSA_EXPONENTS = range(65537, 2**31)
 
 # Of Fermat's method. The keys of CVE-2022-26320 take one.
 _FERMAT_STEPS = 100
-# The primes up to 167 of which the powers of 65537 are not all residues.
+# The primes up to 167 for which the powers of 65537 do not cover every residue.
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 
 

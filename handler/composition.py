@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 import secrets
@@ -23,6 +22,7 @@ from handler.chat.platforms.registry import PlatformContext
 from handler.http.client import HttpClient
 from handler.http.endpoint import LazyEndpoint
 from handler.order import KEY_ID
+from handler.policy.compiled import file_digest
 from handler.policy.model import Policy
 from handler.records import dataclass
 from handler.scf.events import DEFERRED, INTERNAL, TIMER
@@ -255,7 +255,7 @@ def _connect(credentials: Credentials, region: str, deadline: Deadline, *, endpo
 
 def _digest(policy: Path) -> str:
     """Return what audit lines and `/readyz` call the policy by, `scripts/deploy status` too."""
-    return hashlib.sha256(policy.read_bytes()).hexdigest()[:_DIGEST_LENGTH]
+    return file_digest(policy)[:_DIGEST_LENGTH]
 
 
 def _new_holder() -> str:

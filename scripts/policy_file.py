@@ -1,16 +1,18 @@
 """Reads a policy that a person wrote in TOML or JSON, checks it by the function's rules and packs it."""
 
+import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from handler import sealing
 from handler.chat.platforms import registry
 from handler.errors import PolicyInvalid, RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.policy.model import Policy
+from handler.policy.compiled import MAGIC, RECORD, caller_key, chat_key, claims_key, index_of
+from handler.policy.model import Caller, Policy
 from handler.sealing.detection import detect
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.web.page import pages
@@ -131,5 +133,50 @@ def compile_policy(
             f"{source}: {policy.used_once[0]} needs a store that all instances share; set "
             "KEYPAIR_STORE=rediss://…, or build it --with redis"
         )
+    packed, index = pack(content)
+    target.write_bytes(packed)
+    index_of(target).write_bytes(index)
+
+
+def pack(content: Mapping[str, object]) -> tuple[bytes, bytes]:
+    """Return a checked policy as JSON, and the index of its callers (`handler.policy.compiled`)."""
+    policy = Policy.parse(content)
     # TOML dates have no JSON form, but a policy that passed the check contains none.
-    target.write_text(json.dumps(content), encoding="utf-8")
+    packed, records = b"{", list[bytes]()
+    for name, value in content.items():
+        packed += b", " if len(packed) > 1 else b""
+        if name != "callers":
+            packed += f"{json.dumps(name)}: {json.dumps(value)}".encode()
+            continue
+        packed += b'"callers": {'
+        start, members = len(packed), list[bytes]()
+        assert isinstance(value, dict)  # noqa: S101  # as Policy.parse has found
+        for caller_id, table in value.items():
+            member = f"{json.dumps(caller_id)}: {json.dumps(table)}".encode()
+            keys = _keys(caller_id, policy.callers[caller_id])
+            records += [RECORD.pack(key, start, len(member)) for key in keys]
+            start += len(member) + 2
+            members.append(member)
+        packed += b", ".join(members) + b"}"
+    packed += b"}"
+    head = {
+        "policy": hashlib.sha256(packed).hexdigest(),
+        "rest": {name: value for name, value in content.items() if name != "callers"},
+        "callers": len(policy.callers),
+        "regions": sorted(policy.regions),
+        "platforms": sorted(policy.chat_platforms),
+        "v2": policy.v2_keys[:1],
+        "generations": policy.generations,
+        "claims": {issuer: sorted(names) for issuer, names in policy.claim_names.items()},
+    }
+    index = MAGIC + json.dumps(head).encode() + b"\n" + b"".join(sorted(records))
+    return packed, index + hashlib.sha256(index).digest()
+
+
+def _keys(caller_id: str, caller: Caller) -> Iterator[bytes]:
+    """Return what a caller is found by."""
+    yield caller_key(caller_id)
+    for user in caller.chat:
+        yield chat_key(user.platform, user.tenant, user.user)
+    # Equal tables, given twice, are one record.
+    yield from {claims_key(proof.issuer, proof.sorted_claims) for proof in caller.jwt}

@@ -66,12 +66,12 @@ class Authenticator:
 
     @property
     def _signing(self) -> tuple[MasterSecrets, Sequence[str], Clock, Mapping[str, int]]:
-        generations = {
-            caller_id: caller.generation
-            for caller_id, caller in self.policy.callers.items()
-            if caller.generation != 1
-        }
-        return MasterSecrets(self.settings.master_secrets), self.settings.hosts, self.clock, generations
+        return (
+            MasterSecrets(self.settings.master_secrets),
+            self.settings.hosts,
+            self.clock,
+            self.policy.generations,
+        )
 
     def token_or_tc3(self, request: Request) -> AuthenticatedCaller:
         """Return who sent `request`; its Authorization header selects the scheme."""

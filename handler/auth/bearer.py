@@ -110,18 +110,6 @@ class BearerVerifier:
     def _keys(self) -> dict[str, KeySource]:
         return {name: _source(name, issuer, self.clock) for name, issuer in self.policy.issuers.items()}
 
-    @cached_property
-    def _callers(self) -> dict[str, dict[tuple[str, ...], dict[tuple[_Value, ...], set[str]]]]:
-        """Issuer -> names of the claims that identify a caller -> their values -> callers."""
-        index: dict[str, dict[tuple[str, ...], dict[tuple[_Value, ...], set[str]]]] = {}
-        for caller_id, caller in self.policy.callers.items():
-            for proof in caller.jwt:
-                names = tuple(sorted(proof.claims))
-                values = tuple((type(proof.claims[name]), proof.claims[name]) for name in names)
-                callers = index.setdefault(proof.issuer, {}).setdefault(names, {})
-                callers.setdefault(values, set()).add(caller_id)
-        return index
-
     def _issuer(self, unverified_claims: _Claims) -> str:
         """Return the policy's name for the issuer; raise Unauthenticated unless the audience is right."""
         issuer, audience = unverified_claims.get("iss"), unverified_claims.get("aud")
@@ -156,9 +144,10 @@ class BearerVerifier:
             if not isinstance(value, (dict, list))
         }
         found = set[str]()
-        for names, callers in self._callers.get(issuer, {}).items():
+        for names in self.policy.claim_names.get(issuer, ()):
             if scalars.keys() >= set(names):
-                found |= callers.get(tuple(scalars[name] for name in names), set())
+                identifying = tuple((name, *scalars[name]) for name in names)
+                found.update(self.policy.callers_bound(issuer, identifying))
         if len(found) > 1:
             raise Unauthenticated("bearer-several-callers")
         if not found:

@@ -77,8 +77,7 @@ class Bot:
 
     def caller_of(self, message: Message) -> str:
         """Return the id of the caller whom the policy registers for the author; raise Unregistered."""
-        author = (message.platform, message.tenant, message.user)
-        caller_id = self.policy.chat_callers.get(author)
+        caller_id = self.policy.chat_caller(message.platform, message.tenant, message.user)
         if caller_id is None:
             raise Unregistered
         return caller_id

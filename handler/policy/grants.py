@@ -42,7 +42,8 @@ class ExistingKeyPair:
 class PolicyPart(BaseModel):
     """A table of the policy. Unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Deferred: a cold start builds only the models of the tables that it reads.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Grant(PolicyPart):

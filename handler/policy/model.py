@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
@@ -17,7 +17,7 @@ from handler.policy.explanations import UNREADABLE, broken_rule, explain
 from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 # A slash or comma would end the id inside an Authorization header.
@@ -36,6 +36,8 @@ ClaimValue = (
     | Annotated[int, Field(strict=True)]
     | Annotated[bool, Field(strict=True)]
 )
+ClaimOf: TypeAlias = "tuple[str, type, str | int | float | None]"
+"""A claim of a token: its name, the type of its value, because True, 1 and 1.0 are equal, and the value."""
 # Plain HTTP only on this machine: whoever answers there decides who the callers are.
 _ORIGIN = (
     r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|localhost))"
@@ -114,6 +116,11 @@ class TokenBinding(PolicyPart):
         description='a table of claims and their values, for example { repository_id = "1234" }'
     )
 
+    @property
+    def sorted_claims(self) -> tuple[ClaimOf, ...]:
+        """The claims by name."""
+        return tuple((name, type(value), value) for name, value in sorted(self.claims.items()))
+
 
 class ChatBinding(PolicyPart):
     """A chat user who is the caller. Users are named by id, because people can choose their names."""
@@ -190,8 +197,8 @@ class Web(PolicyPart):
         return self
 
 
-class Policy(PolicyPart):
-    """All callers, and the escrow recipients, to which every private key is sealed as well."""
+class PolicyHead(PolicyPart):
+    """What a policy says beside its callers. Every private key is sealed to the escrow recipients as well."""
 
     escrow: RecipientTexts = Field(
         default=(), description='a list of recipients, for example ["age1…"], or omit it'
@@ -211,6 +218,11 @@ class Policy(PolicyPart):
         description="a table of addresses where users publish SSH keys, "
         'for example { github = "https://github.com/{user}.keys" }',
     )
+
+
+class Policy(PolicyHead):
+    """All callers, and what applies to all of them."""
+
     callers: dict[CallerId, Caller] = Field(description="a table [callers.NAME] for each caller")
 
     @model_validator(mode="after")
@@ -243,6 +255,8 @@ class Policy(PolicyPart):
             raise broken_rule("a chat user is listed twice; keep one entry")
         return self
 
+    # What follows is asked of all callers together. A policy with an index overrides it.
+
     @cached_property
     def chat_callers(self) -> Mapping[tuple[str, str, str], str]:
         """(platform, tenant, user) -> caller id."""
@@ -252,11 +266,55 @@ class Policy(PolicyPart):
             for proof in caller.chat
         }
 
+    def chat_caller(self, platform: str, tenant: str, user: str) -> str | None:
+        """Return the caller who is this chat user."""
+        return self.chat_callers.get((platform, tenant, user))
+
+    @property
+    def chat_platforms(self) -> frozenset[str]:
+        """The names of the platforms that callers have chat users at."""
+        return frozenset(platform for platform, _, _ in self.chat_callers)
+
     @property
     def used_once(self) -> list[str]:
         """The keys of this policy whose nonces or tokens may be used once, whichever instance sees them."""
         tokens = [f"issuers.{name}.once" for name, issuer in self.issuers.items() if issuer.once]
-        return tokens + [f"callers.{caller_id}.v2" for caller_id, caller in self.callers.items() if caller.v2]
+        return tokens + self.v2_keys
+
+    @property
+    def v2_keys(self) -> list[str]:
+        """The keys that let callers use API v2. A policy with an index knows only the first."""
+        return [f"callers.{caller_id}.v2" for caller_id, caller in self.callers.items() if caller.v2]
+
+    @property
+    def generations(self) -> Mapping[str, int]:
+        """Caller -> the generation of its secret, where it is not the first."""
+        return {
+            caller_id: caller.generation
+            for caller_id, caller in self.callers.items()
+            if caller.generation != 1
+        }
+
+    @cached_property
+    def bindings(self) -> Mapping[tuple[str, tuple[ClaimOf, ...]], Collection[str]]:
+        """Issuer and claims, sorted by name -> the callers that these claims identify."""
+        found: dict[tuple[str, tuple[ClaimOf, ...]], set[str]] = {}
+        for caller_id, caller in self.callers.items():
+            for proof in caller.jwt:
+                found.setdefault((proof.issuer, proof.sorted_claims), set()).add(caller_id)
+        return found
+
+    def callers_bound(self, issuer: str, claims: tuple[ClaimOf, ...]) -> Collection[str]:
+        """Return the callers whom these claims, sorted by name, identify."""
+        return self.bindings.get((issuer, claims), ())
+
+    @cached_property
+    def claim_names(self) -> Mapping[str, Collection[tuple[str, ...]]]:
+        """Issuer -> the sorted names of claims that identify some caller."""
+        found: dict[str, set[tuple[str, ...]]] = {}
+        for issuer, claims in self.bindings:
+            found.setdefault(issuer, set()).add(tuple(name for name, _, _ in claims))
+        return found
 
     @property
     def regions(self) -> frozenset[str]:
@@ -277,7 +335,16 @@ class Policy(PolicyPart):
 
     @classmethod
     def load(cls, path: Path) -> Policy:
-        """Read a policy that was packed as JSON; raise PolicyInvalid as `parse` does, or if unreadable."""
+        """Read a policy that was packed as JSON; raise PolicyInvalid as `parse` does, or if unreadable.
+
+        With an index beside it, callers are read when they are asked for.
+        """
+        from handler.policy.compiled import CompiledPolicy
+
+        return CompiledPolicy.beside(path) or cls._load_whole(path)
+
+    @classmethod
+    def _load_whole(cls, path: Path) -> Policy:
         collecting = gc.isenabled()
         # Ten thousand callers make many objects and no garbage. Collecting would take most of the time.
         gc.disable()

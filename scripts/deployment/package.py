@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 POLICY = "handler/policy.json"
+INDEX = "handler/policy.index"
+"""Of the callers in the policy. `handler.policy.compiled` describes it."""
 SETTINGS = "handler/settings.json"
 _ROOM_FOR_THE_REST = 64 * 1024
 """Bytes of a call beside the code: its other parameters and the JSON around them."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from scripts.deployment.errors import CallFailed, DeploymentStopped
 from scripts.deployment.function_settings import FunctionSettings
 from scripts.deployment.operations import publish, settings_of
-from scripts.deployment.package import POLICY, Package
+from scripts.deployment.package import INDEX, POLICY, Package
 from scripts.deployment.steps import (
     Call,
     MakeBucket,
@@ -20,7 +19,7 @@ from scripts.deployment.steps import (
     WaitUntilActive,
     inline,
 )
-from scripts.policy_file import check_policy
+from scripts.policy_file import check_policy, pack
 
 if TYPE_CHECKING:
     import argparse
@@ -48,8 +47,9 @@ def policy_steps(
     Raises PolicyUnusable, DeploymentStopped.
     """
     new = check_policy(options.policy)
+    packed, index = pack(new)
     code = _download(cloud, {**function, "Qualifier": deployed.alias_version})
-    package, before = Package.of(code, {POLICY: json.dumps(new).encode()}), Package.of(code, {})
+    package, before = Package.of(code, {POLICY: packed, INDEX: index}), Package.of(code, {})
     if not options.allow_lockout:
         _check_operators(before.raw_policy, new)
     settings = FunctionSettings({**before.settings, **settings_of(deployed.configuration)})

@@ -21,7 +21,7 @@ from handler.order import KeyPairOrder
 from handler.policy.evaluation import granted_order
 from handler.policy.model import Policy
 from handler.sealing.recipient_problems import RecipientProblem
-from scripts.policy_file import PolicyUnusable, check_policy, compile_policy
+from scripts.policy_file import PolicyUnusable, check_policy, compile_policy, read_policy
 from tests.support.function_process import clean_environment
 from tests.support.function_under_test import ESCROW, MASTER, POLICY, RECIPIENT, REGISTERED, caller_secret
 from tests.support.jwk_attacks import p256, x25519
@@ -221,7 +221,7 @@ def test_two_keys_of_escrow_with_one_id(tmp_path: Path) -> None:
 def test_compiling(tmp_path: Path) -> None:
     """The packed policy equals the written one. Nothing is written if the file has errors."""
     compile_policy(EXAMPLE, tmp_path / "policy.json")
-    assert Policy.load(tmp_path / "policy.json") == Policy.parse(check_policy(EXAMPLE))
+    assert Policy.parse(read_policy(tmp_path / "policy.json")) == Policy.parse(check_policy(EXAMPLE))
     with pytest.raises(PolicyUnusable):
         compile_policy(toml(tmp_path, "x = 1"), tmp_path / "faulty.json")
     assert not (tmp_path / "faulty.json").exists()

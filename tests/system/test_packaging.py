@@ -146,7 +146,7 @@ def test_the_zip_holds_the_handler_its_dependencies_and_nothing_else(package: zi
         if path.is_file() and "__pycache__" not in path.parts
     }
     ours = {name for name in names if name.startswith("handler/") and not name.endswith(".pyc")}
-    assert ours == handler - {"handler/index.py"} | {"handler/policy.json"}
+    assert ours == handler - {"handler/index.py"} | {"handler/policy.json", "handler/policy.index"}
     assert package.read("index.py") == (ROOT / "handler" / "index.py").read_bytes()
     assert {name.split("/")[0] for name in names} == {
         "__pycache__",
@@ -169,7 +169,7 @@ def test_the_zip_holds_the_handler_its_dependencies_and_nothing_else(package: zi
         "urllib3",
     }
     suffixes = {Path(name).suffix for name in names}
-    assert suffixes <= KEPT_SUFFIXES | HANDLER_SUFFIXES | {".pyc"}
+    assert suffixes <= KEPT_SUFFIXES | HANDLER_SUFFIXES | {".index", ".pyc"}
     assert {name.split("/")[0] for name in names if name.endswith(".py")} == OWN
     assert not [name for name in names for pattern in EXCLUDED if fnmatchcase(name, pattern)]
 
@@ -504,6 +504,7 @@ def test_without_bytecode_needs_no_python_310(tmp_path: Path, capsys: pytest.Cap
     with zipfile.ZipFile(project / "dist" / "keypair-function.zip") as archive:
         assert archive.namelist() == [
             "annotated_types/__init__.py",
+            "handler/policy.index",
             "handler/policy.json",
             "handler/web/page.html",
             "index.py",

@@ -69,5 +69,5 @@ def configured(
 
 def check(policy: Policy, names: Collection[str]) -> None:
     """Raise PolicyInvalid if the policy names an unknown platform."""
-    if not {platform for platform, _, _ in policy.chat_callers} <= set(names):
+    if not policy.chat_platforms <= set(names):
         raise PolicyInvalid(f"callers: a chat table names no platform; write one of {', '.join(names)}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+[VERSION] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+
+
 def git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=release", "-c", "user.email=release@example.com"]
     subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
@@ -39,11 +42,11 @@ def clone(tmp_path: Path) -> Path:
     (folder / ".venv").symlink_to(ROOT / ".venv")
     changelog = folder / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
-    changelog.write_text(text.replace("## Unreleased", "## 0.1.0 - 2026-11-26"), encoding="utf-8")
+    changelog.write_text(text.replace("## Unreleased", f"## {VERSION} - 2026-11-26"), encoding="utf-8")
     git(folder, "init", "--quiet")
     (folder / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
     git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "Release 0.1.0")
+    git(folder, "commit", "--quiet", "--message", f"Release {VERSION}")
     return folder
 
 
@@ -58,7 +61,7 @@ def test_what_is_no_release_is_refused(clone: Path) -> None:
     assert release(clone).stderr == "scripts/release: there are changes that are not committed\n"
     git(clone, "checkout", "--quiet", "README.md")
     (clone / "CHANGELOG.md").write_text("## Unreleased\n", encoding="utf-8")
-    assert release(clone).stderr == "scripts/release: CHANGELOG.md has no section for 0.1.0\n"
+    assert release(clone).stderr == f"scripts/release: CHANGELOG.md has no section for {VERSION}\n"
 
 
 @pytest.mark.slow
@@ -76,17 +79,17 @@ def test_a_release_is_a_wheel_and_a_package(clone: Path) -> None:
     rows = [line.split() for line in digests[0].splitlines()]
     listed = {name: digest for digest, name in rows}
     assert sorted(listed) == [
-        "keypair-function-0.1.0.cdx.json",
-        "keypair-function-0.1.0.zip",
-        "keypair_function-0.1.0-py3-none-any.whl",
+        f"keypair-function-{VERSION}.cdx.json",
+        f"keypair-function-{VERSION}.zip",
+        f"keypair_function-{VERSION}-py3-none-any.whl",
     ]
     for name, digest in listed.items():
         assert hashlib.sha256((clone / "dist" / name).read_bytes()).hexdigest() == digest
     dist = clone / "dist"
-    bill = json.loads((dist / "keypair-function-0.1.0.cdx.json").read_bytes())
-    assert bill["metadata"]["component"]["hashes"][0]["content"] == listed["keypair-function-0.1.0.zip"]
+    bill = json.loads((dist / f"keypair-function-{VERSION}.cdx.json").read_bytes())
+    assert bill["metadata"]["component"]["hashes"][0]["content"] == listed[f"keypair-function-{VERSION}.zip"]
     assert verify(dist) == 0
-    (dist / "keypair-function-0.1.0.zip").write_bytes(b"another")
+    (dist / f"keypair-function-{VERSION}.zip").write_bytes(b"another")
     assert verify(dist) != 0
 
 

@@ -53,7 +53,7 @@ class ListQuery(RegionQuery):
     expiring_before: Annotated[str, StringConstraints(pattern=_MOMENT)] | None = Field(
         default=None, description="Only key pairs that expire before this moment: 2026-12-31T00:00:00Z."
     )
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=_PAGE)] = Field(
+    limit: Annotated[int, Field(ge=1, le=_PAGE), BeforeValidator(_number)] = Field(
         default=_PAGE, description="How many key pairs to return at most."
     )
     after: KeyName | None = Field(default=None, description="`next` of the page before.")

@@ -264,7 +264,13 @@ class Cvm:
 
     def find_key_pair(self, key_id: str) -> KeyPairSummary | None:
         """Return the key pair with this id, or None; raise OutcomeUnknown if the call fails."""
-        found = self._described({"KeyIds": [key_id]}).KeyPairSet
+        try:
+            found = self._described({"KeyIds": [key_id]}).KeyPairSet
+        except OutcomeUnknown as error:
+            # The cloud takes ids of one length only, and says so instead of returning nothing.
+            if error.reason != "describe-InvalidKeyPairId":
+                raise
+            return None
         return next((pair.summary() for pair in found if pair.KeyId == key_id), None)
 
     def tagged_key_pairs(self) -> list[KeyPairSummary]:

@@ -208,6 +208,11 @@ def test_deleting(function: FunctionUnderTest) -> None:
     assert told(ask(function, "DELETE", pair["keyId"], "second")) == GONE
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_id_that_the_cloud_would_not_give(function: FunctionUnderTest, method: str) -> None:
+    assert told(ask(function, method, "skey-0")) == GONE
+
+
 def test_a_key_pair_in_use_stays(function: FunctionUnderTest) -> None:
     pair = create(function)
     for hidden in ([], ["AssociatedInstanceIds"]):

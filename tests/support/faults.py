@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from pydantic import SecretBytes
 
+from handler import records
 from handler.api.rest import RestEndpoint
 from handler.cloud.cvm import CreatedKeyPair, Cvm, KeyPairSummary
 from handler.cloud.sdk import Api, Failure
@@ -287,7 +288,7 @@ class ScriptedSecret(SecretBytes):
         return super().get_secret_value()
 
 
-@dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ScriptedRest(RestEndpoint):
     """The REST endpoint, whose rendering fails as the script says."""
 

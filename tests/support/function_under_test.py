@@ -321,8 +321,8 @@ class FunctionUnderTest:
         made = signature(
             caller_secret(caller),
             path,
-            canonical_headers=f"content-type:application/json\nhost:{HOST}\n",
-            signed_headers="content-type;host",
+            canonical_headers=f"host:{HOST}\n",
+            signed_headers="host",
             body=b"",
             timestamp=timestamp,
             service="cvm",
@@ -334,11 +334,9 @@ class FunctionUnderTest:
         scope = f"{caller}/{utc_date(timestamp)}/cvm/tc3_request"
         headers = {
             "host": HOST,
-            "content-type": "application/json",
             "x-scf-remote-addr": "203.0.113.7",
             "x-tc-timestamp": str(timestamp),
-            "authorization": f"TC3-HMAC-SHA256 Credential={scope}, "
-            f"SignedHeaders=content-type;host, Signature={made}",
+            "authorization": f"TC3-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={made}",
         }
         return {"httpMethod": method, "path": path, "queryString": dict(query or {}), "headers": headers}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.api.key_pairs import ListAnswer, OwnedAnswer
 from handler.settings import Settings
 from tests.support.chat_settings import all_chat_setting_names
 from tests.support.function_process import ROOT, FunctionProcess, running_function
@@ -138,6 +139,14 @@ def test_what_to_export(home: Home) -> None:
     assert shown == f"https://keys.example.com alice typed {home.recipient}\n"
 
 
+def test_what_a_list_looks_like() -> None:
+    """The fields of the example are those of a list of this function."""
+    shown = json.loads(block('"keyPairs"'))
+    assert shown.keys() == ListAnswer.model_json_schema(mode="serialization")["properties"].keys()
+    (pair,) = shown["keyPairs"]
+    assert pair.keys() == OwnedAnswer.model_json_schema(mode="serialization")["properties"].keys()
+
+
 def test_all_blocks_are_covered() -> None:
     shown = [
         "export FUNCTION_URL",
@@ -146,6 +155,7 @@ def test_all_blocks_are_covered() -> None:
         "CommonClient(",
         "tccli",
         "Bearer $TOKEN",
+        '"keyPairs"',
     ]
     assert sorted(text for _, text in BLOCKS) == sorted(block(text) for text in shown)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from handler.records import dataclass
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
     import requests
@@ -102,31 +103,65 @@ class Api:
         session.max_redirects = 0
         # Otherwise a .netrc entry for the host would replace the Authorization header.
         session.trust_env = False
-        reader = _BodyReader(self.clock, self.clock.monotonic() + seconds)
-        session.hooks["response"].append(reader)
+        adapter = _adapter(self.clock, self.clock.monotonic() + seconds)
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, adapter)
+        session.hooks["response"].append(_read_body)
 
 
-@dataclass(frozen=True)
-class _BodyReader:
-    """Reads a response within one deadline. The time-out of requests bounds each read, not their sum."""
+def _adapter(clock: Clock, until: float) -> requests.adapters.HTTPAdapter:
+    """Return an adapter whose connections give up reading at `until`.
 
-    clock: Clock
-    until: float
+    The time-out of requests bounds each read, and not their sum: a peer that sends one byte after another,
+    of the head or of the body, would keep the connection for as long as it likes.
+    """
+    import io
+    from http.client import HTTPResponse
 
-    def __call__(self, response: requests.Response, *_: object, **__: object) -> None:
-        body = b""
-        while True:
-            remaining = self.until - self.clock.monotonic()
-            if len(body) > _ANSWER_LIMIT or remaining <= 0:
+    from requests.adapters import HTTPAdapter
+
+    class Raw(io.RawIOBase):
+        def __init__(self, raw: Any, sock: socket.socket) -> None:  # noqa: ANN401  # http.client's own stream
+            self._raw, self._sock = raw, sock
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  # any buffer
+            remaining = until - clock.monotonic()
+            if remaining <= 0:
                 raise TimeoutError
-            connection = response.raw.connection
-            if connection is not None and connection.sock is not None:
-                connection.sock.settimeout(remaining)
-            chunk = response.raw.read1(_ANSWER_LIMIT, decode_content=True)
-            if not chunk:
-                break
-            body += chunk
-        response._content = body  # noqa: SLF001  # what `Response.content` returns
+            self._sock.settimeout(remaining)
+            count: int | None = self._raw.readinto(buffer)
+            return count
+
+        def close(self) -> None:
+            self._raw.close()
+            super().close()
+
+    class Bounded(HTTPResponse):
+        def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  # passed on
+            super().__init__(sock, *arguments, **named)
+            stream: Any = self.fp
+            self.fp = io.BufferedReader(Raw(stream.detach(), sock))
+
+    class Adapter(HTTPAdapter):
+        def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # passed on
+            pool: Any = super().get_connection_with_tls_context(*arguments, **named)
+            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": Bounded})
+            return pool
+
+    return Adapter()
+
+
+def _read_body(response: requests.Response, *_: object, **__: object) -> None:
+    """Read a body that is not too long."""
+    body = b""
+    while chunk := response.raw.read1(_ANSWER_LIMIT, decode_content=True):
+        body += chunk
+        if len(body) > _ANSWER_LIMIT:
+            raise TimeoutError
+    response._content = body  # noqa: SLF001  # what `Response.content` returns
 
 
 def request_id_of(value: object) -> str:

@@ -732,7 +732,7 @@ def scripted(*answers: bytes, first: float = 0, each: float = 0) -> Iterator[Scr
                 if each:
                     for position in range(len(answer)):
                         connection.sendall(answer[position : position + 1])
-                        done.wait(each if b"\r\n\r\n" in answer[:position] else 0)
+                        done.wait(each)
                 else:
                     connection.sendall(answer.removesuffix(HOLD))
                 if answer.endswith(HOLD):
@@ -936,6 +936,16 @@ def test_an_endless_response_ends_when_time_is_up(headers: dict[str, str], speed
         with taking(SHORT + 0.5):
             expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
             assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
+
+
+def test_what_is_there_after_the_deadline_is_not_read() -> None:
+    """A peer that sends without a pause gets no more time than one that drips."""
+    with scripted(http_answer({"Response": {"KeyPair": PAIR, "more": "x" * 100_000}})) as server:
+        clock = Clock(monotonic=lambda: 1000.0 if server.requests else 0.0)
+        deadline = Deadline(clock, UNDO_RESERVE + SHORT)
+        cvm = Cvm(CREDENTIALS, REGION, deadline, jitter=lambda: 1.0, endpoint=server.url)
+        expected = (errors.OutcomeUnknown, "create-ClientNetworkError")
+        assert raised_by(lambda: cvm.create_key_pair("n", 0, TAGS)) == expected
 
 
 def test_a_late_response_has_only_the_remaining_time_for_its_body() -> None:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-ANSWER_LIFE = 24 * 3600
-"""Seconds for which the function repeats an answer, its `Idempotency-Key-TTL`."""
-
 
 @dataclass(frozen=True)
 class PendingRequest:
@@ -41,10 +38,6 @@ class PendingRequest:
     """Unix time, in seconds."""
     answer: Mapping[str, Any] | None = None
     """The function's answer once it is here, except where the key must not touch the disk."""
-
-    def age(self, now: float) -> float:
-        """Return how many seconds ago it was made."""
-        return max(0.0, now - self.created)
 
 
 @dataclass

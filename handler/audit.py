@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import datetime, timezone
 from enum import Enum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from handler.errors import AuditUnavailable
 from handler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from typing_extensions import Unpack
 
     from handler.errors import Upstream
     from handler.order import KeyPairOrder
@@ -54,22 +56,21 @@ class Decision(str, Enum):
     """A sweep has ended."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known about a request; None for what is not known yet."""
+class Facts(TypedDict, total=False):
+    """What is known about a request."""
 
-    caller: str | None = None
-    key_name: str | None = None
-    region: str | None = None
-    project_id: int | None = None
-    recipients: tuple[str, ...] | None = None
-    key_id: str | None = None
-    fingerprint: str | None = None
-    upstream_request_id: str | None = None
-    upstream_code: str | None = None
-    upstream_message: str | None = None
-    checks: str | None = None
-    owner: str | None = None
+    caller: str | None
+    key_name: str | None
+    region: str | None
+    project_id: int | None
+    recipients: tuple[str, ...] | None
+    key_id: str | None
+    fingerprint: str | None
+    upstream_request_id: str | None
+    upstream_code: str | None
+    upstream_message: str | None
+    checks: str | None
+    owner: str | None
 
 
 @dataclasses.dataclass
@@ -86,9 +87,9 @@ class AuditTrail:
     policy_digest: str | None = None
     facts: Facts = field(default_factory=Facts)
 
-    def note(self, **facts: str | int | tuple[str, ...] | None) -> None:
+    def note(self, **facts: Unpack[Facts]) -> None:
         """Add facts."""
-        self.facts = replace(self.facts, **facts)  # type: ignore[arg-type]  # the names are checked at run time
+        self.facts.update(facts)
 
     def note_order(self, order: KeyPairOrder) -> None:
         """Add the facts of an order."""
@@ -104,7 +105,7 @@ class AuditTrail:
 
     def write(self, decision: Decision, reason: str | None = None) -> None:
         """Write one line; raise AuditUnavailable if it cannot be written."""
-        facts = vars(self.facts)
+        facts = self.facts
         line = {
             "audit": SCHEMA,
             "time": datetime.fromtimestamp(self.clock.now(), timezone.utc).isoformat(timespec="milliseconds"),
@@ -112,21 +113,21 @@ class AuditTrail:
             "door": self.endpoint,
             "decision": decision.value,
             "reason": reason,
-            "caller": facts["caller"],
-            "keyName": facts["key_name"],
-            "region": facts["region"],
-            "projectId": facts["project_id"],
-            "recipients": facts["recipients"],
-            "keyId": facts["key_id"],
-            "fingerprint": facts["fingerprint"],
-            "upstreamRequestId": facts["upstream_request_id"],
-            "upstreamCode": facts["upstream_code"],
-            "upstreamMessage": facts["upstream_message"],
+            "caller": facts.get("caller"),
+            "keyName": facts.get("key_name"),
+            "region": facts.get("region"),
+            "projectId": facts.get("project_id"),
+            "recipients": facts.get("recipients"),
+            "keyId": facts.get("key_id"),
+            "fingerprint": facts.get("fingerprint"),
+            "upstreamRequestId": facts.get("upstream_request_id"),
+            "upstreamCode": facts.get("upstream_code"),
+            "upstreamMessage": facts.get("upstream_message"),
             "remoteAddress": self.remote_address,
             "durationMs": round((self.clock.monotonic() - self.started) * 1000),
             "policyDigest": self.policy_digest,
-            "checks": facts["checks"],
-            "owner": facts["owner"],
+            "checks": facts.get("checks"),
+            "owner": facts.get("owner"),
         }
         # SECURITY BOUNDARY: ASCII JSON escapes every control character and line separator, so a value that
         # a caller chose can neither end the line nor start another one (ASVS 16.4.1).

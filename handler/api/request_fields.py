@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
@@ -90,7 +90,7 @@ def json_body(request: Request) -> dict[str, Json]:
     return body
 
 
-def read(model: type[_Wire], parsed: Mapping[str, Any]) -> _Wire:
+def read(model: type[_Wire], parsed: Mapping[str, object]) -> _Wire:
     """Return `parsed` as `model`; raise MalformedRequest with the fields at fault."""
     try:
         return model.model_validate(parsed)

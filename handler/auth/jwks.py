@@ -181,7 +181,7 @@ def fetch_keys(url: str) -> tuple[Mapping[str, object], ...]:
     response = fetch(request, seconds=TIMEOUT, limit=_RESPONSE_LIMIT)
     if response is None:
         raise IssuerUnavailable("issuer-no-answer")
-    if response.status != 200:  # noqa: PLR2004  # a redirect is not followed: the policy names the address
+    if not response.ok:  # a redirect is not followed: the policy names the address
         raise IssuerUnavailable("issuer-status")
     keys = None
     if len(response.body) <= _RESPONSE_LIMIT:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from handler.order import RECIPIENTS_LIMIT, Duration, KeyName, PrivateKeyFormat, Region, seconds
 from handler.records import dataclass
-from handler.sealing.ssh_keys import SSH_KEY, read_key
+from handler.sealing.ssh_keys import SSH_KEY, SshKey, read_key
 
 TEXT_LIMIT = 16_000
 """The longest command, in characters.
@@ -227,8 +227,8 @@ class _Parser:
     def _key(self) -> bool:
         """Read one key if one begins here, and its comment; return whether one did."""
         begin = self._after(_GAP_BEFORE_KEY)
-        if SSH_KEY.match(self.text, begin):
-            self._ssh_key(begin)
+        if SSH_KEY.match(self.text, begin) and (key := read_key(self.text, begin)):
+            self._ssh_key(key)
             return True
         if block := _BLOCK.match(self.text, begin):
             end = self._end_of_block(block)
@@ -244,10 +244,7 @@ class _Parser:
         self.position = end
         return True
 
-    def _ssh_key(self, begin: int) -> None:
-        key = read_key(self.text, begin)
-        if key is None:  # pragma: no cover  # the pattern has found a type and a word
-            raise _CommandError(CommandProblem.RECIPIENT)
+    def _ssh_key(self, key: SshKey) -> None:
         self.keys.append(key.line)
         line_end = self.text.find("\n", key.end)
         line_end = len(self.text) if line_end < 0 else line_end

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from handler.chat.platforms.base import Block, Locale, Reply
 from handler.errors import NotUnderstood, RecipientRefused, RequestRefused
 from handler.order import RECIPIENTS_LIMIT
+from handler.pickup.links import LINK_TTL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -224,10 +225,13 @@ _SAVE = {
 }
 _FETCH = {
     Locale.EN: (
-        "The encrypted private key is too long for a message. Download it within an hour; the link works "
-        "once:"
+        "The encrypted private key is too long for a message. Download it within "
+        f"{LINK_TTL_SECONDS // 60} minutes; the link works once:"
     ),
-    Locale.ZH: "加密后的私钥太长，无法直接发送。请在一小时内用以下命令下载，链接只能使用一次：",
+    Locale.ZH: (
+        "加密后的私钥太长，无法直接发送。"
+        f"请在 {LINK_TTL_SECONDS // 60} 分钟内用以下命令下载，链接只能使用一次："
+    ),
 }
 _USED = {
     Locale.EN: (

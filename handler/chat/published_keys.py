@@ -46,9 +46,8 @@ _USED_BY_THE_CLOUD = [
     ipaddress.ip_network(network) for network in ("100.64.0.0/10", "9.0.0.0/8", "11.0.0.0/8", "30.0.0.0/8")
 ]
 _NOT_FOUND = (404, 410)
-_OK = 200
 
-Resolve: TypeAlias = Callable[[str, int], "Sequence[str]"]
+ResolveAddresses: TypeAlias = Callable[[str, int], "Sequence[str]"]
 """Host and port -> IP addresses; may raise OSError."""
 Dial: TypeAlias = Callable[[str, int], "tuple[str, int]"]
 """Address and port -> where to connect."""
@@ -77,7 +76,7 @@ class PublishedKeys:
     """Fetches keys from the places in the policy. Tests inject the other fields."""
 
     places: Mapping[str, str]
-    resolve: Resolve = resolve
+    resolve: ResolveAddresses = resolve
     dial: Dial = straight
     authority: str | None = None
     """A file of certificate authorities to trust instead of the usual ones."""
@@ -105,7 +104,7 @@ class PublishedKeys:
         if answer.status in _NOT_FOUND:
             raise KeysNotFound("keys-user-unknown")
         # Redirects are not followed: the policy determines the address.
-        if answer.status != _OK:
+        if not answer.ok:
             raise KeysUnavailable("keys-status")
         if len(answer.body) > MAX_RESPONSE_BYTES:
             raise KeysUnavailable("keys-too-long")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from handler.errors import PlatformUnavailable
 from handler.http.fetch import HttpRequest, HttpResponse, fetch
@@ -42,7 +42,7 @@ class HttpClient:
         self,
         origin: str,
         path: str,
-        payload: Mapping[str, Any],
+        payload: Mapping[str, object],
         deadline: Deadline,
         *,
         headers: Mapping[str, str] | None = None,

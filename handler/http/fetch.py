@@ -56,6 +56,11 @@ class HttpResponse:
     status: int
     body: bytes = field(repr=False)
 
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200. Redirects are not followed, and other successes have no content."""
+        return self.status == 200  # noqa: PLR2004  # OK
+
 
 def fetch(request: HttpRequest, *, seconds: float, limit: int) -> HttpResponse | None:
     """Return the response; None if it did not arrive completely within `seconds`.

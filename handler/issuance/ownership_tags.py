@@ -35,9 +35,6 @@ _DIGIT_KEYS = [f"{TAG_PREFIX}mark-{position:02}" for position in range(1, HOLDER
 _EXPIRY_KEYS = [f"{TAG_PREFIX}expires-{part}" for part in ("month", "day", "hour", "minute")]
 _EXPIRY_FORMATS = ["%Y-%m", "%d", "%H", "%M"]
 
-OWN_TAGS = 1 + len(_DIGIT_KEYS) + len(_EXPIRY_KEYS)
-"""How many of a key pair's 50 tags this function may use."""
-
 _NOTICE = re.compile(
     rf"orphan, keypair-function removes it on (?P<day>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}) "
     rf"(?P<code>[{ALPHABET}]{{{_CODE_DIGITS}}})"

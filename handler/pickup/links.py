@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,7 @@ from handler.pickup import PREFIX
 from handler.records import dataclass
 
 if TYPE_CHECKING:
+    from handler.audit import Facts
     from handler.issuance.issuer import IssuedKeyPair
     from handler.scf.invocation import Clock
     from handler.store.base import Store
@@ -46,9 +47,10 @@ class StoredEnvelope(BaseModel):
     ends_at: float
     """Seconds since 1970."""
 
-    def facts(self) -> dict[str, str | int | tuple[str, ...]]:
+    def facts(self) -> Facts:
         """Return the facts for the audit line."""
-        return self.model_dump(exclude={"file_name", "ciphertext", "ends_at"})
+        facts = self.model_dump(exclude={"file_name", "ciphertext", "ends_at"})
+        return cast("Facts", facts)  # the names of the fields
 
     def response(self) -> Response:
         """Return the envelope as a file."""

@@ -101,7 +101,7 @@ def normalise(text: str) -> NormalisedText:
     return NormalisedText(_line(inside, dropped), tuple(dropped))
 
 
-def keys_in(text: str) -> int:
+def _keys_in(text: str) -> int:
     """Return how many keys seem to begin in `text`."""
     return len(SSH_KEY.findall(text)) + len(_AGE.findall(text)) + len(_ANY_BOUNDARY.findall(text))
 
@@ -165,7 +165,7 @@ def _pem(text: str, dropped: list[Dropped]) -> str:
         raise RecipientRefused(malformed)
     # RFC 7468 sections 2 and 5.2: text before a block explains it, such as the attributes of PKCS #12.
     around = text[: begin.start()] + "\n" + text[end.end() :]
-    if keys_in(around):
+    if _keys_in(around):
         raise RecipientRefused(RecipientProblem.SEVERAL)
     if around.strip(_ENDS):
         dropped.append(Dropped.SURROUNDING_TEXT)
@@ -187,7 +187,7 @@ def _line(text: str, dropped: list[Dropped]) -> str:
     if len(kept) < len(list(filter(None, lines))):
         dropped.append(Dropped.COMMENT_LINES)
     text = "\n".join(kept)
-    if keys_in(text) > 1:
+    if _keys_in(text) > 1:
         raise RecipientRefused(RecipientProblem.SEVERAL)
     if SSH_START.match(text):
         return _ssh(text, dropped)

@@ -190,7 +190,7 @@ class DingTalk:
             raise PlatformRefused("dingtalk-refused") from None
         if errcode in _BUSY:
             raise PlatformUnavailable("dingtalk-busy")
-        if answer.status != 200 or errcode != 0:  # noqa: PLR2004  # HTTP
+        if not answer.ok or errcode != 0:
             raise PlatformRefused("dingtalk-refused")
 
 

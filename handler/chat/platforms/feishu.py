@@ -357,7 +357,7 @@ def _accepted(answer: HttpResponse, form: type[_Said]) -> _Said | None:
     try:
         if _Answered.model_validate_json(answer.body).code in _BUSY:
             raise PlatformUnavailable("feishu-busy")
-        return form.model_validate_json(answer.body) if answer.status == 200 else None  # noqa: PLR2004  # HTTP
+        return form.model_validate_json(answer.body) if answer.ok else None
     except ValidationError:
         return None
 

@@ -143,7 +143,7 @@ class Slack:
         origin = GOV_ORIGIN if message.reply_to.startswith(GOV_ORIGIN) else ORIGIN
         path = message.reply_to.removeprefix(origin)
         answer = self.http.post_json(origin, path, _payload(reply), deadline)
-        if answer.status != 200:  # noqa: PLR2004  # HTTP
+        if not answer.ok:
             raise PlatformRefused("slack-refused")
 
 

@@ -155,7 +155,7 @@ class WeCom:
         errcode = _errcode(answer.body)
         if errcode in BUSY:
             raise PlatformUnavailable("wecom-busy")
-        if answer.status != 200 or errcode != 0:  # noqa: PLR2004  # HTTP
+        if not answer.ok or errcode != 0:
             raise PlatformRefused("wecom-refused")
 
 

@@ -241,7 +241,7 @@ def _said(answer: HttpResponse) -> _Said:
         raise PlatformRefused("wecomapp-refused") from None
     if said.errcode in BUSY:
         raise PlatformUnavailable("wecomapp-busy")
-    if answer.status != 200:  # noqa: PLR2004  # HTTP
+    if not answer.ok:
         raise PlatformRefused("wecomapp-refused")
     return said
 

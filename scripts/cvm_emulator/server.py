@@ -41,7 +41,7 @@ class LoopbackServer(ThreadingHTTPServer):
 @contextmanager
 def serving(server: LoopbackServer) -> Iterator[None]:
     """Serve in the background for the duration of the block."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
     thread.start()
     try:
         yield

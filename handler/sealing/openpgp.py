@@ -42,6 +42,7 @@ _KEY_OF_RFC_4880 = 4
 _KEY_OF_RFC_9580 = 6
 
 _RSA = (PublicKeyAlgorithm.RSAEncryptSign, PublicKeyAlgorithm.RSAEncrypt, PublicKeyAlgorithm.RSASign)
+_BROKEN = (HashAlgorithm.SHA1, HashAlgorithm.RipeMD)
 _KNOWN_TO_GPG = (PublicKeyAlgorithm.RSAEncryptSign, PublicKeyAlgorithm.RSAEncrypt, PublicKeyAlgorithm.ECDH)
 
 
@@ -127,7 +128,7 @@ def _why_unusable(certificate: Cert, packets: Sequence[Packet], moment: datetime
 
 
 def _only_sha1(packets: Sequence[Packet]) -> bool:
-    """Return whether a certificate is unusable because its owner signed parts of it with SHA-1 only.
+    """Return whether a certificate is unusable because its owner signed parts of it with broken hashes.
 
     gpg still accepts such signatures. Its owner can renew them, except those of a DSA key.
     """
@@ -143,11 +144,11 @@ def _positions(packets: Sequence[Packet], tag: Tag) -> list[int]:
 
 
 def _has_only_sha1(packets: Sequence[Packet], position: int) -> bool:
-    """Return whether the owner binds the part at `position` by signatures with SHA-1, and no others."""
+    """Return whether the owner binds the part at `position` by signatures with broken hashes only."""
     signatures = takewhile(lambda packet: packet.tag == Tag.Signature, packets[position + 1 :])
     own = [one for one in signatures if _issuer(one) == packets[0].key_id]
     hashes = [_attempt(lambda signature: signature.hash_algorithm, one) for one in own]
-    return hashes != [] and all(found == HashAlgorithm.SHA1 for found in hashes)
+    return hashes != [] and all(found in _BROKEN for found in hashes)
 
 
 def _encrypt_trial(certificate: Cert) -> list[Packet]:

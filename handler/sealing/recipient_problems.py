@@ -366,11 +366,12 @@ class RecipientProblem(Enum):
     PGP_SHA1 = (
         "recipient-pgp-sha1",
         (
-            "this PGP key is signed with SHA-1, which is broken; keep the key and renew its signatures with "
-            f"{EXTEND_PGP_KEY} and {RENEW_PGP_SUBKEYS}, then export it again: {EXPORT_PGP_KEY}"
+            "this PGP key is signed with SHA-1 or RIPEMD, which are broken; keep the key and renew its "
+            f"signatures with {EXTEND_PGP_KEY} and {RENEW_PGP_SUBKEYS}, then export it again: "
+            f"{EXPORT_PGP_KEY}"
         ),
         (
-            "这个 PGP 公钥的自签名使用了不再安全的 SHA-1。不必换密钥，请用 "
+            "这个 PGP 公钥的自签名使用了不再安全的 SHA-1 或 RIPEMD。不必换密钥，请用 "
             f"`{EXTEND_PGP_KEY}` 和 `{RENEW_PGP_SUBKEYS}` 更新签名，然后用 `{EXPORT_PGP_KEY}` 重新导出。"
         ),
     )

@@ -120,6 +120,8 @@ def _unfit(gpg: Gpg) -> Iterator[BadRecipient]:
     yield BadRecipient("DSA and ElGamal", gpg.public(old), _R.PGP_USE)
     weak = gpg.make(options=["--cert-digest-algo", "SHA1"])
     yield BadRecipient("signed with SHA-1", gpg.public(weak), _R.PGP_SHA1)
+    weak = gpg.make(options=["--cert-digest-algo", "RIPEMD160"])
+    yield BadRecipient("signed with RIPEMD", gpg.public(weak), _R.PGP_SHA1)
     whole = split(gpg.public(gpg.make()))
     unknown = packet(6, bytes(whole[0].body[:5]) + b"\x63" + bytes(40))
     yield BadRecipient("of no known algorithm", block(unknown), _R.PGP_USE)

@@ -21,9 +21,10 @@ class LocalProfile:
     def published(self) -> Iterator[None]:
         """Keep the profile where the client looks for it, for the duration of the block.
 
-        Of several functions the client finds the one that was started last.
+        Of several functions the client finds the one that was started last, of those that still run.
         """
         path = local_profile()
+        before = read_info(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = {
             "url": self.url,
@@ -36,4 +37,17 @@ class LocalProfile:
             yield
         finally:
             if read_info(path).get("pid") == os.getpid():
-                path.unlink(missing_ok=True)
+                if _is_running(before.get("pid")):
+                    write_info(path, before)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _is_running(pid: object) -> bool:
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)  # POSIX kill(): signal 0 only looks
+    except OSError:
+        return False
+    return True

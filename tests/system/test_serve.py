@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from client.folders import local_profile
+from scripts.function_url.local_profile import LocalProfile
+from scripts.info_file import read_info, write_info
 from tests.support.client_command import Home
 from tests.support.function_process import ROOT, clean_environment, function_command, running_function
 
@@ -108,6 +111,30 @@ def test_the_caller_is_one_of_the_policy(tmp_path: Path) -> None:
             "KP_SECRET_KEY": served.info["secretKey"],
         }
         Home(tmp_path, environment).run("create", "web_1")
+
+
+def test_the_client_finds_the_last_one_that_still_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+    def found() -> object:
+        return read_info(local_profile()).get("url")
+
+    write_info_of_the_dead(local_profile())
+    with LocalProfile("http://first", "demo", "secret").published():
+        with LocalProfile("http://second", "demo", "secret").published():
+            assert found() == "http://second"
+        assert found() == "http://first"
+    assert found() is None
+
+
+def write_info_of_the_dead(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    write_info(path, {"url": "http://dead", "pid": process.pid})
 
 
 def test_a_policy_without_signing_callers_has_no_caller_to_name(tmp_path: Path) -> None:

@@ -137,6 +137,9 @@ def _explain_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> int:
         if order.action is Action.CREATE:
             sealer = sealing.prepare_sealer(granted.recipients, now=time.time(), escrow=policy.escrow)
             print(f"sealed as {sealer.format.value} to: {', '.join(sealer.fingerprints)}")
+            for position, text in enumerate(granted.recipients):
+                if dropped := sealing.read_recipient(text).dropped:
+                    print(f"ignored in recipient {position}: {', '.join(part.value for part in dropped)}")
     except NotGranted:
         print("refused")
         return 1

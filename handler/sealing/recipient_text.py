@@ -23,7 +23,7 @@ from handler.sealing.ssh_keys import SSH_KEY, SSH_START, read_key
 
 
 class Dropped(Enum):
-    """What `normalise` removed. The value completes the sentence 'Ignored: …'."""
+    """What `normalise` removed, in the words of `scripts/policy explain`."""
 
     QUOTES = "quotes around the key"
     COMMENT_LINES = "comment lines"

@@ -335,13 +335,14 @@ def test_why_a_request_is_allowed(tmp_path: Path) -> None:
         "rate: 20/hour",
         "allowed",
     ]
-    done = policy("explain", file, *A, *X, "--recipient", own)
+    done = policy("explain", file, *A, *X, "--recipient", f"# mine\n{own} laptop")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "team-a asks for x_1 in ap-guangzhou, project 7",
         NAME_0,
         "grant 1: allows it",
         f"sealed as age to: {own}, {escrow}",
+        "ignored in recipient 0: comment lines, the key's comment",
         "tags: none",
         "removed after: never",
         "rate: 20/hour",

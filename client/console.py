@@ -48,6 +48,6 @@ class Console:
         return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _in_color(terminal: bool) -> bool:  # noqa: FBT001 -- a fact about the stream
+def _in_color(terminal: bool) -> bool:  # noqa: FBT001  # a fact about the stream
     # https://no-color.org
     return terminal and not os.environ.get("NO_COLOR")

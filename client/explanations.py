@@ -65,7 +65,7 @@ def _explained(answer: Answer, service: Service, request: PendingRequest | None)
         message, advice = _TEXTS[code]
         kind = _KINDS.get(code, ServiceFailed)
         return kind(message(), advice())
-    kind = ServiceFailed if answer.status >= 500 else RequestRefused  # noqa: PLR2004 -- server errors
+    kind = ServiceFailed if answer.status >= 500 else RequestRefused  # noqa: PLR2004  # server errors
     title = str((answer.content or {}).get("title", ""))
     return kind(
         tr("The function answers: {title} ({code})", title=title, code=code), tr("Tell its operator.")
@@ -161,12 +161,12 @@ def doubts(answer: Answer, service: Service) -> list[str]:
 
 
 def _another_server(answer: Answer, service: Service) -> ClientError:
-    if 300 <= answer.status < 400:  # noqa: PLR2004 -- redirections
+    if 300 <= answer.status < 400:  # noqa: PLR2004  # redirections
         return RequestRefused(
             tr("{url} redirects elsewhere.", url=service.profile.url),
             tr("Set the final address: keypair config set url URL"),
         )
-    if answer.status >= 500:  # noqa: PLR2004 -- server errors
+    if answer.status >= 500:  # noqa: PLR2004  # server errors
         return Unavailable(
             tr("The function is not available ({status}).", status=answer.status),
             tr("Run the same command again later."),
@@ -228,7 +228,7 @@ def fetch_grants(service: Service) -> Mapping[str, Any] | None:
         answer = service.post(GRANTS, b"{}")
     except ClientError:
         return None
-    return answer.content if answer.status == 200 else None  # noqa: PLR2004 -- OK
+    return answer.content if answer.status == 200 else None  # noqa: PLR2004  # OK
 
 
 def describe_grant(grant: Mapping[str, Any]) -> str:

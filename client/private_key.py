@@ -71,7 +71,7 @@ def _private_key(plain: bytes) -> PrivateKey | None:
         signature = key.sign(b"", padding.PKCS1v15(), hashes.SHA256())
         public.verify(signature, b"", padding.PKCS1v15(), hashes.SHA256())
         written = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    except Exception:  # noqa: BLE001 -- whatever a parser raises over a key: it may quote the key
+    except Exception:  # noqa: BLE001  # whatever a parser raises over a key: it may quote the key
         return None
     return PrivateKey(plain, written.decode())
 

@@ -39,7 +39,7 @@ def _frozen(cls: _Class) -> _Class:
         # What the class itself defines stays, as in dataclasses.
         if method.__name__ not in cls.__dict__:
             setattr(cls, method.__name__, method)
-    cls.__dataclass_fields__ = fields  # type: ignore[attr-defined]
+    cls.__dataclass_fields__ = fields  # type: ignore[attr-defined]  # as dataclasses do
     return cls
 
 
@@ -53,7 +53,7 @@ def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
         delattr(cls, name)
     elif own:
         setattr(cls, name, found.default)
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # a Field
 
 
 def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807, ANN401  # a method of every class
@@ -78,28 +78,28 @@ def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807
     self.__dict__.update(given)
 
 
-def __repr__(self: Any) -> str:  # noqa: N807, ANN401
+def __repr__(self: Any) -> str:  # noqa: N807, ANN401  # a method of every record
     shown = [
         f"{name}={getattr(self, name)!r}" for name, field in self.__dataclass_fields__.items() if field.repr
     ]
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
-def _compared(self: Any) -> tuple[object, ...]:  # noqa: ANN401
+def _compared(self: Any) -> tuple[object, ...]:  # noqa: ANN401  # any record
     return tuple(getattr(self, name) for name, field in self.__dataclass_fields__.items() if field.compare)
 
 
-def __eq__(self: Any, other: object) -> bool:  # noqa: N807, ANN401
+def __eq__(self: Any, other: object) -> bool:  # noqa: N807, ANN401  # a method of every record
     return _compared(self) == _compared(other) if other.__class__ is self.__class__ else NotImplemented
 
 
-def __hash__(self: Any) -> int:  # noqa: N807, ANN401
+def __hash__(self: Any) -> int:  # noqa: N807, ANN401  # a method of every record
     return hash(_compared(self))
 
 
-def __setattr__(_: Any, name: str, _value: object) -> None:  # noqa: N807, ANN401
+def __setattr__(_: Any, name: str, _value: object) -> None:  # noqa: N807, ANN401  # a method of every record
     raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
-def __delattr__(_: Any, name: str) -> None:  # noqa: N807, ANN401
+def __delattr__(_: Any, name: str) -> None:  # noqa: N807, ANN401  # a method of every record
     raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")

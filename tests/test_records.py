@@ -45,7 +45,7 @@ PAIRS = list(zip(classes(records.dataclass), classes(dataclasses.dataclass), str
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-def test_instances_are_alike(ours: Any, theirs: Any) -> None:  # noqa: ANN401 -- a class made for this test
+def test_instances_are_alike(ours: Any, theirs: Any) -> None:  # noqa: ANN401  # a class made for this test
     for arguments in ({"a": 1}, {"a": 1, "b": "x"}):
         one, other = ours(**arguments), theirs(**arguments)
         assert vars(one) == vars(other)
@@ -69,14 +69,14 @@ def test_what_is_not_compared() -> None:
 @pytest.mark.parametrize(
     ("values", "named"), [((), {}), ((1, 2, 3, 4, 5, 6), {}), ((1,), {"a": 2}), ((1,), {"unknown": 2})]
 )
-def test_wrong_arguments(ours: Any, theirs: Any, values: Any, named: Any) -> None:  # noqa: ANN401 -- as above
+def test_wrong_arguments(ours: Any, theirs: Any, values: Any, named: Any) -> None:  # noqa: ANN401  # as above
     for kind in (ours, theirs):
         with pytest.raises(TypeError):
             kind(*values, **named)
 
 
 @pytest.mark.parametrize("kind", classes(records.dataclass))
-def test_instances_are_frozen(kind: Any) -> None:  # noqa: ANN401 -- as above
+def test_instances_are_frozen(kind: Any) -> None:  # noqa: ANN401  # as above
     one = kind(1)
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.a = 2

@@ -20,7 +20,7 @@ def completion_command(ctx: click.Context, /, *, shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     script = get_completion_class(shell)
-    assert script is not None, shell  # noqa: S101 -- click has all three
+    assert script is not None, shell  # noqa: S101  # click has all three
     session: Session = ctx.obj
     session.console.result(script(ctx.find_root().command, {}, "keypair", "_KEYPAIR_COMPLETE").source())
 

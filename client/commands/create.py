@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     help=tr("Give up an unfinished request of this name. A key pair of it cannot be opened any more."),
 )
 @click.pass_obj
-def create_command(session: Session, /, **options: Any) -> None:  # noqa: ANN401 -- click's own
+def create_command(session: Session, /, **options: Any) -> None:  # noqa: ANN401  # click's own
     """Make a key pair and save its private key."""
     create(session, Options(**options))
 
@@ -218,7 +218,7 @@ def _ordered(service: Service, pending: PendingFile, request: PendingRequest) ->
         if not service.doubtful:
             pending.forget()  # it never left this machine
         raise
-    if answer.status == 201 and answer.content:  # noqa: PLR2004 -- Created
+    if answer.status == 201 and answer.content:  # noqa: PLR2004  # Created
         return dict(answer.content)
     if not service.doubtful:
         pending.forget()

@@ -47,7 +47,7 @@ def open_jwe(envelope: str, files: list[Path], ask: Callable[[str], str]) -> byt
     )
 
 
-def _key(file: Path, ask: Callable[[str], str]) -> Any:  # noqa: ANN401 -- joserfc's own union
+def _key(file: Path, ask: Callable[[str], str]) -> Any:  # noqa: ANN401  # joserfc's own union
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from joserfc import jwk

@@ -46,5 +46,5 @@ def _load(content: bytes, passphrase: bytes | None) -> PrivateKeyTypes | _Encryp
     except TypeError:
         # So the library says that a passphrase is missing.
         return _Encrypted()
-    except Exception:  # noqa: BLE001 -- a parser's: it may quote the key
+    except Exception:  # noqa: BLE001  # a parser's: it may quote the key
         return None

@@ -49,7 +49,7 @@ def find_envelope(text: str) -> Found:
     return found
 
 
-def _json(text: str) -> Any:  # noqa: ANN401 -- decoded JSON
+def _json(text: str) -> Any:  # noqa: ANN401  # decoded JSON
     for candidate in (text, _in_fence(text)):
         try:
             return json.loads(candidate)
@@ -63,7 +63,7 @@ def _in_fence(text: str) -> str:
     return found[1] if found else ""
 
 
-def _in_json(parsed: Any) -> Found:  # noqa: ANN401 -- decoded JSON
+def _in_json(parsed: Any) -> Found:  # noqa: ANN401  # decoded JSON
     if isinstance(parsed, str):
         return find_envelope(parsed)
     if isinstance(parsed, dict):

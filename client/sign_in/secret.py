@@ -93,7 +93,7 @@ def check_secret_key(secret_key: str) -> None:
         length = len(secret_key)
         raise UsageProblem(
             tr("The secret key cannot be right: it has {length} characters.", length=length)
-            if length != 43  # noqa: PLR2004 -- as above
+            if length != 43  # noqa: PLR2004  # as _SECRET_KEY has it
             else tr("The secret key cannot be right: it has characters that no secret has."),
             tr("It has 43 letters, digits, '-' and '_'. Copy it again, without blanks or quotes."),
         )

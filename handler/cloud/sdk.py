@@ -169,7 +169,7 @@ def request_id_of(value: object) -> str:
     return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z-]{1,64}", value) else ""
 
 
-def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes | Failure:  # noqa: ANN401  # as above
+def _send(client: Any, action: str, parameters: Mapping[str, object]) -> bytes | Failure:  # noqa: ANN401  # the SDK has no types
     from tencentcloud.common.exception import TencentCloudSDKException
 
     try:

@@ -74,12 +74,12 @@ class Emulator:
 class ControlHandler(QuietHandler):
     """Answers on the control port."""
 
-    def __init__(self, emulator: Emulator, *connection: Any) -> None:  # noqa: ANN401 -- http.server's own arguments
+    def __init__(self, emulator: Emulator, *connection: Any) -> None:  # noqa: ANN401  # http.server's own arguments
         # The base class serves the whole connection in its constructor.
         self._emulator = emulator
         super().__init__(*connection)
 
-    def do_GET(self) -> None:  # noqa: N802 -- http.server asks for this name
+    def do_GET(self) -> None:  # noqa: N802  # http.server asks for this name
         """Serve GET."""
         if self.path == "/state":
             key_pairs = [key_pair.described() for key_pair in self._emulator.state.all()]
@@ -98,7 +98,7 @@ class ControlHandler(QuietHandler):
         else:
             self._send(404, {"error": "no such path"})
 
-    def do_POST(self) -> None:  # noqa: N802 -- http.server asks for this name
+    def do_POST(self) -> None:  # noqa: N802  # http.server asks for this name
         """Serve POST."""
         body = self.body() or b""
         try:
@@ -127,7 +127,7 @@ class ControlHandler(QuietHandler):
         else:
             self._send(404, {"error": "no such path or key pair"})
 
-    def do_DELETE(self) -> None:  # noqa: N802 -- http.server asks for this name
+    def do_DELETE(self) -> None:  # noqa: N802  # http.server asks for this name
         """Clear the faults, or release a key pair."""
         if self.path == "/faults":
             self._emulator.faults.clear()

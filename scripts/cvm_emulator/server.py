@@ -31,7 +31,7 @@ class LoopbackServer(ThreadingHTTPServer):
             # keep others waiting.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- as the base class
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  # as the base class
         """Report what went wrong in a connection's thread."""
         # Clients that hang up are part of the tests.
         if not isinstance(sys.exc_info()[1], OSError):
@@ -73,7 +73,7 @@ class QuietHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
         """Log nothing: request lines would only clutter the terminal."""
 
 
@@ -85,7 +85,7 @@ class CvmHandler(QuietHandler):
         service: Service,
         legacy: LegacyService,
         stopping: threading.Event,
-        *connection: Any,  # noqa: ANN401 -- http.server's own arguments
+        *connection: Any,  # noqa: ANN401  # http.server's own arguments
     ) -> None:
         # The base class serves the whole connection inside its constructor.
         self._service = service

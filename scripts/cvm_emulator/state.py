@@ -207,7 +207,7 @@ def _all(
             values += wanted
     where = " AND ".join(conditions)
     rows = database.execute(
-        f"SELECT {_COLUMNS} FROM key_pair WHERE {where} ORDER BY number",  # noqa: S608 -- constants
+        f"SELECT {_COLUMNS} FROM key_pair WHERE {where} ORDER BY number",  # noqa: S608  # constants
         values,
     )
     return [

@@ -30,8 +30,8 @@ def main() -> None:
     index = sys.argv[3]
     try:
         module = _load(index)
-    except Exception as error:  # noqa: BLE001 # the function's own code: anything may come
-        there = os.path.isfile(index)  # noqa: PTH113 # './index.py' as the runtime has it
+    except Exception as error:  # noqa: BLE001  # the function's own code: anything may come
+        there = os.path.isfile(index)  # noqa: PTH113  # './index.py' as the runtime has it
         _say(answers, _failure(USER_CODE_ERROR if there else HANDLER_NOT_FOUND, error))
         return
     handler = getattr(module, "main_handler", None)
@@ -46,16 +46,16 @@ def main() -> None:
 
 
 def _private(descriptor: int, mode: str) -> IO[str]:
-    os.set_inheritable(descriptor, False)  # noqa: FBT003 # positional only
+    os.set_inheritable(descriptor, False)  # noqa: FBT003  # positional only
     return open(descriptor, mode, encoding="utf-8")
 
 
 def _prepare_interpreter() -> None:
     sys.dont_write_bytecode = True
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 # compared with sys.path as text
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # compared with sys.path as text
     sys.path[:] = [folder for folder in sys.path if folder != here]
-    if os.getcwd() not in sys.path:  # noqa: PTH109 # as above
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 # as above
+    if os.getcwd() not in sys.path:  # noqa: PTH109  # as above
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109  # as above
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # so that output reaches the log even after a kill
     # SCF's bootstrap does the same, so whatever a library logs at DEBUG ends up in the function's log.
@@ -68,7 +68,7 @@ def _load(index: str) -> ModuleType:
     if sys.version_info >= (3, 12):  # no `imp` any more
         loader = importlib.machinery.SourceFileLoader("index", index)
         spec = importlib.util.spec_from_file_location("index", index, loader=loader)
-        assert spec is not None  # noqa: S101 # only without a loader
+        assert spec is not None  # noqa: S101  # only without a loader
         module = importlib.util.module_from_spec(spec)
         sys.modules["index"] = module
         loader.exec_module(module)
@@ -91,7 +91,7 @@ def _run(
         value = handler(request["event"], request["context"])
         message = json.dumps(value)
         answer = {"value": value}
-    except Exception as error:  # noqa: BLE001 # the function's own code: anything may come
+    except Exception as error:  # noqa: BLE001  # the function's own code: anything may come
         answer = _failure(USER_CODE_ERROR, error)
         message = json.dumps(answer)
     # SCF writes every return value to the log, and no setting stops that.

@@ -86,10 +86,10 @@ def reply_to(outcome: Outcome) -> Reply:
 def _reply_of(value: Mapping[str, object]) -> Reply:
     """Raise ValueError if the response does not have the documented form."""
     status, body, headers = value["statusCode"], value.get("body", ""), value.get("headers", {})
-    if not isinstance(status, int) or not HTTPStatus.OK <= status < 600:  # noqa: PLR2004 # the end of HTTP's range
+    if not isinstance(status, int) or not HTTPStatus.OK <= status < 600:  # noqa: PLR2004  # the end of HTTP's range
         raise ValueError("statusCode is no HTTP status of a final response")
     if not isinstance(body, str) or not isinstance(headers, dict):
-        raise ValueError("body is not a string, or headers is not an object")  # noqa: TRY004 # one error for all
+        raise ValueError("body is not a string, or headers is not an object")  # noqa: TRY004  # one error for all
     pairs: list[tuple[str, str]] = []
     for name, given in headers.items():
         for one in given if isinstance(given, list) else [given]:
@@ -154,7 +154,7 @@ class _Exchange(BaseHTTPRequestHandler):
         event = event_of(self.command, self.path, self.headers, body, str(self.client_address[0]))
         self._send(self.server.answer(event))
 
-    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _exchange  # noqa: N815 # http.server
+    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _exchange  # noqa: N815  # http.server
 
     def _send(self, reply: Reply) -> None:
         without_body = self.command == "HEAD" or reply.status in {

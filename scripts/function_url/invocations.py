@@ -54,7 +54,7 @@ class Invocations:
         while (event := self._events.get()) is not None:
             try:
                 function.call(event)
-            except Exception:  # noqa: BLE001 # whatever it is, other events must still run
+            except Exception:  # noqa: BLE001  # whatever it is, other events must still run
                 traceback.print_exc()
             finally:
                 self._events.task_done()
@@ -63,7 +63,7 @@ class Invocations:
         """Wait until the function has run on all events so far."""
         self._events.join()
 
-    def answer(self, headers: Any, body: bytes) -> dict[str, object]:  # noqa: ANN401 # an email.message.Message
+    def answer(self, headers: Any, body: bytes) -> dict[str, object]:  # noqa: ANN401  # an email.message.Message
         """Return the contents of `Response`."""
         request_id = str(uuid.uuid4())
         try:
@@ -75,7 +75,7 @@ class Invocations:
         return {"Result": result, "RequestId": request_id}
 
 
-def _event(headers: Any, body: bytes) -> dict[str, object]:  # noqa: ANN401 # as above
+def _event(headers: Any, body: bytes) -> dict[str, object]:  # noqa: ANN401  # as above
     if headers.get("X-TC-Action") != "Invoke" or headers.get("X-TC-Version") != VERSION:
         raise ApiError("InvalidAction", "Only Invoke of this version is here.")
     parameters = json.loads(body)
@@ -91,12 +91,12 @@ def _event(headers: Any, body: bytes) -> dict[str, object]:  # noqa: ANN401 # as
 
 
 class _Handler(QuietHandler):
-    def __init__(self, invocations: Invocations, *connection: Any) -> None:  # noqa: ANN401 # http.server's own arguments
+    def __init__(self, invocations: Invocations, *connection: Any) -> None:  # noqa: ANN401  # http.server's own arguments
         # The base class serves the whole connection inside its constructor.
         self._invocations = invocations
         super().__init__(*connection)
 
-    def do_POST(self) -> None:  # noqa: N802 # http.server asks for this name
+    def do_POST(self) -> None:  # noqa: N802  # http.server asks for this name
         """Answer one call."""
         answer = {"Response": self._invocations.answer(self.headers, self.body() or b"")}
         content = json.dumps(answer).encode()

@@ -58,8 +58,8 @@ def kill_after(home: Home, seconds: float, *arguments: str) -> bool:
 @pytest.mark.parametrize("times", [6, pytest.param(200, marks=pytest.mark.exhaustive)])
 def test_killed_at_random_moments(home: Home, service: Served, times: int) -> None:
     """The delays are spread over the time that an undisturbed run takes, the start of Python left out."""
-    print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201 -- pytest shows it with a failure
-    chance = random.Random(SEED)  # noqa: S311 -- to be repeated, not to be secret
+    print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201  # pytest shows it with a failure
+    chance = random.Random(SEED)  # noqa: S311  # to be repeated, not to be secret
     start = time.monotonic()
     home.run("--version")
     idle = time.monotonic() - start
@@ -79,7 +79,7 @@ def test_killed_at_random_moments(home: Home, service: Served, times: int) -> No
         assert home.pending() == [], name
     assert killed >= times / 3
     assert not [path.name for path in home.ssh.iterdir() if "partial" in path.name]
-    print(f"{killed} kills, {times} key pairs")  # noqa: T201 -- as above
+    print(f"{killed} kills, {times} key pairs")  # noqa: T201  # as above
 
 
 def run_until(home: Home, call: str, number: int, name: str) -> int:
@@ -188,7 +188,7 @@ def test_interrupted_while_it_waits(tmp_path: Path) -> None:
 def bad_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
     """Give a function, and the address of a proxy before it that loses, cuts and repeats."""
     port = free_port()
-    print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201 -- pytest shows it with a failure
+    print(f"KEYPAIR_TEST_SEED={SEED}")  # noqa: T201  # pytest shows it with a failure
     with running_chaos_proxy(f"http://127.0.0.1:{port}", seed=SEED, late=1) as proxy:
         folder = tmp_path_factory.mktemp("bad-network")
         with served(folder, POLICY, proxy.url.removeprefix("http://"), port=port) as running:

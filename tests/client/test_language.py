@@ -60,7 +60,7 @@ def test_translations_name_the_same_options_and_codes() -> None:
         ({"LANG": "de_DE.UTF-8"}, False),
     ],
 )
-def test_the_locale_decides(environment: dict[str, str], chinese: bool) -> None:  # noqa: FBT001
+def test_the_locale_decides(environment: dict[str, str], chinese: bool) -> None:  # noqa: FBT001  # a parameter of the test
     assert is_chinese(environment) is chinese
 
 

@@ -130,7 +130,7 @@ def test_recipients_as_they_are_pasted(home: Home, file: str, suffix: str) -> No
 
 @pytest.mark.interpreter
 @pytest.mark.parametrize("several", [False, True])
-def test_jwe_with_a_jwk(home: Home, several: bool) -> None:  # noqa: FBT001
+def test_jwe_with_a_jwk(home: Home, several: bool) -> None:  # noqa: FBT001  # a parameter of the test
     from jwcrypto.jwk import JWK
 
     private = JWK.generate(kty="EC", crv="P-384")

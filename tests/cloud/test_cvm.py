@@ -463,7 +463,7 @@ def test_a_connection_that_is_not_established_in_time() -> None:
         waiting = [socket.socket() for _ in range(3)]
         try:
             for one in waiting:
-                one.setblocking(False)  # noqa: FBT003 -- positional only
+                one.setblocking(False)  # noqa: FBT003  # positional only
                 one.connect_ex(listener.getsockname())
             cvm = client(
                 f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=UNDO_RESERVE + CALL_MINIMUM + 0.1
@@ -970,7 +970,7 @@ def test_after_a_slow_connection_the_response_has_only_the_remaining_time() -> N
         listener.listen(0)
         kept += [socket.socket() for _ in range(3)]
         for one in kept[:3]:
-            one.setblocking(False)  # noqa: FBT003 -- positional only
+            one.setblocking(False)  # noqa: FBT003  # positional only
             one.connect_ex(listener.getsockname())
         # The client's SYN is dropped; Linux sends the next one after a second, and that is taken.
         taking_all = threading.Timer(0.3, take_all, [listener])

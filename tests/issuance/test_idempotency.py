@@ -110,7 +110,7 @@ def test_an_unreadable_stored_answer_is_not_released(
     store = function.services.issuer.ledger.store
     assert isinstance(store, AuthenticatedStore)
     assert isinstance(store.store, MemoryStore)
-    (key,) = [key for key in store.store._entries if key.startswith("claim:")]  # noqa: SLF001
+    (key,) = [key for key in store.store._entries if key.startswith("claim:")]  # noqa: SLF001  # a look at what is stored
     text = store.get(key) or ""
     assert json.loads(text)["state"] == State.SEALED.value
     # What a defect of an earlier version might have written.

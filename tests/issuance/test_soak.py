@@ -121,7 +121,7 @@ def slowest_undisturbed(function: FunctionUnderTest) -> float:
 
 def requests_of(function: FunctionUnderTest, seed: int, count: int, taken: list[str]) -> list[Job]:
     """Return the requests. Half have an idempotency key, and half are retried once."""
-    chance = random.Random(seed)  # noqa: S311 -- to be repeated, not to be secret
+    chance = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
     jobs: list[Job] = []
     for number in range(count):
         name = taken[number] if number < len(taken) else fresh_name()

@@ -184,7 +184,7 @@ class Case:
     bound: bool = False
 
 
-def claim(state: State, *, lease: float = -1, holder: str = HOLDER, former: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 -- fields of a model
+def claim(state: State, *, lease: float = -1, holder: str = HOLDER, former: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  # fields of a model
     answer = "{}" if state is State.SEALED else None
     return {"state": state, "lease": lease, "holder": holder, "former": former, "answer": answer}
 
@@ -382,7 +382,7 @@ class MovingStore:
 
     shared = False
 
-    def __init__(self, inner: Any, finish: Any) -> None:  # noqa: ANN401 -- stands between
+    def __init__(self, inner: Any, finish: Any) -> None:  # noqa: ANN401  # stands between
         self._inner = inner
         self._finish = finish
 
@@ -427,7 +427,7 @@ def test_a_key_pair_whose_record_is_finished_during_the_sweep_is_left(function: 
     assert left(function.emulator) == [pair[0]]
 
 
-def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -- parts of a sweeper
+def sweep_with(function: FunctionUnderTest, **changed: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401  # parts of a sweeper
     """Sweep with some parts replaced; return what the audit log says about the key pairs."""
     own = function.services.sweeper
     sweeper = replace(own, **{"regions": [REGION], **changed})
@@ -790,7 +790,7 @@ def swept_onto_a_full_device(
     command: Command, *arguments: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     settings = environment(command.emulator, KEYPAIR_POLICY=str(command.policy), **environ)
-    with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
+    with open("/dev/full", "w") as full:  # noqa: PTH123  # a device
         return subprocess.run(
             [sys.executable, "-m", "scripts.sweep", *arguments],
             env=clean_environment(settings),
@@ -925,7 +925,7 @@ def test_a_used_key_pair_is_reported_unless_the_store_knows_of_it(
     function: FunctionUnderTest, *, fails: bool
 ) -> None:
     class InUse(Cvm):
-        def delete_key_pair(self, key_id: str) -> bool:  # noqa: ARG002 -- an instance that the list does not show
+        def delete_key_pair(self, key_id: str) -> bool:  # noqa: ARG002  # an instance that the list does not show
             return False
 
     def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:

@@ -99,7 +99,7 @@ def test_chat_users(file: Path, user: tuple[str, str, str]) -> None:
         ("nobody", (("admin", bool, True),), set()),
     ],
 )
-def test_claims(file: Path, issuer: str, claims: Any, expected: set[str]) -> None:  # noqa: ANN401 -- claims
+def test_claims(file: Path, issuer: str, claims: Any, expected: set[str]) -> None:  # noqa: ANN401  # claims
     for policy in (Policy.load(file), Policy.parse(CONTENT)):
         assert set(policy.callers_bound(issuer, claims)) == expected
 

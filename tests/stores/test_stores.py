@@ -457,7 +457,7 @@ def test_sqlite_with_nonsense_under_the_key(
 ) -> None:
     assert sqlite_store.add("k", "v", 60)
     with closing(sqlite3.connect(sqlite_path)) as connection, connection:
-        connection.execute(f"UPDATE entry SET value = {value}")  # noqa: S608 -- the lines above
+        connection.execute(f"UPDATE entry SET value = {value}")  # noqa: S608  # the lines above
     assert refused(lambda: sqlite_store.get("k")) == reason
     assert sqlite_store.add("k", "w", 60) is False
     assert sqlite_store.replace("k", "v", "w", 60) is False
@@ -528,7 +528,7 @@ def test_redis_that_is_slow(server: StoreServer) -> None:
     for store in (kept, fresh):
         with server.stopped():
             begun = time.monotonic()
-            assert refused(lambda: store.add("late", "v", 60)) == "redis-unreachable"  # noqa: B023 -- called here
+            assert refused(lambda: store.add("late", "v", 60)) == "redis-unreachable"  # noqa: B023  # called here
             assert time.monotonic() - begun < 3 * TIMEOUT + 0.5
         assert store.get("k") == "v"
 

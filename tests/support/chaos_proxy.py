@@ -53,7 +53,7 @@ class ChaosProxy:
 
     def fate(self, number: int) -> tuple[Fate, float]:
         """Return what becomes of the connection with this number, and a random number for the details."""
-        chance = random.Random(f"{self.seed} {number}")  # noqa: S311 -- to be repeated, not to be secret
+        chance = random.Random(f"{self.seed} {number}")  # noqa: S311  # to be repeated, not to be secret
         (fate,) = chance.choices(list(Fate), [fate.weight for fate in Fate])
         return fate, chance.random()
 

@@ -60,7 +60,7 @@ class EmulatorProcess:
         self._private_keys.extend(self.control("GET", f"/private-keys?from={len(self._private_keys)}"))
         return list(self._private_keys)
 
-    def control(self, method: str, path: str, content: object = None) -> Any:  # noqa: ANN401 -- decoded JSON
+    def control(self, method: str, path: str, content: object = None) -> Any:  # noqa: ANN401  # decoded JSON
         body = None if content is None else json.dumps(content).encode()
         connection = self._connection()
         connection.request(method, path, body)

@@ -84,12 +84,12 @@ class TlsFront:
 
 
 class _Forward(QuietHandler):
-    def __init__(self, front: list[TlsFront], *connection: Any) -> None:  # noqa: ANN401 -- http.server's own arguments
+    def __init__(self, front: list[TlsFront], *connection: Any) -> None:  # noqa: ANN401  # http.server's own arguments
         # The base class serves the whole connection inside its constructor.
         self._front = front
         super().__init__(*connection)
 
-    def do_GET(self) -> None:  # noqa: N802 -- http.server asks for this name
+    def do_GET(self) -> None:  # noqa: N802  # http.server asks for this name
         target = HTTPConnection(urlsplit(self._front[0].target).netloc, timeout=30)
         try:
             target.request(self.command, self.path, self.body(), dict(self.headers))
@@ -101,7 +101,7 @@ class _Forward(QuietHandler):
         self.head(answer.status, headers)
         self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815 -- as above
+    do_POST = do_GET  # noqa: N815  # as above
 
 
 @contextmanager

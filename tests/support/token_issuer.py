@@ -205,7 +205,7 @@ class OpenIdProvider:
 
     def _send(self, method: str, address: str, body: bytes) -> tuple[str, Any]:
         kind = "application/json" if method == "PUT" else "application/x-www-form-urlencoded"
-        request = urllib.request.Request(address, body, {"Content-Type": kind}, method=method)  # noqa: S310 -- loopback
+        request = urllib.request.Request(address, body, {"Content-Type": kind}, method=method)  # noqa: S310  # loopback
         with _DIRECT.open(request, timeout=10) as response:
             content = response.read()
             return response.url, json.loads(content) if content else None

@@ -99,7 +99,7 @@ class Watched:
     def __post_init__(self) -> None:
         self.context.add_init_script(_WATCH_VIOLATIONS)
         self.context.on("request", self._request)
-        self.context.on("response", lambda answer: self.answers.append(answer))  # noqa: PLW0108 -- Playwright writes an attribute on it
+        self.context.on("response", lambda answer: self.answers.append(answer))  # noqa: PLW0108  # Playwright writes an attribute on it
         self.context.on("console", lambda message: self.console.append(message.text))
         self.context.on("weberror", lambda error: self.faults.append(str(error.error)))
 

@@ -86,6 +86,6 @@ def log_in(commands: str, port: int, folder: Path) -> str:
     )
     address = f"{getpass.getuser()}@127.0.0.1"
     typed = f"{chmod} && {ssh.replace('root@HOST', address).replace('ssh ', f'ssh {options} ', 1)}"
-    done = subprocess.run(typed, shell=True, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S602 -- what a person would paste
+    done = subprocess.run(typed, shell=True, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S602  # what a person would paste
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -718,7 +718,7 @@ def failure(
     timeout: int = 10,
 ) -> tuple[str, str]:
     """Return the type and the code of what the call raises."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 -- the SDK lets several kinds through
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # the SDK lets several kinds through
         client(emulator, timeout=timeout).call_json(action, parameters or order())
     return type(caught.value).__name__, str(getattr(caught.value, "code", ""))
 
@@ -877,14 +877,14 @@ def test_the_control_port_knows_its_paths(emulator: EmulatorProcess) -> None:
 # One name, many callers
 
 
-def emulator_address(emulator: EmulatorProcess) -> Any:  # noqa: ANN401 -- stands in for an EmulatorProcess
+def emulator_address(emulator: EmulatorProcess) -> Any:  # noqa: ANN401  # stands in for an EmulatorProcess
     """Return what another process needs to call the emulator: a process object cannot travel."""
     return _Address(emulator.cvm_endpoint, emulator.secret_id, emulator.secret_key)
 
 
 class _Address:
     token = ""
-    info: dict[str, object] = {"authorityFile": None}  # noqa: RUF012 -- never changed
+    info: dict[str, object] = {"authorityFile": None}  # noqa: RUF012  # never changed
 
     def __init__(self, cvm_endpoint: str, secret_id: str, secret_key: str) -> None:
         self.cvm_endpoint = cvm_endpoint
@@ -896,7 +896,7 @@ CALLERS = 8
 ROUNDS = 100
 
 
-def race(address: Any, barrier: Barrier, results: "Queue[tuple[int, str]]") -> None:  # noqa: ANN401 -- as above
+def race(address: Any, barrier: Barrier, results: "Queue[tuple[int, str]]") -> None:  # noqa: ANN401  # as above
     sdk = client(address)
     for number in range(ROUNDS):
         barrier.wait(timeout=60)

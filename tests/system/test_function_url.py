@@ -105,7 +105,7 @@ class Answer:
     headers: list[tuple[str, str]]
     body: bytes
 
-    def json(self) -> Any:  # noqa: ANN401 # whatever the function answers
+    def json(self) -> Any:  # noqa: ANN401  # whatever the function answers
         return json.loads(self.body)
 
 

@@ -116,7 +116,7 @@ def test_a_pasted_recipient_gets_the_envelope_and_the_command(
         audit(page, "envelope")
         assert not page.is_visible("#save")
         assert saved(page, tmp_path, "#save-envelope").name == "web_pasted.age"
-        subprocess.run(page.inner_text("#open-with"), shell=True, cwd=tmp_path, check=True)  # noqa: S602 -- as shown
+        subprocess.run(page.inner_text("#open-with"), shell=True, cwd=tmp_path, check=True)  # noqa: S602  # as shown
         assert_logs_in(page, tmp_path)
         watch.assert_clean(page)
 
@@ -259,7 +259,7 @@ def test_without_javascript(browser: Browser, typed: FunctionProcess, tmp_path: 
         picture(page, "no-javascript-answer")
         public_key, envelope, command = (one.text_content() or "" for one in page.query_selector_all("pre"))
         (tmp_path / "web_plain.age").write_text(envelope, encoding="ascii")
-        subprocess.run(command, shell=True, cwd=tmp_path, check=True)  # noqa: S602 -- as shown
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True)  # noqa: S602  # as shown
     server = tmp_path / "server"
     server.mkdir()
     commands = "chmod 600 web_plain.pem\nssh -i web_plain.pem root@HOST"

@@ -142,7 +142,7 @@ class StandIn:
         for function in self.account.functions.values():
             for trigger in function.triggers:
                 if trigger["TriggerName"] == name and trigger["Enable"]:
-                    version = self.services["scf"]._target(function, trigger["Qualifier"])  # noqa: SLF001
+                    version = self.services["scf"]._target(function, trigger["Qualifier"])  # noqa: SLF001  # of this package
                     return getattr(function.running.call(version, event), "value", None)
         return None
 

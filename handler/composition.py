@@ -17,9 +17,9 @@ from handler.auth.authenticator import Authenticator
 from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.nonces import Nonces
 from handler.auth.rate_limits import Limiter
+from handler.chat.http_client import HttpClient
 from handler.chat.platforms import registry
 from handler.chat.platforms.registry import PlatformContext
-from handler.http.client import HttpClient
 from handler.http.endpoint import LazyEndpoint
 from handler.order import KEY_ID
 from handler.policy.compiled import file_digest

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.auth.nonces import Nonces
+from handler.chat.http_client import HttpClient
 from handler.chat.platforms.registry import PLATFORMS, PlatformContext, prefix_of
 from handler.errors import SettingsInvalid
-from handler.http.client import HttpClient
 from handler.scf.invocation import Clock
 from handler.settings import ENCODED, PREFIX, Settings
 from handler.store.memory import MemoryStore

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.auth.nonces import Nonces
+from handler.chat.http_client import HttpClient
 from handler.chat.platforms.feishu import Feishu as Platform
 from handler.chat.platforms.feishu import _Granted, decrypt
 from handler.chat.platforms.registry import PLATFORMS, PlatformContext
 from handler.errors import SettingsInvalid
-from handler.http.client import HttpClient
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
 from tests.support.feishu_attacks import ATTACKS

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.auth.nonces import Nonces
+from handler.chat.http_client import HttpClient
 from handler.chat.platforms.platform_settings import require_settings
 from handler.chat.platforms.registry import PLATFORMS, PlatformContext, configured
 from handler.chat.platforms.wecomapp import WeComAppSettings, _Said
 from handler.errors import SettingsInvalid
-from handler.http.client import HttpClient
 from handler.http.fetch import HttpResponse
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore

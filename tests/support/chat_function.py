@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from handler.chat.http_client import HttpClient
 from handler.chat.platforms.registry import PLATFORMS
 from handler.chat.published_keys import PublishedKeys
 from handler.composition import ChatNetwork
-from handler.http.client import HttpClient
 from handler.scf.invocation import Clock
 from scripts.cvm_emulator.signature import Credential
 from scripts.function_url.instance import Returned

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handler.auth.nonces import Nonces
+    from handler.chat.http_client import HttpClient
     from handler.chat.platforms.base import Reply
     from handler.chat.platforms.registry import PlatformContext
-    from handler.http.client import HttpClient
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Clock, Deadline
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from handler.auth.nonces import Nonces
+    from handler.chat.http_client import HttpClient
     from handler.chat.platforms.base import Platform
-    from handler.http.client import HttpClient
     from handler.policy.model import Policy
     from handler.scf.invocation import Clock
 

@@ -31,9 +31,9 @@ from handler.settings import environment_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from handler.chat.http_client import HttpClient
     from handler.chat.platforms.base import Reply
     from handler.chat.platforms.registry import PlatformContext
-    from handler.http.client import HttpClient
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Deadline
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.chat.http_client import ANSWER_LIMIT, TRIES, HttpClient
 from handler.errors import PlatformUnavailable
-from handler.http.client import ANSWER_LIMIT, TRIES, HttpClient
 from handler.http.fetch import HttpResponse
 from handler.scf.invocation import Deadline
 from tests.support.chat_stand_in import StandIn

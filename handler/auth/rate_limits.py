@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
     from handler.store.base import Store
 
-Kind: TypeAlias = Literal["caller", "source"]
-"""Whom an allowance belongs to: a caller, or the address that requests come from."""
+Kind: TypeAlias = Literal["caller", "source", "repeat"]
+"""What an allowance belongs to: a caller, the address that requests come from, or one repeated request."""
 
 _PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
 _COUNTED_FOR = SIGNATURE_WINDOW.nonce_ttl
 """Seconds for which a request is recognised: as long as its signature could be accepted."""
+_REPEATS_LIMIT = 60
+"""Equal requests in the time for which one is recognised. A client that waits as told sends fewer."""
 _ROUNDING = 1e-3
 """Seconds. Each addition to a time since 1970 is off by up to 0.2 microseconds, and they add up."""
 _ATTEMPTS = 20
@@ -48,6 +50,9 @@ class Allowance:
         """Return the allowance for a rate such as `20/hour`."""
         requests, _, period = rate.partition("/")
         return cls(int(requests), _PERIODS[period])
+
+
+_REPEATS = Allowance(_REPEATS_LIMIT, int(_COUNTED_FOR))
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,27 @@ class Limiter:
         """Count a request like `take`; return None if it was counted in the last ten minutes already.
 
         SECURITY BOUNDARY: whoever captures a signed request can send it again. A replay must not use up its
-        sender's allowance.
+        sender's allowance, nor the cloud's: each one that is not finished asks the cloud again.
         """
-        counted = "counted:" + hashlib.sha256(f"{kind}\n{who}\n{request_key}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{kind}\n{who}\n{request_key}".encode()).hexdigest()
+        counted = f"counted:{digest}"
         if self.store.get(counted) is not None:
+            self.take("repeat", digest, _REPEATS)
             return None
         standing = self.take(kind, who, allowance)
-        self.store.add(counted, "", _COUNTED_FOR)
-        return standing
+        if self.store.add(counted, "", _COUNTED_FOR):
+            return standing
+        # An equal request came at the same time, and has been counted.
+        self._give_back(f"rate:{kind}:{who}", allowance)
+        return None
+
+    def _give_back(self, key: str, allowance: Allowance) -> None:
+        for _ in range(_ATTEMPTS):
+            used_until, text = self._read(key)
+            value = used_until - allowance.period / allowance.requests
+            ahead = value - self.clock.now()
+            if text is None or ahead <= 0 or self.store.replace(key, text, repr(value), ahead):
+                return
 
     def _read(self, key: str) -> tuple[float, str | None]:
         text = self.store.get(key)

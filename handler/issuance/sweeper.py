@@ -18,6 +18,7 @@ from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released, never_rele
 from handler.issuance.readiness import OK, store_status
 from handler.order import CALLER_TAG
 from handler.records import dataclass
+from handler.store.authenticated import RECORD_FORGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -205,7 +206,9 @@ class _Sweep:
         try:
             return self.sweeper.ledger.maker(tag)
         except StoreUnavailable as problem:
-            self.store_problems.append(problem)
+            # A record that the function did not write, or wrote under a former secret, is one key pair's.
+            if problem.reason != RECORD_FORGED:
+                self.store_problems.append(problem)
             raise
 
     def _without_record(self, orphan: _Task, age: float) -> _Task | str | None:

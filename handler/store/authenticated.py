@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
     from handler.store.base import Store
 
+RECORD_FORGED = "store-record-forged"
+"""The reason for a record that this function did not write, or wrote under a former master secret."""
 CLOCK_TOLERANCE = 300.0
 """Seconds that a record counts for after its end: an instance's clock and the store's may differ."""
 
@@ -72,14 +74,14 @@ class AuthenticatedStore:
         """Return the value in a record; None if its life is over."""
         record = _FORM.fullmatch(stored)
         if record is None:
-            raise StoreUnavailable("store-record-forged")
+            raise StoreUnavailable(RECORD_FORGED)
         ends_at, value = int(record["ends_at"]), record["value"]
         genuine = False
         for code in self.codes(_signed_text(key, ends_at, value)):
             # No early exit: the time taken must not reveal which secret matched.
             genuine |= hmac.compare_digest(code, record["code"])
         if not genuine:
-            raise StoreUnavailable("store-record-forged")
+            raise StoreUnavailable(RECORD_FORGED)
         return value if self.clock.now() < ends_at + CLOCK_TOLERANCE else None
 
 

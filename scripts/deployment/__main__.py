@@ -83,6 +83,15 @@ class Deployer:
     cloud: TencentCloud
     file: ServerlessFile
 
+    def require_eyes(self) -> None:
+        """Raise DeploymentStopped unless a person reads the new master secret that is about to be shown."""
+        # A log of CI would keep it, and whoever reads that could sign as any caller.
+        if not (self.terminal.out.isatty() or self.options.print):
+            raise DeploymentStopped(
+                "The new master secret is shown once, and the output is not a terminal. Nothing was changed. "
+                "Run this in a terminal, or again with --print."
+            )
+
     @property
     def function(self) -> dict[str, str]:
         """The parameters that name the function."""
@@ -172,7 +181,7 @@ def _settings(deployer: Deployer, existing: DeployedFunction | None) -> Function
     if options.new_master_secret and MASTER_SECRET not in variables:
         # A plan masks it and changes nothing: nobody is to write that one down.
         planning = options.command == "plan"
-        variables[MASTER_SECRET] = new_master_secret() if planning else _new_secret(deployer.terminal)
+        variables[MASTER_SECRET] = new_master_secret() if planning else _new_secret(deployer)
     try:
         return FunctionSettings.checked(variables)
     except SettingsMissing as error:
@@ -180,9 +189,10 @@ def _settings(deployer: Deployer, existing: DeployedFunction | None) -> Function
         raise SettingsMissing(f"{error}{hint}") from None
 
 
-def _new_secret(terminal: Terminal) -> str:
+def _new_secret(deployer: Deployer) -> str:
+    deployer.require_eyes()
     made = new_master_secret()
-    terminal.say(
+    deployer.terminal.say(
         "A new master secret, shown this once: keep it where secrets are kept.\n\n"
         f"  KEYPAIR_MASTER_SECRET={made}\n"
     )
@@ -229,6 +239,8 @@ def secrets(deployer: Deployer) -> None:
     deployed = deployer.deployed()
     new = new_master_secret() if deployer.options.what == "rotate" else None
     planned = operations.rotate(deployer.function, deployed, new)
+    if new is not None:
+        deployer.require_eyes()
     if new is not None:
         deployer.terminal.say(
             "The new master secret, shown this once: keep it where secrets are kept, and put it into the "
@@ -365,6 +377,11 @@ def _options(root: Path) -> argparse.ArgumentParser:
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=[common], help=text, description=text)
 
+    def may_print(one: argparse.ArgumentParser) -> None:
+        one.add_argument(
+            "--print", action="store_true", help="show the new master secret even if a pipe or file gets it"
+        )
+
     for name, text in (
         ("plan", "Show every call that apply would make; change nothing."),
         ("apply", "Deploy, the first time or again; goes on where an earlier run ended."),
@@ -381,6 +398,8 @@ def _options(root: Path) -> argparse.ArgumentParser:
             "--with-openpgp", action="store_true", help="build what sealing to PGP keys needs too"
         )
         one.add_argument("--json", action="store_true", help="print the plan as JSON")
+        if name == "apply":
+            may_print(one)
     command("status", "Show what is deployed.")
     logs = command("logs", "Print the function's log.")
     logs.add_argument("--hours", type=float, default=1.0, help="how far back (default: 1)")
@@ -395,6 +414,7 @@ def _options(root: Path) -> argparse.ArgumentParser:
     secret.add_argument(
         "what", choices=["rotate", "finish"], help="bring in a new one; stop accepting the old one"
     )
+    may_print(secret)
     change = command("policy", "Replace the policy alone: takes effect within a minute.")
     change.add_argument(
         "--allow-lockout", action="store_true", help="even if no operator is left who may ask for anything"

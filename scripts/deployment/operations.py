@@ -41,8 +41,8 @@ def roll_back(
 ) -> list[Step]:
     """Return the steps back to version `to`, or to the one before the present one.
 
-    Raises DeploymentStopped if there is none, or if it has another master secret: callers' secrets are
-    derived from it, so those handed out since would no longer be accepted.
+    Raises DeploymentStopped if there is none, or if it accepts other master secrets. Callers' secrets are
+    derived from them: those handed out since would be refused, or a secret that leaked would sign again.
     """
     current = deployed.alias_version
     versions = [str(version["Version"]) for version in deployed.versions]
@@ -58,13 +58,23 @@ def roll_back(
             settings_of(cloud.call("scf", "GetFunction", {**function, "Qualifier": version}))
             for version in (current, target)
         )
-        if now.get(MASTER_SECRET) not in (then.get(MASTER_SECRET), then.get(PREVIOUS_MASTER_SECRET)):
+        if not _accepted(then) <= _accepted(now):
+            raise DeploymentStopped(
+                f"Version {target} accepts a master secret that the present one does not: if it leaked, "
+                "whoever has it could sign again. If that is wanted: --with-secrets."
+            )
+        if now.get(MASTER_SECRET) not in _accepted(then):
             raise DeploymentStopped(
                 f"Version {target} has another master secret: rolling back undoes a rotation, and callers "
                 "with new secrets are refused. If that is wanted: --with-secrets."
             )
     alias = {**function, "Name": ALIAS, "FunctionVersion": target}
     return [Call("scf", "UpdateAlias", alias, f"send requests to version {target}"), Smoke()]
+
+
+def _accepted(settings: Mapping[str, str]) -> set[str]:
+    """Return the master secrets that sign."""
+    return {settings[name] for name in (MASTER_SECRET, PREVIOUS_MASTER_SECRET) if settings.get(name)}
 
 
 def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | None) -> list[Step]:

@@ -26,6 +26,7 @@ from tests.support.function_under_test import (
 from tests.support.random_cases import examples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.emulator_process import EmulatorProcess
@@ -95,6 +96,61 @@ def test_a_replayed_request_is_not_counted(function: FunctionUnderTest) -> None:
     assert [function.call(late).status for _ in range(2)] == [429, 429]
     assert function.call(first).status == 201
     function.delete_key_pairs()
+
+
+def test_a_replayed_request_is_limited_by_itself(function: FunctionUnderTest) -> None:
+    """Each of them may ask the cloud. Its sender has the whole allowance left but one."""
+    event = function.signed(REST)
+    answers = [function.call(event) for _ in range(62)]
+    assert [answer.status for answer in answers] == [201] * 61 + [429]
+    assert function.audit_lines()[-1]["reason"] == "rate-repeat"
+    function.clock.time += 1
+    assert function.call(function.signed(REST)).headers["RateLimit"].startswith('"caller";r=1;')
+    function.delete_key_pairs()
+
+
+class Racing(MemoryStore):
+    """A store that calls `meanwhile` before a request is marked as counted."""
+
+    meanwhile: Callable[[], object] = bool
+
+    def add(self, key: str, value: str, ttl: float) -> bool:
+        if key.startswith("counted:"):
+            meanwhile, self.meanwhile = self.meanwhile, bool
+            meanwhile()
+        return super().add(key, value, ttl)
+
+
+def test_of_equal_requests_at_once_one_is_counted() -> None:
+    clock = TestClock().clock()
+    store = Racing(clock)
+    limiter, allowance = Limiter(store, clock), Allowance.of("20/hour")
+    store.meanwhile = lambda: limiter.take_once("caller", "x", allowance, "same")
+    assert limiter.take_once("caller", "x", allowance, "same") is None
+    assert limiter.take("caller", "x", allowance).left == 18
+
+
+def test_what_cannot_be_given_back_stays_counted() -> None:
+    """Somebody else changes the counter all the time."""
+
+    class Busy(Racing):
+        free = True
+
+        def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+            return self.free and super().replace(key, expected, value, ttl)
+
+    clock = TestClock().clock()
+    store = Busy(clock)
+    limiter, allowance = Limiter(store, clock), Allowance.of("20/hour")
+
+    def meanwhile() -> None:
+        limiter.take_once("caller", "x", allowance, "same")
+        store.free = False
+
+    store.meanwhile = meanwhile
+    assert limiter.take_once("caller", "x", allowance, "same") is None
+    store.free = True
+    assert limiter.take("caller", "x", allowance).left == 17
 
 
 def test_requests_without_an_address_are_not_limited_together(function: FunctionUnderTest) -> None:

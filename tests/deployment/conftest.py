@@ -95,6 +95,13 @@ def cloud(stand_in_process: CloudStandIn) -> CloudStandIn:
     return stand_in_process
 
 
+class Screen(StringIO):
+    """What a terminal shows."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class Deployer:
     """Somebody with a shell: `run` is `scripts/deploy`."""
@@ -107,9 +114,10 @@ class Deployer:
     error: str = ""
     answers: list[bool] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
+    at_terminal: bool = False
 
     def run(self, *arguments: str, **environment: str) -> int:
-        out, error = StringIO(), StringIO()
+        out, error = Screen() if self.at_terminal else StringIO(), StringIO()
 
         def confirm(question: str) -> bool:
             self.questions.append(question)

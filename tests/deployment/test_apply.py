@@ -337,10 +337,10 @@ def test_a_master_secret_is_made_on_request_and_kept_afterwards(
     del deployer.environment["KEYPAIR_MASTER_SECRET"]
     assert deployer.apply() == 2
     assert "--new-master-secret" in deployer.error
-    assert deployer.apply("--new-master-secret") == 0, deployer.error
+    assert deployer.apply("--new-master-secret", "--print") == 0, deployer.error
     assert deployer.out.count("KEYPAIR_MASTER_SECRET=") == 1
     before = len(cloud.calls)
-    assert deployer.apply("--new-master-secret") == 0, deployer.error
+    assert deployer.apply("--new-master-secret", "--print") == 0, deployer.error
     assert "KEYPAIR_MASTER_SECRET=" not in deployer.out
     assert changes(cloud.calls[before:]) == []
 

@@ -41,12 +41,14 @@ def test_one_apply_and_one_order_give_a_private_key_that_opens(
     deployer: Deployer, cloud: CloudStandIn, tmp_path: Path
 ) -> None:
     (tmp_path / "policy.toml").write_text(POLICY, "utf-8")
-    (tmp_path / "handler").symlink_to(ROOT / "handler")
-    (tmp_path / "requirements").symlink_to(ROOT / "requirements")
+    for name in ("handler", "requirements", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
     deployer.environment |= {name: os.environ[name] for name in ("PATH", "HOME")}
     del deployer.environment["KEYPAIR_MASTER_SECRET"]
 
-    assert deployer.run("apply", "--with-role", "--new-master-secret", "--yes") == 0, deployer.error
+    assert deployer.run("apply", "--with-role", "--new-master-secret", "--print", "--yes") == 0, (
+        deployer.error
+    )
     url = deployer.out.rpartition("answers at ")[2].strip()
     assert "upload the code to cos://keypair-function-1250000000/" in deployer.out
 

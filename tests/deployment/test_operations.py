@@ -48,7 +48,7 @@ def test_rotating_keeps_the_previous_secret_until_it_is_ended(
     deployed: Deployer, cloud: CloudStandIn
 ) -> None:
     old = deployed.environment["KEYPAIR_MASTER_SECRET"]
-    assert deployed.run("secrets", "rotate") == 0, deployed.error
+    assert deployed.run("secrets", "rotate", "--print") == 0, deployed.error
     new = deployed.out.partition("KEYPAIR_MASTER_SECRET=")[2].split()[0]
     settings = live_settings(cloud)
     assert (settings["KEYPAIR_MASTER_SECRET"], settings["KEYPAIR_PREVIOUS_MASTER_SECRET"]) == (new, old)
@@ -60,7 +60,7 @@ def test_rotating_keeps_the_previous_secret_until_it_is_ended(
     assert deployed.apply() == 0, deployed.error
     assert live_settings(cloud)["KEYPAIR_PREVIOUS_MASTER_SECRET"] == old
 
-    assert deployed.run("secrets", "rotate") == 1
+    assert deployed.run("secrets", "rotate", "--print") == 1
     assert "secrets finish" in deployed.error
     assert deployed.run("secrets", "finish") == 0, deployed.error
     settings = live_settings(cloud)
@@ -72,12 +72,36 @@ def test_rotating_keeps_the_previous_secret_until_it_is_ended(
 
 
 def test_rolling_back_past_a_rotation_needs_a_word_for_it(deployed: Deployer, cloud: CloudStandIn) -> None:
-    assert deployed.run("secrets", "rotate") == 0
+    assert deployed.run("secrets", "rotate", "--print") == 0
     assert deployed.run("rollback") == 1
     assert "undoes a rotation" in deployed.error
     assert cloud.function["aliases"] == {"$DEFAULT": "2"}
     assert deployed.run("rollback", "--with-secrets") == 0, deployed.error
     assert cloud.function["aliases"] == {"$DEFAULT": "1"}
+
+
+def test_rolling_back_does_not_revive_a_leaked_secret(deployed: Deployer, cloud: CloudStandIn) -> None:
+    """After a leak: the version in between still accepts the old secret."""
+    assert deployed.run("secrets", "rotate", "--print") == 0
+    assert deployed.run("secrets", "finish") == 0
+    for to in ([], ["--to", "2"], ["--to", "1"]):
+        assert deployed.run("rollback", *to) == 1
+        assert "whoever has it could sign again" in deployed.error
+    assert cloud.function["aliases"] == {"$DEFAULT": "3"}
+
+
+def test_a_new_master_secret_goes_to_a_terminal_only(deployer: Deployer, cloud: CloudStandIn) -> None:
+    """The log of a CI job would keep it."""
+    own = deployer.environment.pop("KEYPAIR_MASTER_SECRET")
+    assert deployer.apply("--new-master-secret", "--yes") == 1
+    assert "again with --print" in deployer.error
+    assert (deployer.out, changes(cloud.calls)) == ("", [])
+    deployer.environment["KEYPAIR_MASTER_SECRET"] = own
+    assert deployer.apply() == 0, deployer.error
+    before = len(cloud.calls)
+    assert deployer.run("secrets", "rotate") == 1
+    assert "again with --print" in deployer.error
+    assert (deployer.out, changes(cloud.calls[before:])) == ("", [])
 
 
 def test_status_tells_what_is_there_and_no_secret(deployed: Deployer) -> None:

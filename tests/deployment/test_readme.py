@@ -30,6 +30,7 @@ def type_line(line: str, deployer: Deployer) -> int:
 
 
 def test_deploying_by_the_readme(deployer: Deployer, cloud: CloudStandIn) -> None:
+    deployer.at_terminal = True
     del deployer.environment["KEYPAIR_MASTER_SECRET"]
     policy = deployer.folder / "policy.toml"
     policy.unlink()

@@ -29,6 +29,7 @@ from handler.issuance.ownership_tags import OwnershipTag, TagSigner
 from handler.issuance.sweeper import MARGIN, PAUSE, Finding
 from handler.order import ANSWER_TTL
 from handler.scf.invocation import Deadline, Invocation
+from handler.store.authenticated import RECORD_FORGED
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.support.former_tags import FormerSigner, FormerTag, former_tags
 from tests.support.function_process import clean_environment, running_function
@@ -980,6 +981,8 @@ def test_removing_an_untagged_key_pair_without_time_or_effect() -> None:
     ("problem", "asked", "decisions"),
     [
         (StoreUnavailable("test"), 1, ["failed", "failed"]),
+        # One record that was forged, or was written under a former master secret, says nothing of the others.
+        (StoreUnavailable(RECORD_FORGED), 2, ["failed", "failed"]),
         (RequestInFlight(), 2, []),  # a record of a later version of the function
     ],
 )

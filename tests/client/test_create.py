@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import stat
 import subprocess
 import time
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.client_command import Home, needs
+from tests.support.client_command import Home, listed, needs, public_half, running_agent
+from tests.support.function_under_test import fresh_name
 from tests.support.web_sshd import GREETING, running_sshd
 
 if TYPE_CHECKING:
@@ -26,19 +24,8 @@ if TYPE_CHECKING:
     from tests.client.conftest import Served
 
 
-def fresh_name() -> str:
-    return f"k_{uuid.uuid4().hex[:20]}"
-
-
 def key_pairs(service: Served) -> dict[str, dict[str, Any]]:
     return {pair["KeyName"]: pair for pair in service.cloud.key_pairs()}
-
-
-def public_half(private_key: Path) -> str:
-    printed = subprocess.run(
-        ["ssh-keygen", "-y", "-P", "", "-f", str(private_key)], check=True, capture_output=True, text=True
-    ).stdout
-    return " ".join(printed.split()[:2])
 
 
 @pytest.mark.interpreter
@@ -141,30 +128,10 @@ def test_a_taken_name_is_said_with_another_one(home: Home) -> None:
 # ---------------------------------------------------------------- ssh-agent
 
 
-@contextmanager
-def running_agent(folder: Path, *prefix: str, program: str | Path = "ssh-agent") -> Iterator[dict[str, str]]:
-    """Run an agent, by way of the command `prefix`; give the environment in which it is found."""
-    socket = folder / "agent"
-    process = subprocess.Popen([*prefix, program, "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
-    while not socket.exists():
-        assert process.poll() is None
-    try:
-        yield {"SSH_AUTH_SOCK": str(socket)}
-    finally:
-        process.terminate()
-        process.wait()
-
-
 @pytest.fixture
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with running_agent(tmp_path_factory.mktemp("agent")) as environment:
         yield environment
-
-
-def listed(agent: dict[str, str]) -> str:
-    return subprocess.run(
-        ["ssh-add", "-l"], env=os.environ | agent, capture_output=True, text=True, check=False
-    ).stdout
 
 
 @needs("strace")

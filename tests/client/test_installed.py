@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.python310 import find_python310
-from tests.client.test_create import fresh_name, public_half
-from tests.support.client_command import Home, credentials
+from tests.support.client_command import Home, credentials, public_half
 from tests.support.function_process import ROOT
+from tests.support.function_under_test import fresh_name
 
 if TYPE_CHECKING:
     from tests.client.conftest import Served

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client.conftest import POLICY, Served, served
-from tests.client.test_create import fresh_name, listed, public_half, running_agent
-from tests.client.test_distrust import KEY, answer, home_at, pem, serving
 from tests.support.chaos_proxy import running_chaos_proxy
-from tests.support.client_command import Home, credentials, needs
+from tests.support.client_command import Home, credentials, listed, needs, public_half, running_agent
+from tests.support.function_under_test import fresh_name
 from tests.support.token_issuer import free_port
+from tests.support.untrusted_function import KEY, answer, home_at, pem, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ import pytest
 from client.chinese import CHINESE
 from client.language import is_chinese
 from handler.sealing.recipient_problems import RecipientProblem
-from tests.client.test_create import fresh_name
 from tests.support.function_process import ROOT
+from tests.support.function_under_test import fresh_name
 
 if TYPE_CHECKING:
     from tests.support.client_command import Home

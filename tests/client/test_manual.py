@@ -13,8 +13,7 @@ import click
 import pytest
 
 from client.cli import keypair
-from tests.client.test_create import public_half, running_agent
-from tests.support.client_command import Home
+from tests.support.client_command import Home, public_half, running_agent, with_command
 from tests.support.function_process import ROOT, clean_environment
 from tests.support.web_sshd import GREETING, running_sshd
 
@@ -28,15 +27,6 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```$", MANUAL, re.MULTILINE | re.DOTALL)
 
 INSTALL, SERVE, LOCAL = BLOCKS[:3]
 """The first three are for test_two_terminals."""
-
-
-def with_command(home: Home, folder: Path) -> dict[str, str]:
-    """Return an environment in which `keypair` is this checkout's."""
-    folder.mkdir()
-    command = folder / "keypair"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m client "$@"\n')
-    command.chmod(0o755)
-    return home.variables | {"PATH": f"{folder}:{home.variables['PATH']}"}
 
 
 def test_every_command(tmp_path: Path, service: Served) -> None:

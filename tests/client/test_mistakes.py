@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.test_create import fresh_name
 from tests.support.client_command import Home, credentials, needs
 from tests.support.function_process import ROOT
+from tests.support.function_under_test import fresh_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.client.test_create import fresh_name, listed, public_half, running_agent
+from tests.support.client_command import listed, public_half, running_agent
 from tests.support.function_process import ROOT
+from tests.support.function_under_test import fresh_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.client.conftest import Served, served
-from tests.client.test_create import fresh_name
 from tests.support.client_command import Home
-from tests.support.function_under_test import base64url
+from tests.support.function_under_test import base64url, fresh_name
 from tests.support.token_issuer import jwk, token
 
 if TYPE_CHECKING:

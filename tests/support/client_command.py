@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tests.support.function_process import ROOT
 from tests.support.function_under_test import caller_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.support.function_process import FunctionProcess
@@ -97,3 +98,39 @@ def credentials(function: FunctionProcess, caller: str = "demo") -> dict[str, st
     """Return the environment in which a caller signs in."""
     secret = function.info["secretKey"] if caller == "demo" else caller_secret(caller)
     return {"KP_URL": function.url, "KP_SECRET_ID": caller, "KP_SECRET_KEY": secret}
+
+
+def with_command(home: Home, folder: Path) -> dict[str, str]:
+    """Return an environment in which `keypair` is this checkout's."""
+    folder.mkdir()
+    command = folder / "keypair"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m client "$@"\n')
+    command.chmod(0o755)
+    return home.variables | {"PATH": f"{folder}:{home.variables['PATH']}"}
+
+
+def public_half(private_key: Path) -> str:
+    printed = subprocess.run(
+        ["ssh-keygen", "-y", "-P", "", "-f", str(private_key)], check=True, capture_output=True, text=True
+    ).stdout
+    return " ".join(printed.split()[:2])
+
+
+@contextmanager
+def running_agent(folder: Path, *prefix: str, program: str | Path = "ssh-agent") -> Iterator[dict[str, str]]:
+    """Run an agent, by way of the command `prefix`; give the environment in which it is found."""
+    socket = folder / "agent"
+    process = subprocess.Popen([*prefix, program, "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    while not socket.exists():
+        assert process.poll() is None
+    try:
+        yield {"SSH_AUTH_SOCK": str(socket)}
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def listed(agent: dict[str, str]) -> str:
+    return subprocess.run(
+        ["ssh-add", "-l"], env=os.environ | agent, capture_output=True, text=True, check=False
+    ).stdout

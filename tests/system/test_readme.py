@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client.conftest import served
-from tests.client.test_create import public_half, running_agent
-from tests.client.test_manual import with_command
-from tests.support.client_command import Home, credentials
+from tests.support.client_command import Home, credentials, public_half, running_agent, with_command
 from tests.support.function_process import ROOT, clean_environment
 from tests.support.web_sshd import GREETING, running_sshd
 

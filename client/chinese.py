@@ -98,16 +98,6 @@ Exit codes:
     "For plain `ssh {name}`, put this line at the top of ~/.ssh/config: {line}":
         "要直接使用 `ssh {name}`，请将此行加到 ~/.ssh/config 开头：{line}",
     "Going on with the unfinished request for {name}.": "继续 {name} 未完成的请求。",
-    "Private key  {file}": "私钥      {file}",
-    "Private key  in ssh-agent, in no file": "私钥      在 ssh-agent 中，未写入文件",
-    "Envelope     {file}": "信封      {file}",
-    "Sealed to    {recipients}": "加密给    {recipients}",
-    "There is no folder {folder}.": "目录 {folder} 不存在。",
-    "Make it, or choose another one.": "请创建该目录，或另选一个。",
-    "The function made the key pair {found!r} instead of {wanted!r}.":
-        "函数创建的密钥对是 {found!r}，而不是 {wanted!r}。",
-    "Do not use it. Tell the function's operator, with the request id.":
-        "请勿使用。请将请求 ID 告知函数管理员。",
     "Key pair {name} ({id}) in {region}": "密钥对 {name}（{id}），地域 {region}",
     "Fingerprint  {fingerprint}": "指纹      {fingerprint}",
     "Bind it to a server when you make one (console, API, Terraform: {id}), then:":
@@ -118,8 +108,6 @@ Exit codes:
     "There is an unfinished request for {name} with other options.": "{name} 有一个选项不同的未完成请求。",
     "Run it with the same options as before, or add --start-over to give it up.":
         "请使用与之前相同的选项，或加 --start-over 放弃它。",
-    "The answer of the function is incomplete.": "函数返回的内容不完整。",
-    "Tell its operator, with the request id.": "请将请求 ID 告知函数管理员。",
     "Removed on   {time}": "删除时间  {time}",
     # client/commands/doctor.py
     "Check address, clock, sign-in, grants, ssh-agent and ~/.ssh, and say what to do.":
@@ -200,6 +188,19 @@ Exit codes:
     "The proxy does not let {url} be reached.": "代理无法连接 {url}。",
     "{url} does not answer.": "{url} 没有响应。",
     "{url} cannot be reached: {error}.": "无法连接 {url}：{error}。",
+    # client/destinations.py
+    "Private key  {file}": "私钥      {file}",
+    "Private key  in ssh-agent, in no file": "私钥      在 ssh-agent 中，未写入文件",
+    "Envelope     {file}": "信封      {file}",
+    "Sealed to    {recipients}": "加密给    {recipients}",
+    "There is no folder {folder}.": "目录 {folder} 不存在。",
+    "Make it, or choose another one.": "请创建该目录，或另选一个。",
+    "The function made the key pair {found!r} instead of {wanted!r}.":
+        "函数创建的密钥对是 {found!r}，而不是 {wanted!r}。",
+    "Do not use it. Tell the function's operator, with the request id.":
+        "请勿使用。请将请求 ID 告知函数管理员。",
+    "The answer of the function is incomplete.": "函数返回的内容不完整。",
+    "Tell its operator, with the request id.": "请将请求 ID 告知函数管理员。",
     # client/envelopes/
     "There is no key to open the envelope with.": "没有可用来打开信封的密钥。",
     "Name the key that it was sealed to: keypair open FILE --identity KEY":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client.errors import ClientError, NotOpened, ServiceFailed, UsageProblem
+from client.errors import ClientError, UsageProblem
 from client.language import tr
 from client.order import FORMATS
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from client.cli import Session
+    from client.destinations import Agent, Envelope, File, Result
     from client.order import Order
     from client.pending import PendingFile, PendingRequest
-    from client.private_key import PrivateKey
     from client.service import Service
-    from client.ssh_config import Host
 
 
 @click.command("create")
@@ -159,6 +158,23 @@ def _order(session: Session, options: Options) -> Order:
     )
 
 
+def _destination(options: Options) -> File | Agent | Envelope:
+    from client.destinations import Agent, Envelope, File
+    from client.folders import ssh_folder
+    from client.order import seconds
+    from client.ssh_config import parse_host
+
+    if options.recipients or options.registered:
+        return Envelope(options.name, options.save)
+    host = parse_host(options.host) if options.host else None
+    if options.agent:
+        lifetime = seconds(options.lifetime) if options.lifetime else None
+        return Agent(options.name, lifetime, host)
+    suffix = ".ppk" if options.key_format == "ppk" else ""
+    path = options.save or ssh_folder() / f"{options.name}{suffix}"
+    return File(options.name, path.expanduser().absolute(), options.key_format, host)
+
+
 def _check_combination(options: Options) -> None:
     from client.ssh_agent import check_options
 
@@ -223,205 +239,6 @@ def _ordered(service: Service, pending: PendingFile, request: PendingRequest) ->
     if not service.doubtful:
         pending.forget()
     raise explained(answer, service, request, unfinished=pending.request is not None)
-
-
-# ---------------------------------------------------------------- where the private key goes
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was done with the private key, and what to do next."""
-
-    described: dict[str, str]
-    """For --json."""
-    lines: tuple[str, ...]
-    next_command: str
-
-
-def _destination(options: Options) -> _File | _Agent | _Envelope:
-    from client.folders import ssh_folder
-    from client.order import seconds
-    from client.ssh_config import parse_host
-
-    if options.recipients or options.registered:
-        return _Envelope(options.name, options.save)
-    host = parse_host(options.host) if options.host else None
-    if options.agent:
-        lifetime = seconds(options.lifetime) if options.lifetime else None
-        return _Agent(options.name, lifetime, host)
-    suffix = ".ppk" if options.key_format == "ppk" else ""
-    path = options.save or ssh_folder() / f"{options.name}{suffix}"
-    return _File(options.name, path.expanduser().absolute(), options.key_format, host)
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of mode 0600."""
-
-    name: str
-    path: Path
-    key_format: str
-    host: Host | None
-
-    for_others = False
-    keeps_answer = True
-
-    def prepare(self) -> None:
-        """Make ~/.ssh where it is missing; raise UsageProblem for another folder that is not there."""
-        from client.folders import private_folder, ssh_folder
-
-        if self.path.parent == ssh_folder():
-            private_folder(self.path.parent)
-        _require_folder(self.path)
-
-    def require_free(self, request: PendingRequest | None) -> None:
-        """Raise AlreadyExists for a file that is not this request's key."""
-        from client.files import file_exists, partial_file
-
-        partial_file(self.path).unlink(missing_ok=True)
-        if self.path.exists() and not (request and request.answer):
-            raise file_exists(self.path)
-
-    def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
-        """Write the key. One that is there already was written before the process was killed."""
-        from client.files import save_once
-        from client.folders import shown
-
-        key = _opened(request, answer)
-        save_once(self.path, key.written(self.key_format, self.name))
-        lines = (tr("Private key  {file}", file=shown(self.path)),)
-        described = {"privateKeyFile": str(self.path)}
-        if self.key_format == "ppk":
-            return Result(described, lines, f"putty -i {shown(self.path)} root@HOST")
-        if self.host:
-            return Result(described, lines, _write_host(self.name, self.host, self.path))
-        return Result(described, lines, f"ssh -i {shown(self.path)} root@HOST")
-
-
-@dataclass(frozen=True)
-class _Agent:
-    """ssh-agent: the private key is in no file."""
-
-    name: str
-    lifetime: int | None
-    host: Host | None
-
-    for_others = False
-    keeps_answer = False
-    """The identity is already on disk; storing the envelope too would store the key."""
-
-    def prepare(self) -> None:
-        """Raise LocalFailure where no agent answers."""
-        from client.ssh_agent import require_agent
-
-        require_agent()
-
-    def require_free(self, request: PendingRequest | None) -> None:
-        """Do nothing: an agent holds any number of keys."""
-
-    def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
-        """Add the key to the agent; adding it twice is the same as once."""
-        from client.files import replace_private
-        from client.folders import private_folder, ssh_folder
-        from client.ssh_agent import add_key
-
-        key = _opened(request, answer)
-        # In OpenSSH's format, the only one that carries the name that `ssh-add -l` shows.
-        add_key(key.written("openssh", self.name), self.lifetime)
-        lines = (tr("Private key  in ssh-agent, in no file"),)
-        described = {"agent": "ssh-agent"}
-        if not self.host:
-            return Result(described, lines, "ssh root@HOST")
-        # With the public half, ssh asks the agent for this key and for no other one.
-        public = private_folder(ssh_folder()) / f"{self.name}.pub"
-        replace_private(public, f"{key.public_key} {self.name}\n".encode())
-        return Result(described, lines, _write_host(self.name, self.host, public))
-
-
-@dataclass(frozen=True)
-class _Envelope:
-    """A file with the envelope, for whoever has the recipient's private half."""
-
-    name: str
-    save: Path | None
-
-    for_others = True
-    keeps_answer = True
-
-    def prepare(self) -> None:
-        """Raise UsageProblem for a folder that is not there."""
-        if self.save:
-            _require_folder(self.save.expanduser().absolute())
-
-    def require_free(self, request: PendingRequest | None) -> None:
-        """Raise AlreadyExists for a file of that name; without --save its suffix is not known yet."""
-        from client.files import file_exists
-
-        if self.save and self.save.expanduser().exists() and not (request and request.answer):
-            raise file_exists(self.save)
-
-    def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
-        """Write the envelope."""
-        from client.envelopes import SUFFIXES
-        from client.files import save_once
-        from client.folders import shown
-
-        del request
-        sealed = answer["sealedPrivateKey"]
-        path = (self.save or Path(f"{self.name}.{SUFFIXES[sealed['format']]}")).expanduser().absolute()
-        save_once(path, sealed["ciphertext"].encode())
-        lines = (
-            tr("Envelope     {file}", file=shown(path)),
-            tr("Sealed to    {recipients}", recipients=", ".join(sealed["recipients"])),
-        )
-        return Result({"envelopeFile": str(path)}, lines, f"keypair open {shown(path)}")
-
-
-def _require_folder(path: Path) -> None:
-    from client.folders import shown
-
-    if not path.parent.is_dir():
-        raise UsageProblem(
-            tr("There is no folder {folder}.", folder=shown(path.parent)),
-            tr("Make it, or choose another one."),
-        )
-
-
-def _opened(request: PendingRequest, answer: Mapping[str, Any]) -> PrivateKey:
-    """Open the envelope in memory and check the key against what was announced. Raises NotOpened."""
-    from client.envelopes import age
-    from client.private_key import checked_private_key
-
-    try:
-        sealed = answer["sealedPrivateKey"]["ciphertext"]
-        public_key, fingerprint, name = answer["publicKey"], answer["fingerprint"], answer["keyName"]
-    except (KeyError, TypeError):
-        raise ServiceFailed(
-            tr("The answer of the function is incomplete."), tr("Tell its operator, with the request id.")
-        ) from None
-    if name != request.name:
-        raise NotOpened(
-            tr(
-                "The function made the key pair {found!r} instead of {wanted!r}.",
-                found=name,
-                wanted=request.name,
-            ),
-            tr("Do not use it. Tell the function's operator, with the request id."),
-        )
-    return checked_private_key(age.open_with(sealed, request.identity), public_key, fingerprint)
-
-
-def _write_host(name: str, host: Host, identity: Path) -> str:
-    """Write the ssh configuration; return the command that logs in."""
-    from client.folders import shown, ssh_folder
-    from client.ssh_config import SshConfig
-
-    config = SshConfig(ssh_folder())
-    config.add(name, host, identity)
-    return f"ssh {name}" if config.included else f"ssh -F {shown(config.file)} {name}"
-
-
-# ---------------------------------------------------------------- what the user is told
 
 
 def _report(session: Session, options: Options, answer: Mapping[str, Any], result: Result) -> None:

@@ -24,7 +24,8 @@ _SCHEME = "TC3-HMAC-SHA256"
 # The function takes any service name; the SDKs for Python and Go sign this one.
 _SERVICE = "cvm"
 # 32 bytes in base64url, as the function derives them for its callers.
-_SECRET_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+_SECRET_LENGTH = 43
+_SECRET_KEY = re.compile(rf"[A-Za-z0-9_-]{{{_SECRET_LENGTH}}}")
 _SECRET_ID = re.compile(r"[^/,\s]{1,64}")
 
 
@@ -93,7 +94,7 @@ def check_secret_key(secret_key: str) -> None:
         length = len(secret_key)
         raise UsageProblem(
             tr("The secret key cannot be right: it has {length} characters.", length=length)
-            if length != 43  # noqa: PLR2004  # as _SECRET_KEY has it
+            if length != _SECRET_LENGTH
             else tr("The secret key cannot be right: it has characters that no secret has."),
             tr("It has 43 letters, digits, '-' and '_'. Copy it again, without blanks or quotes."),
         )

@@ -286,7 +286,14 @@ def _api(services: Services) -> list[Endpoint]:
     def tencent_v3() -> Endpoint:
         from handler.api.tencent_v3 import TencentV3Endpoint
 
-        return TencentV3Endpoint(auth.tc3, services.admission, services.issuer, region)
+        return TencentV3Endpoint(
+            auth.tc3,
+            services.admission,
+            services.issuer,
+            region,
+            inventory=lambda: services.inventory,
+            nonces=auth.nonces,
+        )
 
     def tencent_v2() -> Endpoint:
         from handler.api.tencent_v2 import TencentV2Endpoint

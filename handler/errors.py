@@ -138,11 +138,11 @@ class MethodNotAllowed(RequestRefused):
 
 
 class UnknownAction(RequestRefused):
-    """The Tencent v3 endpoint supports CreateKeyPair only."""
+    """A Tencent endpoint does not support the action."""
 
     code = "unknown-action"
     status = 400
-    title = "The only supported action is CreateKeyPair."
+    title = "This action is not supported."
 
 
 class UnknownVersion(RequestRefused):
@@ -183,6 +183,14 @@ class KeyPairInUse(RequestRefused):
     code = "key-pair-in-use"
     status = 409
     title = "The key pair is in use. Detach it from its instances first."
+
+
+class KeyPairFixed(RequestRefused):
+    """A request would change the name or the description of a key pair, which its ownership depends on."""
+
+    code = "key-pair-fixed"
+    status = 409
+    title = "The name and the description of a key pair cannot be changed. Create another key pair."
 
 
 class RequestInFlight(RequestRefused):

@@ -82,6 +82,7 @@ _EXAMPLES: dict[str, dict[str, Json]] = {
 }
 
 _ELSEWHERE: set[_Error] = {
+    errors.KeyPairFixed,
     errors.KeyPairInUse,
     errors.KeyPairNotFound,
     errors.KeysNotFound,

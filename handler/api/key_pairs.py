@@ -150,16 +150,12 @@ class KeyPairEndpoint(_InventoryEndpoint):
         deleting = context.request.method == "DELETE"
         caller_id = self._admitted(context, Action.DELETE if deleting else Action.LIST)
         region = read(RegionQuery, context.request.query).region or self.default_region
-        act = self.inventory.delete if deleting else self.inventory.show
-        found = act(
-            context.request.path.rpartition("/")[2],
-            region,
-            caller_id=caller_id,
-            invocation=context.invocation,
-            trail=context.trail,
-        )
-        if found is None:
+        key_id = context.request.path.rpartition("/")[2]
+        invocation, trail = context.invocation, context.trail
+        if deleting:
+            self.inventory.delete([key_id], region, caller_id=caller_id, invocation=invocation, trail=trail)
             return Response(204, "", "application/json")
+        found = self.inventory.show(key_id, region, caller_id=caller_id, invocation=invocation, trail=trail)
         return json_response(200, _answer(found).model_dump(mode="json", by_alias=True))
 
 

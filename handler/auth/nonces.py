@@ -24,6 +24,10 @@ class Nonces:
         The same request may use it again, because it gets the same answer. Raises Unauthenticated for any
         other request, and StoreUnavailable.
         """
-        key = "nonce:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        if not self.store.add(key, use, ttl) and self.store.get(key) != use:
+        if self.first_use(*parts, use=use, ttl=ttl) != use:
             raise Unauthenticated("nonce-used")
+
+    def first_use(self, *parts: str, use: str, ttl: float) -> str | None:
+        """Reserve the nonce for `use`; return its first use, or None if that has just expired."""
+        key = "nonce:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return use if self.store.add(key, use, ttl) else self.store.get(key)

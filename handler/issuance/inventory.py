@@ -101,36 +101,50 @@ class Inventory:
         self, key_id: str, region: str, *, caller_id: str, invocation: Invocation, trail: AuditTrail
     ) -> OwnedKeyPair:
         """Return one key pair; raise KeyPairNotFound, and what `list` raises."""
-        trail.note(key_id=key_id)
         found = self._view(Action.LIST, region, caller_id, invocation, trail).find(key_id)
         trail.write(Decision.LISTED)
         return found
 
     def delete(
-        self, key_id: str, region: str, *, caller_id: str, invocation: Invocation, trail: AuditTrail
+        self,
+        key_ids: Sequence[str],
+        region: str,
+        *,
+        caller_id: str,
+        invocation: Invocation,
+        trail: AuditTrail,
     ) -> None:
-        """Delete a key pair, or find that an earlier request of this caller has deleted it.
+        """Delete key pairs, or find that earlier requests of this caller have deleted them.
 
-        Raises KeyPairInUse, RequestInFlight, OutcomeUnknown if it may still exist, and what `show` raises.
+        Deletes none if one of them is out of reach or in use, as far as the cloud's list says.
+
+        Raises KeyPairInUse, RequestInFlight, OutcomeUnknown if one may still exist, and what `show` raises.
         """
-        trail.note(key_id=key_id)
         view = self._view(Action.DELETE, region, caller_id, invocation, trail)
+        found = {key_id: self._deletable(key_id, view, caller_id) for key_id in key_ids}
+        for key_id, pair in found.items():
+            view.note(key_id, pair)
+            if pair is not None:
+                self._withdraw(pair)
+                self.ledger.begin_delete(caller_id, key_id)
+                trail.write(Decision.INTENT, "delete")
+                if not view.cvm.delete_key_pair(key_id):
+                    raise KeyPairInUse
+            # Before the audit line: a stored answer must not be released again, even if the log is down.
+            self.ledger.finish_delete(key_id)
+            trail.write(Decision.DELETED)
+
+    def _deletable(self, key_id: str, view: _View, caller_id: str) -> OwnedKeyPair | None:
+        """Return a key pair; None if this caller has deleted it before."""
         try:
             pair = view.find(key_id)
         except KeyPairNotFound:
             if not self.ledger.is_deleting(caller_id, key_id):
                 raise
-        else:
-            if pair.instance_ids:
-                raise KeyPairInUse
-            self._withdraw(pair)
-            self.ledger.begin_delete(caller_id, key_id)
-            trail.write(Decision.INTENT, "delete")
-            if not view.cvm.delete_key_pair(key_id):
-                raise KeyPairInUse
-        # Before the audit line: a stored answer must not be released again, even if the log is down.
-        self.ledger.finish_delete(key_id)
-        trail.write(Decision.DELETED)
+            return None
+        if pair.instance_ids:
+            raise KeyPairInUse
+        return pair
 
     def _view(
         self, action: Action, region: str, caller_id: str, invocation: Invocation, trail: AuditTrail
@@ -161,13 +175,20 @@ class _View:
 
     def find(self, key_id: str) -> OwnedKeyPair:
         """Return a key pair; raise KeyPairNotFound if it is out of reach."""
+        self.note(key_id, None)
         for _, _ in zip(range(_LOOKS), self.cvm.looks(), strict=False):
             summary = self.read(lambda: self.cvm.find_key_pair(key_id))
             pair = None if summary is None else self.owned(summary)
             if pair is not None:
-                self.trail.note(key_name=pair.key_name, project_id=pair.project_id, owner=pair.caller)
+                self.note(key_id, pair)
                 return pair
         raise KeyPairNotFound
+
+    def note(self, key_id: str, pair: OwnedKeyPair | None) -> None:
+        """Add to the audit trail which key pair the next line is about, and nothing of one out of reach."""
+        facts = (None, None, None) if pair is None else (pair.key_name, pair.project_id, pair.caller)
+        key_name, project_id, owner = facts
+        self.trail.note(key_id=key_id, key_name=key_name, project_id=project_id, owner=owner)
 
     def owned(self, pair: KeyPairSummary) -> OwnedKeyPair | None:
         """Return the key pair if it is within reach and was released."""

@@ -51,6 +51,7 @@ POLICY: dict[str, Any] = {
         "third": {"tc3": True, "grants": [{**FULL, "callers": ["second"]}]},
         "oncall": {"tc3": True, "grants": [{**GRANT, "actions": ["list", "delete"], "callers": ["*"]}]},
         "old": {"tc3": True, "grants": [GRANT]},
+        "registered": {"tc3": True, "recipients": [str(RECIPIENT.to_public())], "grants": [FULL]},
     },
 }
 GONE = (404, "key-pair-not-found")

@@ -206,6 +206,7 @@ def test_every_error_of_this_endpoint_is_described() -> None:
         "403 unregistered",
         "404 key-pair-not-found",
         "404 not-found",
+        "409 key-pair-fixed",
         "409 key-pair-in-use",
         "410 picked-up",
         "422 keys-not-found",

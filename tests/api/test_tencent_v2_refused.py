@@ -81,9 +81,9 @@ MALFORMED = "The request is malformed."
 @pytest.mark.parametrize(
     ("changes", "code", "message", "reason"),
     [
-        ({"Action": None}, 4000, "The only supported action is CreateKeyPair.", "unknown-action"),
-        ({"Action": "createKeyPair"}, 4000, "The only supported action is CreateKeyPair.", "unknown-action"),
-        ({"Action": "DeleteKeyPairs"}, 4000, "The only supported action is CreateKeyPair.", "unknown-action"),
+        ({"Action": None}, 4000, "This action is not supported.", "unknown-action"),
+        ({"Action": "createKeyPair"}, 4000, "This action is not supported.", "unknown-action"),
+        ({"Action": "DeleteKeyPairs"}, 4000, "This action is not supported.", "unknown-action"),
         ({"Version": "2017-03-12"}, 6100, None, "unknown-version"),
         ({"keyName": None}, 4000, f"{MALFORMED} keyName: required.", "fields"),
         ({"keyName": ""}, 4000, f"{MALFORMED} keyName: too-short.", "fields"),

@@ -34,6 +34,7 @@ REQUIREMENTS = {
     "openpgp": DEPLOYED + OPENPGP,
     "dev": DEPLOYED + OPENPGP + CLIENT + GROUPS["dev"],
     "tccli": GROUPS["tccli"],
+    "fuzz": GROUPS["fuzz"],
     "mutants": GROUPS["mutants"],
 }
 """The files in `requirements/` that `scripts/lock` makes, and what each is made from."""
@@ -148,7 +149,7 @@ def test_a_command_can_be_run_and_says_what_it_is(path: Path) -> None:
 
 def test_the_commands_are_these() -> None:
     assert [path.name for path in COMMANDS] == [
-        "bench", "build", "demo", "deploy", "emulator", "keypair", "lock", "mutants", "openapi",
+        "bench", "build", "demo", "deploy", "emulator", "fuzz", "keypair", "lock", "mutants", "openapi",
         "policy", "python", "release", "serve", "sweep", "test", "test-fresh", "tools", "verify-live", "web",
     ]  # fmt: skip
 

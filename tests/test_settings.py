@@ -12,13 +12,7 @@ from handler.errors import SettingsInvalid
 from handler.scf.invocation import Credentials
 from handler.settings import PACKED_POLICY, Settings, decode_secret, effective_environ
 from scripts.deployment.function_settings import environment_variables
-
-SECRET = "A" * 42 + "8"
-LEAST = {
-    "KEYPAIR_REGION": "ap-guangzhou",
-    "KEYPAIR_HOSTS": "keys.example.com",
-    "KEYPAIR_MASTER_SECRET": SECRET,
-}
+from tests.support.least_settings import LEAST, SECRET
 
 
 def test_the_least() -> None:

@@ -8,8 +8,8 @@ from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.time_window import SIGNATURE_WINDOW, TimeWindow
 from handler.pickup.links import PickupLinks
 from handler.store.memory import MemoryStore
-from tests.pickup.test_links import ISSUED
 from tests.support.function_under_test import MASTER, NOON, OTHER_MASTER, TestClock
+from tests.support.pickup import ISSUED
 
 SECRETS = MasterSecrets([bytes(range(32))])
 

@@ -28,9 +28,9 @@ from handler.errors import (
     StoreUnavailable,
 )
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
-from tests.chat.test_bot import USERS, Quiet
 from tests.support.chat_function import CONTEXT, chat_policy
 from tests.support.function_under_test import REGISTERED, FunctionUnderTest, fresh_name, with_parts
+from tests.support.quiet_platform import USERS, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

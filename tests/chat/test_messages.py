@@ -30,9 +30,9 @@ from handler.errors import (
 )
 from handler.sealing import recipient_problems
 from handler.sealing.recipient_problems import MAKE_SSH_KEY, RecipientProblem
-from tests.chat.test_bot import Quietly, running_quietly
 from tests.support import cms_owners, jwe_owners
 from tests.support.function_under_test import fresh_name
+from tests.support.quiet_platform import Quietly, running_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

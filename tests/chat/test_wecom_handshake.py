@@ -11,7 +11,7 @@ from handler.chat.platforms.platform_settings import require_settings
 from handler.chat.platforms.wecom import WeComSettings
 from handler.errors import SettingsInvalid
 from tests.support.function_under_test import FunctionUnderTest
-from tests.support.wecom_stand_in import AES_KEY, SETTINGS, TOKEN, WeCom, running_wecom, sealed
+from tests.support.wecom_stand_in import AES_KEY, PUBLISHED, SETTINGS, TOKEN, WeCom, running_wecom, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
     from tests.support.emulator_process import EmulatorProcess
 
-# https://developer.work.weixin.qq.com/document/path/90930
-PUBLISHED = {
-    "msg_signature": "5c45ff5e21c57e6ad56bac8758b79b1d9ac89fd3",
-    "timestamp": "1409659589",
-    "nonce": "263014780",
-    "echostr": "P9nAzCzyDtyTWESHep1vC5X9xho/qYX3Zpb4yKa9SKld1DsH3Iyt3tP3zNdtp+4RPcs8TgAE7OaBO+FZXvnaqQ==",
-}
 PUBLISHED_ID = "wx5823bf96d3bd56c7"
 """Of an app: another receiver than an AI bot. tests/chat/test_wecomapp_refused.py has that one."""
 

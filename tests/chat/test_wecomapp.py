@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import pyrage
 import pytest
 
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
-from tests.support.chat_function import PUBLIC_URL, TrueClock, check_transcript
+from tests.support.chat_function import TrueClock, check_transcript
 from tests.support.function_under_test import RECIPIENT, REGISTERED, fresh_name
 from tests.support.wecom_attacks import KEY
 from tests.support.wecom_stand_in import AES_KEY, TOKEN
@@ -21,6 +20,8 @@ from tests.support.wecomapp_stand_in import (
     STRANGER,
     WeComApp,
     closed,
+    line,
+    picked_up,
     running_app,
     said,
     xml,
@@ -38,22 +39,6 @@ if TYPE_CHECKING:
 def app(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[WeComApp]:
     with running_app(emulator, tmp_path) as running:
         yield running
-
-
-def line(text: str, start: str) -> str:
-    """Return the one line that begins so."""
-    (found,) = [line for line in text.splitlines() if line.startswith(start)]
-    return found
-
-
-def picked_up(app: WeComApp, text: str) -> tuple[str, str]:
-    """Return the name of the file that a message tells to fetch, and what it fetches."""
-    fetch = line(text, "curl ")
-    link = re.fullmatch(rf"curl -fsS -X POST -o (\w+\.\w+) {PUBLIC_URL}(/pickup/[A-Za-z0-9_-]{{43}})", fetch)
-    assert link is not None
-    answer = app.chat.send({"httpMethod": "POST", "path": link[2], "headers": {}})
-    assert answer.status == 200
-    return link[1], answer.body
 
 
 def test_a_message_makes_a_key_pair(app: WeComApp, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,12 +16,12 @@ from handler.errors import SettingsInvalid
 from handler.http.fetch import HttpResponse
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
-from tests.chat.test_wecom_handshake import PUBLISHED
 from tests.support import wecom_stand_in
 from tests.support.function_under_test import FunctionUnderTest
+from tests.support.least_settings import LEAST
+from tests.support.wecom_stand_in import PUBLISHED
 from tests.support.wecomapp_attacks import ATTACKS
 from tests.support.wecomapp_stand_in import SETTINGS, WeComApp, closed, running_app, xml
-from tests.test_settings import LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,10 @@ from handler.chat.platforms.base import Block, Locale, Message, Reply
 from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
 from handler.order import EnvelopeFormat
 from handler.scf.invocation import MAX_INVOCATION_SECONDS, Invocation
-from tests.chat.test_wecomapp import line, picked_up
 from tests.support.chat_function import chat_policy
 from tests.support.cms_owners import make_owner
 from tests.support.function_under_test import fresh_name
-from tests.support.wecomapp_stand_in import CORP_ID, USERS, WeComApp, running_app, said
+from tests.support.wecomapp_stand_in import CORP_ID, USERS, WeComApp, line, picked_up, running_app, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,31 +12,17 @@ import pytest
 
 from handler.auth.master_secret import MasterSecrets
 from handler.errors import NotFound, PickedUp, StoreUnavailable
-from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
 from handler.pickup import PATH
 from handler.pickup.links import LINK_TTL_SECONDS, PickupLinks, file_name_of
 from handler.scf.invocation import Clock
 from handler.store.memory import MemoryStore
 from tests.support.chat_function import CONTEXT
 from tests.support.function_under_test import MASTER, OTHER_MASTER, Answer, FunctionUnderTest, TestClock
+from tests.support.pickup import ISSUED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ISSUED = IssuedKeyPair(
-    key_id="skey-1a2b3c4d",
-    key_name="web_1",
-    project_id=7,
-    region="ap-guangzhou",
-    public_key="ssh-rsa AAAA",
-    fingerprint="SHA256:abc",
-    created_at="2026-11-24T12:00:00Z",
-    expires_at=None,
-    sealed_private_key=SealedPrivateKey(
-        format="age", recipients=("age1x",), ciphertext="-----BEGIN…\n", open_with="age -d"
-    ),
-    request_id="r-1",
-)
 ID = "a" * 42 + "_"
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 

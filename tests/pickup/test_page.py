@@ -14,10 +14,10 @@ from handler.pickup.links import PickupLinks
 from handler.scf.invocation import Clock
 from handler.store.authenticated import AuthenticatedStore
 from handler.store.sqlite import SqliteStore
-from tests.pickup.test_links import ISSUED
 from tests.support.chat_function import chat_policy
 from tests.support.function_process import running_function
 from tests.support.function_under_test import MASTER
+from tests.support.pickup import ISSUED
 from tests.support.web_browser import NEEDS_A_BROWSER, audit, overflow, watched
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 from handler import sealing
 from handler.errors import RecipientRefused
 from handler.sealing.recipient_problems import RecipientProblem
-from tests.sealing.test_pasted import BAG, CERTIFICATE, ED25519, JWK, LINE, NOW, WRAPPED, fingerprint, pasted
 from tests.support.function_under_test import RECIPIENT
+from tests.support.pasted_keys import BAG, CERTIFICATE, ED25519, JWK, LINE, NOW, WRAPPED, fingerprint, pasted
 from tests.support.pem_attacks import GOOD_RSA, public
 from tests.support.recipient_attacks import ecdsa_line
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,40 +16,26 @@ from handler.errors import RecipientRefused
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.recipient_text import Dropped
 from scripts.policy_file import PolicyUnusable, check_policy
-from tests.chat.test_bot import running_quietly
 from tests.support.function_under_test import POLICY, REST, FunctionUnderTest, fresh_name
-from tests.support.pem_attacks import GOOD, GOOD_RSA, MODULUS, certificate, integer, pem, public, sequence
+from tests.support.pasted_keys import BAG, CERTIFICATE, ED25519, JWK, LINE, NOW, WRAPPED, fingerprint, pasted
+from tests.support.pem_attacks import GOOD_RSA, MODULUS, certificate, integer, pem, public, sequence
+from tests.support.quiet_platform import running_quietly
 from tests.support.recipient_attacks import ecdsa_line
 from tests.support.token_issuer import token
-from tests.web.test_form import KEY, claims, function_with, post
+from tests.support.web_form import KEY, claims, function_with, post
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.function_under_test import Answer
 
 PROBLEM = RecipientProblem
-NOW = 1795700000
-"""After the PGP keys were made."""
-FOLDER = Path(__file__).parents[1] / "support" / "pasted"
-ED25519 = "SHA256:4n8aTroiMGqQZSs6v+ZQdaAwa4R2btRhDne2hiGLeUI"
-WRAPPED = "SHA256:cxhbcC9uqsVqRO9ImN8Q3ce1VSmEAYdOH+AP6eUp9I8"
 PGP = "FCF10BC0A30DDA84BBD2CBE92E25B0C91C8B3F70"
 AZURE = "J2BqqErWKOkhBVsnUMqJUQw1y0EOHVi_rxim8gFwPUE"
 
 
-def pasted(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
-
-
-LINE = pasted("comment-cjk.pub").rpartition(" ")[0]
-BAG = "Bag Attributes\n    friendlyName: 证书 for me\n    localKeyID: B5 8E\nsubject=CN = leaf\n"
-CERTIFICATE = certificate(GOOD)
-JWK = pasted("jwk-azure-nulls.json")
 ECDSA = ecdsa_line()
-
-
-def fingerprint(text: str) -> str:
-    return sealing.prepare_sealer([text], now=NOW).fingerprints[0]
 
 
 READ = {

@@ -172,3 +172,12 @@ def running_wecom(emulator: EmulatorProcess, folder: Path, **more: Any) -> Itera
         ) as chat,
     ):
         yield WeCom(chat, stand_in)
+
+
+# https://developer.work.weixin.qq.com/document/path/90930
+PUBLISHED = {
+    "msg_signature": "5c45ff5e21c57e6ad56bac8758b79b1d9ac89fd3",
+    "timestamp": "1409659589",
+    "nonce": "263014780",
+    "echostr": "P9nAzCzyDtyTWESHep1vC5X9xho/qYX3Zpb4yKa9SKld1DsH3Iyt3tP3zNdtp+4RPcs8TgAE7OaBO+FZXvnaqQ==",
+}

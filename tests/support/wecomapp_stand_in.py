@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.chat_function import chat_policy, running_chat
+from tests.support.chat_function import PUBLIC_URL, chat_policy, running_chat
 from tests.support.chat_stand_in import Posted, StandIn
 from tests.support.wecom_stand_in import AES_KEY, ORIGIN, TOKEN, WeCom, sealed
 
@@ -184,3 +184,19 @@ def running_app(emulator: EmulatorProcess, folder: Path, **more: Any) -> Iterato
         ) as chat,
     ):
         yield WeComApp(chat, stand_in, api)
+
+
+def line(text: str, start: str) -> str:
+    """Return the one line that begins so."""
+    (found,) = [line for line in text.splitlines() if line.startswith(start)]
+    return found
+
+
+def picked_up(app: WeComApp, text: str) -> tuple[str, str]:
+    """Return the name of the file that a message tells to fetch, and what it fetches."""
+    fetch = line(text, "curl ")
+    link = re.fullmatch(rf"curl -fsS -X POST -o (\w+\.\w+) {PUBLIC_URL}(/pickup/[A-Za-z0-9_-]{{43}})", fetch)
+    assert link is not None
+    answer = app.chat.send({"httpMethod": "POST", "path": link[2], "headers": {}})
+    assert answer.status == 200
+    return link[1], answer.body

@@ -5,14 +5,13 @@ from __future__ import annotations
 import html
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import pyrage
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.support.function_under_test import HOST, NOON, POLICY, RECIPIENT, FunctionUnderTest, fresh_name
-from tests.support.token_issuer import jwk, token
+from tests.support.function_under_test import HOST, RECIPIENT, FunctionUnderTest, fresh_name
+from tests.support.token_issuer import token
+from tests.support.web_form import ELSEWHERE, KEY, claims, function_with, post
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,39 +19,10 @@ if TYPE_CHECKING:
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.function_under_test import Answer
 
-KEY = ec.generate_private_key(ec.SECP256R1())
-ISSUER = "https://login.example.com"
-AUDIENCE = "keypair-web"
-ELSEWHERE = "https://intranet.example.com"
 HTML_TYPE = "text/html; charset=utf-8"
 
 
-def claims(**changes: object) -> dict[str, object]:
-    return {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": NOON, "exp": NOON + 600, **changes}
-
-
 TOKEN = token(KEY, claims(), alg="ES256")
-
-
-def function_with(emulator: EmulatorProcess, folder: Path, **more: object) -> FunctionUnderTest:
-    alice = {
-        "jwt": [{"issuer": "one", "claims": {"sub": "alice"}}],
-        "grants": POLICY["callers"]["demo"]["grants"],
-    }
-    issuer = {
-        "issuer": ISSUER,
-        "audience": AUDIENCE,
-        "algorithms": ["ES256"],
-        "jwks": {"keys": [jwk(KEY)]},
-    }
-    policy = {
-        **POLICY,
-        "web": {"origins": [ELSEWHERE]},
-        "issuers": {"one": issuer},
-        "callers": {**POLICY["callers"], "alice": alice},
-        **more,
-    }
-    return FunctionUnderTest(emulator, folder / "policy.json", policy)
 
 
 @pytest.fixture
@@ -63,20 +33,6 @@ def function(emulator: EmulatorProcess, tmp_path: Path) -> FunctionUnderTest:
 def fields(**changes: str | None) -> dict[str, str]:
     good = {"token": TOKEN, "keyName": fresh_name(), "recipient": str(RECIPIENT.to_public())}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
-
-
-def post(function: FunctionUnderTest, body: dict[str, str] | str, **headers: str) -> Answer:
-    named = {"content-type": "application/x-www-form-urlencoded", "x-scf-remote-addr": "203.0.113.7"}
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return function.call(
-        {
-            "httpMethod": "POST",
-            "path": "/form",
-            "queryString": {},
-            "headers": named,
-            "body": body if isinstance(body, str) else urlencode(body),
-        }
-    )
 
 
 def blocks(answer: Answer) -> list[str]:

@@ -28,6 +28,11 @@ if not TYPE_CHECKING:
         return _frozen
 
 
+@dataclasses.dataclass(frozen=True)
+class _Standard:
+    """Tells the standard library what the classes made here are like, so that its dataclasses can inherit."""
+
+
 def _frozen(cls: _Class) -> _Class:
     fields: dict[str, dataclasses.Field[Any]] = {}
     for base in reversed(cls.__mro__[1:]):
@@ -40,6 +45,7 @@ def _frozen(cls: _Class) -> _Class:
         if method.__name__ not in cls.__dict__:
             setattr(cls, method.__name__, method)
     cls.__dataclass_fields__ = fields  # type: ignore[attr-defined]  # as dataclasses do
+    cls.__dataclass_params__ = _Standard.__dataclass_params__  # type: ignore[attr-defined]  # as above
     return cls
 
 
@@ -47,7 +53,7 @@ def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
     default = cls.__dict__.get(name, dataclasses.MISSING)
     own = isinstance(default, dataclasses.Field)
     found: Any = default if own else dataclasses.field(default=default)
-    found.name, found.type = name, annotation
+    found.name, found.type, found.kw_only = name, annotation, False
     found._field_type = dataclasses._FIELD  # type: ignore[attr-defined]  # noqa: SLF001  # `replace` asks for it
     if own and found.default is dataclasses.MISSING:
         delattr(cls, name)

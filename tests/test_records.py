@@ -83,3 +83,17 @@ def test_instances_are_frozen(kind: Any) -> None:  # noqa: ANN401  # as above
     with pytest.raises(dataclasses.FrozenInstanceError):
         del one.a
     assert one.a == 1
+
+
+def test_a_dataclass_of_the_standard_library_can_inherit() -> None:
+    base = classes(records.dataclass)[1]
+
+    @dataclasses.dataclass(frozen=True)
+    class Inherited(base):  # type: ignore[misc, valid-type]  # a class made for this test
+        more: int = 5
+
+    assert Inherited(1, more=6) == Inherited(1, more=6) != Inherited(1)
+    one: Any = Inherited(1)
+    assert replace(one, a=2).a == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.a = 2

@@ -108,6 +108,8 @@ Exit codes:
     "There is an unfinished request for {name} with other options.": "{name} 有一个选项不同的未完成请求。",
     "Run it with the same options as before, or add --start-over to give it up.":
         "请使用与之前相同的选项，或加 --start-over 放弃它。",
+    "The answer of the function is incomplete.": "函数返回的内容不完整。",
+    "Tell its operator, with the request id.": "请将请求 ID 告知函数管理员。",
     "Removed on   {time}": "删除时间  {time}",
     # client/commands/doctor.py
     "Check address, clock, sign-in, grants, ssh-agent and ~/.ssh, and say what to do.":
@@ -185,6 +187,7 @@ Exit codes:
     "unknown host name": "主机名不存在",
     "connection refused": "连接被拒绝",
     "The TLS certificate of {url} is not accepted: {error}.": "{url} 的 TLS 证书未被接受：{error}。",
+    "The TLS connection to {url} failed: {error}.": "与 {url} 的 TLS 连接失败：{error}。",
     "The proxy does not let {url} be reached.": "代理无法连接 {url}。",
     "{url} does not answer.": "{url} 没有响应。",
     "{url} cannot be reached: {error}.": "无法连接 {url}：{error}。",
@@ -199,8 +202,6 @@ Exit codes:
         "函数创建的密钥对是 {found!r}，而不是 {wanted!r}。",
     "Do not use it. Tell the function's operator, with the request id.":
         "请勿使用。请将请求 ID 告知函数管理员。",
-    "The answer of the function is incomplete.": "函数返回的内容不完整。",
-    "Tell its operator, with the request id.": "请将请求 ID 告知函数管理员。",
     # client/envelopes/
     "There is no key to open the envelope with.": "没有可用来打开信封的密钥。",
     "Name the key that it was sealed to: keypair open FILE --identity KEY":
@@ -252,8 +253,9 @@ Exit codes:
     "names {names}": "名称 {names}",
     "regions {regions}": "地域 {regions}",
     "Request id: {id}": "请求 ID：{id}",
-    "An earlier attempt may have made the key pair, so the request is kept; --start-over gives it up.":
-        "之前的尝试可能已创建密钥对，因此保留该请求；--start-over 可放弃它。",
+    "The key pair may have been made, so the request is kept: run the same command again, or add "
+    "--start-over to give it up.":
+        "密钥对可能已创建，因此保留该请求：请再次运行同一命令，或加上 --start-over 放弃它。",
     "The function does not accept the sign-in.": "函数不接受该登录。",
     "The policy does not grant this.": "策略不允许该请求。",
     "A key pair named {name} exists in the account.": "账号中已有名为 {name} 的密钥对。",

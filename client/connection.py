@@ -26,8 +26,9 @@ _TEMPORARY = frozenset({
     "request-in-flight", "rate-limited", "cloud-busy", "cloud-unreachable", "store-unavailable",
     "audit-unavailable", "issuer-unavailable", "out-of-time", "outcome-unknown",
 })  # fmt: skip
-# Answers of SCF or of a proxy instead of the function's: https://cloud.tencent.com/document/product/583/42611
-_PLATFORM_FAULTS = frozenset({429, 433, 434, 439, 446, 449, 450, 500, 502, 503, 504})
+# Beside every 5xx, answers of SCF or of a proxy that waiting mends:
+# https://cloud.tencent.com/document/product/583/42611
+_PLATFORM_FAULTS = frozenset({408, 425, 429, 433, 434, 439, 446, 449, 450})
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,13 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Return the function's code for an error; empty where another server answered."""
-        return str((self.content or {}).get("code", "")) if self.status >= HTTPStatus.BAD_REQUEST else ""
+        """Return the function's code for an error; empty where another server answered.
+
+        Gateways have codes too, but only the function's problem details (RFC 9457) have this type.
+        """
+        code = (self.content or {}).get("code")
+        is_problem = code and (self.content or {}).get("type") == f"urn:keypair-function:{code}"
+        return str(code) if is_problem and self.status >= HTTPStatus.BAD_REQUEST else ""
 
     @property
     def temporary(self) -> bool:
@@ -53,8 +59,10 @@ class Answer:
         if self.code:
             return self.code in _TEMPORARY
         # A success that cannot be read was cut short on its way.
-        return self.status in _PLATFORM_FAULTS or (
-            self.status < HTTPStatus.MULTIPLE_CHOICES and not self.content
+        return (
+            self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            or self.status in _PLATFORM_FAULTS
+            or (self.status < HTTPStatus.MULTIPLE_CHOICES and not self.content)
         )
 
 
@@ -107,30 +115,55 @@ def exchange(
 
 
 def _no_answer(error: Exception, address: str) -> NoAnswer:
+    import ssl
+
     import requests
     from urllib3.exceptions import NewConnectionError
 
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    causes = _causes(error)
+    connected = not any(isinstance(cause, NewConnectionError) for cause in causes)
+    # `sent` is False only where nothing can have left: a request that is given up loses its key.
     if isinstance(error, requests.exceptions.SSLError):
-        text = tr(
-            "The TLS certificate of {url} is not accepted: {error}.", url=address, error=_innermost(error)
+        # Only the handshake checks certificates; every other TLS error may come after the request.
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            text = tr(
+                "The TLS certificate of {url} is not accepted: {error}.", url=address, error=_innermost(error)
+            )
+            return NoAnswer(text, sent=False, lasting=True)
+        return NoAnswer(
+            tr("The TLS connection to {url} failed: {error}.", url=address, error=_innermost(error)),
+            sent=True,
         )
-        return NoAnswer(text, sent=False, lasting=True)
     if isinstance(error, requests.exceptions.ProxyError):
-        return NoAnswer(tr("The proxy does not let {url} be reached.", url=address), sent=False)
+        # urllib3 1.26 says so also of connections that broke later; a refused CONNECT came before.
+        refused = any("Tunnel connection failed" in str(cause) for cause in causes)
+        return NoAnswer(
+            tr("The proxy does not let {url} be reached.", url=address), sent=connected and not refused
+        )
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NoAnswer(tr("{url} does not answer.", url=address), sent=False)
-    if isinstance(cause, NewConnectionError):
+    if not connected:
         return NoAnswer(
             tr("{url} cannot be reached: {error}.", url=address, error=_innermost(error)), sent=False
         )
     return NoAnswer(tr("The connection broke before the answer was complete."), sent=True)
 
 
+def _causes(error: Exception) -> list[Exception]:
+    """Return an error of requests, and those that it wraps."""
+    causes = [error]
+    while True:
+        wrapped = [getattr(causes[-1], "reason", None), *causes[-1].args]
+        inner = next((one for one in wrapped if isinstance(one, Exception)), None)
+        if inner is None or inner in causes:
+            return causes
+        causes.append(inner)
+
+
 def _answer(response: requests.Response, body: bytes) -> Answer:
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets in brackets without end
         content = None
     headers = response.headers
     date = email.utils.parsedate_tz(headers.get("Date", ""))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from client.errors import NotOpened, ServiceFailed, UsageProblem
+from client.errors import NotOpened, UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
@@ -165,13 +165,8 @@ def _opened(request: PendingRequest, answer: Mapping[str, Any]) -> PrivateKey:
     from client.envelopes import age
     from client.private_key import checked_private_key
 
-    try:
-        sealed = answer["sealedPrivateKey"]["ciphertext"]
-        public_key, fingerprint, name = answer["publicKey"], answer["fingerprint"], answer["keyName"]
-    except (KeyError, TypeError):
-        raise ServiceFailed(
-            tr("The answer of the function is incomplete."), tr("Tell its operator, with the request id.")
-        ) from None
+    sealed = answer["sealedPrivateKey"]["ciphertext"]
+    public_key, fingerprint, name = answer["publicKey"], answer["fingerprint"], answer["keyName"]
     if name != request.name:
         raise NotOpened(
             tr(

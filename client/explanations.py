@@ -37,10 +37,16 @@ def explained(
     if request_id and isinstance(error, (ServiceFailed, SignInFailed)):
         error.advice += " " + tr("Request id: {id}", id=request_id)
     if unfinished:
-        error.advice += " " + tr(
-            "An earlier attempt may have made the key pair, so the request is kept; --start-over gives it up."
-        )
+        error.advice += " " + kept_request()
     return error
+
+
+def kept_request() -> str:
+    """Say that a request is kept, and what for."""
+    return tr(
+        "The key pair may have been made, so the request is kept: run the same command again, or add "
+        "--start-over to give it up."
+    )
 
 
 def _explained(answer: Answer, service: Service, request: PendingRequest | None) -> ClientError:

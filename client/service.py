@@ -68,13 +68,14 @@ class Service:
                 self._pause(str(fault), attempt, None)
                 continue
             self._reached = True
+            # Whoever answers in the function's place may have passed the request on before.
+            self.doubtful = self.doubtful or answer.temporary or not answer.code
             if answer.status == HTTPStatus.UNAUTHORIZED and not renewed and self.credential.renew():
                 renewed = True
                 continue
             if not answer.temporary:
                 self.console.end_progress()
                 return answer
-            self.doubtful = True
             self._pause(_reason(answer), attempt, answer.retry_after)
 
     def _send(self, path: str, body: bytes, idempotency_key: str | None) -> Answer:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client.errors import ClientError, UsageProblem
+from client.errors import ClientError, ServiceFailed, UsageProblem
 from client.language import tr
 from client.order import FORMATS
 
@@ -225,7 +225,7 @@ def _request(pending: PendingFile, order: Order, service: Service, *, own_key: b
 
 def _ordered(service: Service, pending: PendingFile, request: PendingRequest) -> dict[str, Any]:
     """Return the function's answer. A refusal ends the request if it can have made nothing."""
-    from client.explanations import explained
+    from client.explanations import explained, kept_request
     from client.service import KEY_PAIRS
 
     try:
@@ -235,10 +235,30 @@ def _ordered(service: Service, pending: PendingFile, request: PendingRequest) ->
             pending.forget()  # it never left this machine
         raise
     if answer.status == 201 and answer.content:  # noqa: PLR2004  # Created
-        return dict(answer.content)
+        if _complete(answer.content):
+            return dict(answer.content)
+        raise ServiceFailed(
+            tr("The answer of the function is incomplete."),
+            tr("Tell its operator, with the request id.") + " " + kept_request(),
+        )
     if not service.doubtful:
         pending.forget()
     raise explained(answer, service, request, unfinished=pending.request is not None)
+
+
+def _complete(content: Mapping[str, Any]) -> bool:
+    """Tell whether an answer has all that is used of it. Another one is not kept: it would be final."""
+    from client.envelopes import SUFFIXES
+
+    texts = ("keyId", "keyName", "region", "publicKey", "fingerprint")
+    sealed = content.get("sealedPrivateKey")
+    return (
+        all(isinstance(content.get(name), str) for name in texts)
+        and isinstance(sealed, dict)
+        and isinstance(sealed.get("ciphertext"), str)
+        and isinstance(sealed.get("recipients"), list)
+        and sealed.get("format") in SUFFIXES
+    )
 
 
 def _report(session: Session, options: Options, answer: Mapping[str, Any], result: Result) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pyrage
@@ -14,6 +13,7 @@ from tests.support.untrusted_function import (
     OTHER,
     Reply,
     answer,
+    certificate_for,
     fingerprint,
     home_at,
     pem,
@@ -58,9 +58,15 @@ def test_a_key_that_is_not_the_announced_one_is_not_saved(tmp_path: Path, wrong:
 
 def test_an_incomplete_answer(tmp_path: Path) -> None:
     reply = 201, {"Content-Type": "application/json"}, b'{"keyName": "web_1"}'
-    with serving(lambda _order: reply) as (url, _):
-        done = home_at(tmp_path, url).run("create", "web_1", status=8)
-    assert "incomplete" in done.stderr
+    replies = iter([reply])
+    with serving(lambda order: next(replies, answer(order, pem(KEY)))) as (url, _):
+        home = home_at(tmp_path, url)
+        done = home.run("create", "web_1", status=8)
+        assert "incomplete" in done.stderr
+        assert "the request is kept" in done.stderr
+        # It is asked for again, not remembered.
+        home.run("create", "web_1")
+    assert (home.ssh / "web_1").read_bytes() == pem(KEY)
 
 
 def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
@@ -93,13 +99,7 @@ def test_an_endless_answer(tmp_path: Path) -> None:
 
 @pytest.mark.interpreter
 def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
-    certificate = tmp_path / "both.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1",
-         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    certificate.write_bytes((tmp_path / "key.pem").read_bytes() + (tmp_path / "certificate.pem").read_bytes())
+    certificate = certificate_for(tmp_path, "127.0.0.1")
     with serving(lambda order: answer(order, pem(KEY)), certificate) as (url, asked):
         home = home_at(tmp_path, url)
         done = home.run("create", "web_1", status=7)

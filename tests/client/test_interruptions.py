@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.support.chaos_proxy import running_chaos_proxy
 from tests.support.client_command import Home, credentials, listed, needs, public_half, running_agent
 from tests.support.function_under_test import fresh_name
 from tests.support.token_issuer import free_port
-from tests.support.untrusted_function import KEY, answer, home_at, pem, serving
+from tests.support.untrusted_function import KEY, Reply, answer, certificate_for, home_at, pem, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ def test_killed_while_the_agent_gets_the_key(home: Home, service: Served) -> Non
 
 def test_interrupted_while_it_waits(tmp_path: Path) -> None:
     """Ctrl-C ends the wait, and says that the same command goes on."""
-    busy = b'{"code": "cloud-busy", "title": "", "status": 503}'
+    busy = b'{"type": "urn:keypair-function:cloud-busy", "code": "cloud-busy", "status": 503}'
     headers = {"Content-Type": "application/problem+json", "Retry-After": "60"}
     with serving(lambda _order: (503, headers, busy)) as (url, asked):
         home = home_at(tmp_path, url)
@@ -203,6 +203,59 @@ def test_a_bad_network(bad_network: tuple[Served, str], tmp_path: Path) -> None:
         home.run("create", name)
         assert made(service, name) == [public_half(home.ssh / name)]
         assert home.pending() == []
+
+
+HTML = {"Content-Type": "text/html"}
+# The status, and whether it is worth a second attempt of the same command.
+GATEWAY: dict[str, tuple[Reply, bool]] = {
+    "520 of a CDN": ((520, HTML, b"<html>"), True),
+    "408 of a balancer": ((408, HTML, b"<html>"), True),
+    "404 of a gateway": ((404, HTML, b"<html>"), False),
+    "a redirect to a sign-in": ((302, {"Location": "https://sign-in.example.com"}, b""), False),
+    "401 of a proxy": ((401, HTML, b"<html>"), False),
+    "an error with a code of its own": (
+        (403, {"Content-Type": "application/problem+json"}, b'{"code": "blocked", "status": 403}'), False,
+    ),
+    "200 with JSON": ((200, {"Content-Type": "application/json"}, b'{"status": "ok"}'), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("gateway", GATEWAY)
+def test_an_answer_that_is_not_the_functions_loses_nothing(tmp_path: Path, gateway: str) -> None:
+    """A gateway says something definite, but the function had the request: it may have made the key pair."""
+    reply, again = GATEWAY[gateway]
+    orders: list[dict[str, Any]] = []
+
+    def replied(order: dict[str, Any]) -> Reply:
+        orders.append(order)
+        return reply if len(orders) == 1 else answer(order, pem(KEY))
+
+    with serving(replied) as (url, _):
+        home = home_at(tmp_path, url)
+        if not again:
+            done = home.run("create", "web_1", status=6)
+            assert "the request is kept" in done.stderr
+        home.run("create", "web_1")
+    assert orders == [orders[0]] * 2  # the recipient as well: only this identity opens the first answer
+    assert (home.ssh / "web_1").read_bytes() == pem(KEY)
+
+
+def test_a_tls_record_that_is_damaged_on_its_way(tmp_path: Path) -> None:
+    """The function made the key pair; that the answer fails its check does not undo that."""
+    orders: list[dict[str, Any]] = []
+
+    def replied(order: dict[str, Any]) -> Reply:
+        orders.append(order)
+        # A record of application data that nobody can have sealed with the keys of this connection.
+        return (0, {}, b"\x17\x03\x03\0\x40" + bytes(64)) if len(orders) == 1 else answer(order, pem(KEY))
+
+    # Another loopback address: there the environment's certificates count.
+    certificate = certificate_for(tmp_path, "127.0.0.2")
+    with serving(replied, certificate, "127.0.0.2") as (url, _):
+        home = home_at(tmp_path, url)
+        home.run("create", "web_1", environment={"REQUESTS_CA_BUNDLE": str(certificate)})
+    assert orders == [orders[0]] * 2
+    assert (home.ssh / "web_1").read_bytes() == pem(KEY)
 
 
 FAULTS = [

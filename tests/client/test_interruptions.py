@@ -65,10 +65,10 @@ def test_killed_at_random_moments(home: Home, service: Served, times: int) -> No
     idle = time.monotonic() - start
     home.run("create", fresh_name())
     whole = time.monotonic() - start - idle
-    killed = 0
-    for _ in range(times):
-        name = fresh_name()
-        alive = True
+    killed = names = 0
+    while killed < times:
+        name, alive = fresh_name(), True
+        names += 1
         while alive and chance.random() < 0.8:  # some are killed more than once
             alive = kill_after(home, idle * 0.5 + chance.random() * whole, "create", name)
             killed += alive
@@ -77,9 +77,8 @@ def test_killed_at_random_moments(home: Home, service: Served, times: int) -> No
         home.run("create", name, status=5 if done else 0)
         assert made(service, name) == [public_half(home.ssh / name)], name
         assert home.pending() == [], name
-    assert killed >= times / 3
     assert not [path.name for path in home.ssh.iterdir() if "partial" in path.name]
-    print(f"{killed} kills, {times} key pairs")  # noqa: T201  # as above
+    print(f"{killed} kills, {names} key pairs")  # noqa: T201  # as above
 
 
 def run_until(home: Home, call: str, number: int, name: str) -> int:

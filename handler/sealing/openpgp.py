@@ -74,11 +74,13 @@ def parse_recipient(text: str, moment: datetime) -> Recipient:
         for packet in packets:
             _vet_rsa(packet)  # a short key is one possible reason
         raise RecipientRefused(_why_unusable(certificate, packets, moment))
-    if certificate.expiration and certificate.expiration <= moment:
+    if certificate.expiration and certificate.expiration <= moment + _WHILE_ISSUING:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
     named = [packet.body for packet in trial if packet.tag == Tag.PKESK]
     for_gpg = trial[-1].body[0] == _SEIPD_WITHOUT_AEAD
-    references = []
+    # SECURITY BOUNDARY: anybody can bind the subkey of another owner to a certificate of their own. It would
+    # stand for that owner's, with features that the owner's tools lack, until it ends its binding.
+    references = [KeyReference(None, certificate.fingerprint)]
     for position, packet in enumerate(packets):
         if any(_is_named(packet, body) for body in named):
             _vet_expiry(packet, packets[position + 1 :], moment)
@@ -170,7 +172,7 @@ def _vet_expiry(subkey: Packet, following: Sequence[Packet], moment: datetime) -
     signatures = takewhile(lambda packet: packet.tag == Tag.Signature, following)
     bindings = filter(None, (_attempt(_binding, packet) for packet in signatures))
     _, period = max(bindings, key=itemgetter(0), default=(None, None))
-    if period and subkey.key_created and subkey.key_created + period <= moment:
+    if period and subkey.key_created and subkey.key_created + period <= moment + _WHILE_ISSUING:
         raise RecipientRefused(RecipientProblem.PGP_EXPIRED)
 
 

@@ -13,8 +13,10 @@ import hashlib
 import itertools
 import json
 import os
+import random
 import subprocess
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,12 +25,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwcrypto import jwk
+from pydantic import SecretBytes
+from pysequoia.packet import Tag
 
 from handler.errors import RecipientRefused
 from handler.sealing import prepare_sealer
 from handler.sealing.sealer import KeyReference, distinct
 from tests.support.function_under_test import POLICY, REST, FunctionUnderTest
 from tests.support.pem_attacks import certificate
+from tests.support.pgp_crafting import TO_ENCRYPT, Primary, block, four, packet, subkey, subpacket
+from tests.support.pgp_owners import CONTENTS, key_ring, split
 from tests.support.recipient_attacks import ed25519_line
 
 if TYPE_CHECKING:
@@ -125,6 +131,62 @@ def test_pgp() -> None:
     with pytest.raises(RecipientRefused) as refusal:
         distinct([Certificate((KeyReference("b2", "caller"),)), hostile, escrow])
     assert (refusal.value.problem.code, refusal.value.position) == ("recipient-ambiguous", 1)
+
+
+def test_a_pgp_certificate_with_the_subkey_of_escrow(emulator: EmulatorProcess, tmp_path: Path) -> None:
+    """Anybody can bind it to a primary key of their own. The certificate must not stand for escrow's.
+
+    It could claim features that escrow's gpg lacks, or unbind the subkey while the key pair is created.
+    """
+    with key_ring() as escrow, key_ring() as honest:
+        publics = [gpg.public(gpg.make("future-default")) for gpg in (escrow, honest)]
+        adopted = next(packet.body for packet in split(publics[0]) if packet.tag == Tag.PublicSubkey)
+        hostile = [adopting(adopted, random.Random(seed)) for seed in range(HOSTILE_ENVELOPES)]  # noqa: S311  # the same each time
+        outcomes = Counter[str]()
+        for number, recipient in enumerate(hostile):
+            # The honest one's gpg lacks the same features, so half the time escrow is left alone.
+            others = [(publics[1], honest), (publics[0], escrow)][number % 2 :]
+            outcomes[outcome([recipient, *(public for public, _ in others)], [gpg for _, gpg in others])] += 1
+        assert set(outcomes) == {"all open it", "refused"}, outcomes
+
+        function = function_with(publics[0], emulator, tmp_path)
+        function.clock.time = time.time()
+        answers = [
+            function.call(function.signed(REST, function.rest_body(recipients=[one]))) for one in hostile[:6]
+        ]
+        assert {answer.status for answer in answers} == {201, 422}
+        for answer in answers:
+            if answer.status == 201:
+                assert escrow.open(answer.json["sealedPrivateKey"]["ciphertext"])
+                fingerprints = answer.json["sealedPrivateKey"]["recipients"]
+                assert str(split(publics[0])[0].fingerprint).upper() in fingerprints
+
+
+def adopting(subkey_of_escrow: bytes, choose: random.Random) -> str:
+    """Return a certificate of the attacker in which that subkey is one of several."""
+    now = int(time.time())
+    primary = Primary(now - 1000)
+    # RFC 9580 section 5.2.3.32: SEIPD version 1, or version 2 as well.
+    features = choose.choice([b"", subpacket(30, b"\x01"), subpacket(30, b"\x09")])
+    created = int.from_bytes(subkey_of_escrow[1:5], "big")
+    ends = choose.choice([b"", subpacket(9, four(now - created + choose.choice([2, 60, 10**6])))])
+    own, native = subkey(now - 900), subkey(now - 900, native=True)
+    bound = [
+        (subkey_of_escrow, TO_ENCRYPT + ends),
+        *[(key, TO_ENCRYPT) for key in choose.sample([own, native], choose.randint(0, 2))],
+    ]
+    choose.shuffle(bound)
+    keys = b"".join(packet(14, key) + primary.binding(key, now - 10, more) for key, more in bound)
+    return block(primary.named(now - 900, features) + keys)
+
+
+def outcome(recipients: list[str], owners: list[Gpg]) -> str:
+    try:
+        sealer = prepare_sealer(recipients, now=time.time())
+    except RecipientRefused:
+        return "refused"
+    envelope = sealer.seal(SecretBytes(b"text"), CONTENTS)
+    return "all open it" if all(owner.open(envelope) == b"text" for owner in owners) else "locked out"
 
 
 def test_the_same_key_twice_is_sealed_to_once(gpg: Gpg) -> None:

@@ -41,7 +41,7 @@ def test_one_apply_and_one_order_give_a_private_key_that_opens(
     deployer: Deployer, cloud: CloudStandIn, tmp_path: Path
 ) -> None:
     (tmp_path / "policy.toml").write_text(POLICY, "utf-8")
-    for name in ("handler", "requirements", "pyproject.toml"):
+    for name in ("handler", "requirements", "pyproject.toml", "web"):
         (tmp_path / name).symlink_to(ROOT / name)
     deployer.environment |= {name: os.environ[name] for name in ("PATH", "HOME")}
     del deployer.environment["KEYPAIR_MASTER_SECRET"]

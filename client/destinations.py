@@ -49,9 +49,9 @@ class File:
 
     def require_free(self, request: PendingRequest | None) -> None:
         """Raise AlreadyExists for a file that is not this request's key."""
-        from client.files import file_exists, partial_file
+        from client.files import file_exists, remove_partial
 
-        partial_file(self.path).unlink(missing_ok=True)
+        remove_partial(self.path)
         if self.path.exists() and not (request and request.answer):
             raise file_exists(self.path)
 
@@ -94,7 +94,7 @@ class Agent:
 
     def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
         """Add the key to the agent; adding it twice is the same as once."""
-        from client.files import replace_private
+        from client.files import changing, replace_private
         from client.folders import private_folder, ssh_folder
         from client.ssh_agent import add_key
 
@@ -107,7 +107,8 @@ class Agent:
             return Result(described, lines, "ssh root@HOST")
         # With the public half, ssh asks the agent for this key and for no other one.
         public = private_folder(ssh_folder()) / f"{self.name}.pub"
-        replace_private(public, f"{key.public_key} {self.name}\n".encode())
+        with changing(public):
+            replace_private(public, f"{key.public_key} {self.name}\n".encode())
         return Result(described, lines, _write_host(self.name, self.host, public))
 
 

@@ -26,12 +26,13 @@ def create_private(path: Path, content: bytes) -> None:
 
     The unfinished file beside it has a fixed name, so that the next attempt removes what a killed one left.
     """
-    unfinished = partial_file(path)
-    _write(unfinished, content)
-    try:
-        _claim_name(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with changing(path):
+        unfinished = partial_file(path)
+        _write(unfinished, content)
+        try:
+            _claim_name(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
@@ -58,7 +59,7 @@ def file_exists(path: Path) -> AlreadyExists:
 
 
 def replace_private(path: Path, content: bytes) -> None:
-    """Write a file in place of an older one, durable on return."""
+    """Write a file in place of an older one, durable on return. The caller has a lock, such as `changing`."""
     unfinished = partial_file(path)
     _write(unfinished, content)
     unfinished.replace(path)
@@ -70,6 +71,12 @@ def partial_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.keypair-partial")
 
 
+def remove_partial(path: Path) -> None:
+    """Remove what a killed command left unfinished of `path`."""
+    with changing(path):
+        partial_file(path).unlink(missing_ok=True)
+
+
 def remove(path: Path) -> None:
     """Delete a file, durably, if there is one."""
     path.unlink(missing_ok=True)
@@ -77,15 +84,23 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def changing(path: Path) -> Iterator[None]:
+    """Keep other commands from writing `path` for the duration of the block; wait for one that does."""
+    with locked(path.with_name(f".{path.name}.keypair-lock"), wait=True):
+        yield
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock for the duration of the block; the system releases it when the process dies.
 
-    Raises Busy if another process holds it.
+    Raises Busy if another process holds it, unless it is to wait.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # O_NOFOLLOW: in a folder of several users somebody may have put a link there.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
-            _lock(descriptor)
+            _lock(descriptor, wait=wait)
             # The holder before us may have deleted the file between our opening and locking it.
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
                 break
@@ -93,6 +108,8 @@ def locked(path: Path) -> Iterator[None]:
             pass  # deleted in between the two looks at it
         except OSError as error:
             os.close(descriptor)
+            if wait:
+                raise
             raise Busy from error
         os.close(descriptor)
     try:
@@ -158,11 +175,12 @@ def _restrict_to_owner(path: Path) -> None:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        # LK_LOCK waits for ten seconds.
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

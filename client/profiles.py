@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from client.folders import config_file, local_profile, shown
 from client.language import tr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tomlkit import TOMLDocument
@@ -178,19 +179,7 @@ class ProfileFile:
     def read(cls, path: Path | None = None) -> ProfileFile:
         """Read the file; one that is not there is empty. Raises UsageProblem."""
         path = path or config_file()
-        import tomlkit
-        from tomlkit.exceptions import TOMLKitError
-
-        try:
-            document = tomlkit.parse(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            document = tomlkit.document()
-        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-            raise UsageProblem(
-                tr("{file} cannot be read: {error}", file=shown(path), error=error),
-                tr("Correct it in an editor, or move it away and start again."),
-            ) from None
-        read = cls(path, document)
+        read = cls(path, _document_in(path))
         read.check()
         return read
 
@@ -252,13 +241,13 @@ class ProfileFile:
                 tr("Unknown sign-in method {method!r}.", method=value),
                 tr("Choose one of: {methods}", methods=", ".join(SIGN_IN_METHODS)),
             )
-        profiles = self._document.setdefault("profiles", tomlkit.table(is_super_table=True))
-        table = profiles.setdefault(name, tomlkit.table())
-        if value:
-            table[key] = value
-        else:
-            table.pop(key, None)
-        self._write()
+        with self._changing():
+            profiles = self._document.setdefault("profiles", tomlkit.table(is_super_table=True))
+            table = profiles.setdefault(name, tomlkit.table())
+            if value:
+                table[key] = value
+            else:
+                table.pop(key, None)
 
     def use(self, name: str) -> None:
         """Make a profile the default one. Raises UsageProblem."""
@@ -267,24 +256,45 @@ class ProfileFile:
                 tr("There is no profile {name!r} in {file}.", name=name, file=shown(self.path)),
                 tr("`keypair config` lists them; `keypair --profile NAME config set url URL` makes one."),
             )
-        if "default" in self._document:
-            self._document["default"] = name
-        else:
-            import tomlkit
+        with self._changing():
+            if "default" in self._document:
+                self._document["default"] = name
+            else:
+                import tomlkit
 
-            # A key of the top level has to stand before the first table.
-            text = f'default = "{name}"\n\n' + self._document.as_string()
-            self._document = tomlkit.parse(text)
-        self._write()
+                # A key of the top level has to stand before the first table.
+                text = f'default = "{name}"\n\n' + self._document.as_string()
+                self._document = tomlkit.parse(text)
 
     def _table(self, name: str) -> Mapping[str, Any]:
         profiles = self._document.get("profiles", {})
         table = profiles.get(name, {}) if isinstance(profiles, dict) else {}
         return table if isinstance(table, dict) else {"": table}
 
-    def _write(self) -> None:
-        from client.files import replace_private
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Read the file again for the block, as another command may have changed it, and write it after."""
+        from client.files import changing, replace_private
         from client.folders import private_folder
 
         private_folder(self.path.parent)
-        replace_private(self.path, self._document.as_string().encode())
+        with changing(self.path):
+            self._document = _document_in(self.path)
+            self.check()
+            yield
+            replace_private(self.path, self._document.as_string().encode())
+
+
+def _document_in(path: Path) -> TOMLDocument:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return tomlkit.parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return tomlkit.document()
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise UsageProblem(
+            tr("{file} cannot be read: {error}", file=shown(path), error=error),
+            tr("Correct it in an editor, or move it away and start again."),
+        ) from None

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from client.errors import LocalFailure
-from client.files import replace_private
+from client.files import changing, replace_private
 from client.folders import private_folder, shown, state_folder
 from client.language import tr
 
@@ -55,12 +55,17 @@ class FileStore:
 
     def set(self, name: str, secret: str) -> None:
         """Keep a secret."""
-        self._write({**self._read(), name: secret})
+        private_folder(self._path.parent)
+        with changing(self._path):
+            self._write({**self._read(), name: secret})
 
     def delete(self, name: str) -> None:
         """Forget a secret, if it is there."""
-        kept = self._read()
-        if kept.pop(name, None) is not None:
+        if self.get(name) is None:
+            return
+        with changing(self._path):
+            kept = self._read()
+            kept.pop(name, None)
             self._write(kept)
 
     def _read(self) -> dict[str, str]:
@@ -76,7 +81,6 @@ class FileStore:
         return content
 
     def _write(self, content: dict[str, str]) -> None:
-        private_folder(self._path.parent)
         replace_private(self._path, json.dumps(content).encode())
 
 

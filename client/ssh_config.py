@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client.errors import LocalFailure, UsageProblem
-from client.files import create_private, replace_private
+from client.files import changing, create_private, replace_private
 from client.folders import private_folder, shown
 from client.language import tr
 
@@ -63,9 +63,10 @@ class SshConfig:
         ]
         try:
             private_folder(self.file.parent)
-            blocks = self._blocks()
-            blocks[name] = "\n".join(lines) + "\n"
-            replace_private(self.file, (_HEADING + "\n" + "\n".join(blocks.values())).encode())
+            with changing(self.file):
+                blocks = self._blocks()
+                blocks[name] = "\n".join(lines) + "\n"
+                replace_private(self.file, (_HEADING + "\n" + "\n".join(blocks.values())).encode())
         except OSError as error:
             raise LocalFailure(
                 tr("{file} cannot be written: {error}", file=shown(self.file), error=error.strerror),

@@ -96,7 +96,7 @@ MOMENTS = {
     "when the order has left": ("recvfrom", 1),
     "when the answer is written down": ("rename", 2),
     "when the key gets its name": ("link", 1),
-    "when the request is forgotten": ("unlink", 5),
+    "when the request is forgotten": ("unlink", 9),
 }
 
 

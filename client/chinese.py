@@ -500,4 +500,73 @@ Exit codes:
         "请写成 --host root@1.2.3.4 或 --host ubuntu@name:2222。",
     "Correct its permissions and run the command again.": "请修正其权限后重新执行。",
     "Put this line at its top yourself: {line}": "请自行将此行加到其开头：{line}",
+    # client/key_pairs.py and its commands
+    "Import a public key of your own.": "导入自己的公钥。",
+    "List your key pairs.": "列出你的密钥对。",
+    "Show one key pair.": "显示一个密钥对。",
+    "Delete key pairs.": "删除密钥对。",
+    "You have no key pair {name}.": "你没有名为 {name} 的密钥对。",
+    "You have no such key pair.": "你没有这个密钥对。",
+    "See what there is: keypair list": "查看已有的密钥对：keypair list",
+    "A server uses the key pair.": "该密钥对已绑定服务器。",
+    "Unbind it there first, in the console or with DisassociateInstancesKeyPairs.":
+        "请先解绑：在控制台操作，或调用 DisassociateInstancesKeyPairs。",
+    "The key pair of this request was deleted.": "此请求的密钥对已被删除。",
+    "The account has this public key already.": "账号中已有这个公钥。",
+    "Import another one; for one of your own, see: keypair list": "请换一个公钥；自己已有的见：keypair list",
+    "You are {caller}. You may: {actions}.": "你的身份是 {caller}，可执行：{actions}。",
+    "NAME": "名称",
+    "REGION": "地域",
+    "ID": "ID",
+    "MADE": "创建",
+    "ENDS": "到期",
+    "USED BY": "绑定的服务器",
+    "CALLER": "调用者",
+    "(over)": "（已到期）",
+    "(in {days} d)": "（{days} 天后）",
+    "(in {hours:.0f} h)": "（{hours:.0f} 小时后）",
+    "Only this region [default: all of yours].": "只看这个地域 [默认：你的全部地域]。",
+    "Only what this caller got, for operators.": "只看这个调用者的密钥对，供管理员使用。",
+    "Only key pairs that end within 90m, 12h or 30d.": "只看在 90m、12h 或 30d 之内到期的密钥对。",
+    "There is none.": "没有密钥对。",
+    "End within seven days: {names}": "七天内到期：{names}",
+    """List your key pairs. NAME is a name or a pattern: '*' matches any characters, '?' one.
+
+    Key pairs that end within seven days are named below the list.""":
+        """列出你的密钥对。NAME 可以是名称或模式：'*' 匹配任意字符，'?' 匹配一个字符。
+
+    七天内到期的密钥对会在列表下方注明。""",
+    "{name}  {id}  {region}": "{name}  {id}  {region}",
+    "Caller       {caller}": "调用者       {caller}",
+    "Made         {time}": "创建时间     {time}",
+    "Ends         {time}": "到期时间     {time}",
+    "Used by      {servers}": "绑定服务器   {servers}",
+    "Tags         {tags}": "标签         {tags}",
+    "Public key   {key}": "公钥         {key}",
+    "Show the key pair with this name or id. The private key is not stored anywhere.":
+        "按名称或 ID 显示密钥对。私钥不会保存在任何地方。",
+    "All that this caller got, for operators.": "这个调用者的全部密钥对，供管理员使用。",
+    "Do not ask.": "不再询问。",
+    "Give names, or --caller.": "请给出名称，或使用 --caller。",
+    "For example: keypair delete web_1": "例如：keypair delete web_1",
+    """Delete key pairs by name or id, after a question.
+
+    This locks nobody out of a server that has the public key in authorized_keys: remove it there as well.""":
+        """按名称或 ID 删除密钥对，删除前会询问。
+
+    服务器 authorized_keys 中的公钥不受影响，仍可登录：请在服务器上一并删除。""",
+    "There is nobody to ask.": "没有可以确认的人。",
+    "Add --yes to delete without a question.": "加上 --yes 可不经询问直接删除。",
+    "Delete {number}? Nobody can bring a key pair back.": "删除这 {number} 个？密钥对删除后无法恢复。",
+    "Deleted {name} ({id})": "已删除 {name}（{id}）",
+    "Imported {name} as {id} in {region}.": "已在 {region} 导入 {name}，ID 为 {id}。",
+    """Import the RSA public key in FILE, such as ~/.ssh/id_rsa.pub, as the key pair NAME.
+
+    Only the public half is sent. `ssh-keygen -t rsa -b 3072` makes a key.""":
+        """把 FILE 中的 RSA 公钥（例如 ~/.ssh/id_rsa.pub）导入为密钥对 NAME。
+
+    只发送公钥。可用 `ssh-keygen -t rsa -b 3072` 生成密钥。""",
+    "{place} contains {number} keys.": "{place} 中有 {number} 个公钥。",
+    "Give a file with one key, such as ~/.ssh/id_rsa.pub.":
+        "请给出只含一个公钥的文件，例如 ~/.ssh/id_rsa.pub。",
 }  # fmt: skip

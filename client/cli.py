@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "create": tr("Make a key pair and save its private key."),
     "open": tr("Open an envelope and save its private key."),
+    "import": tr("Import a public key of your own."),
+    "list": tr("List your key pairs."),
+    "show": tr("Show one key pair."),
+    "delete": tr("Delete key pairs."),
     "login": tr("Store your secret, or sign in with your browser."),
     "logout": tr("Forget the stored secret or sign-in."),
     "config": tr("Show and change profiles."),
@@ -88,8 +92,10 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
+        # `import` cannot be the name of a module.
+        module = "import_key" if cmd_name == "import" else cmd_name
         command: click.Command = getattr(
-            importlib.import_module(f"client.commands.{cmd_name}"), f"{cmd_name}_command"
+            importlib.import_module(f"client.commands.{module}"), f"{module}_command"
         )
         return command
 

@@ -59,10 +59,11 @@ class Answer:
         if self.code:
             return self.code in _TEMPORARY
         # A success that cannot be read was cut short on its way.
+        cut_short = self.status < HTTPStatus.MULTIPLE_CHOICES and not self.content
         return (
             self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or self.status in _PLATFORM_FAULTS
-            or (self.status < HTTPStatus.MULTIPLE_CHOICES and not self.content)
+            or (cut_short and self.status != HTTPStatus.NO_CONTENT)
         )
 
 

@@ -84,6 +84,10 @@ _KINDS: dict[str, type[ClientError]] = {
     "body-too-large": RequestRefused,
     "not-found": ServiceFailed,
     "quota-reached": ServiceFailed,
+    "key-pair-not-found": RequestRefused,
+    "key-pair-in-use": RequestRefused,
+    "key-pair-deleted": RequestRefused,
+    "public-key-taken": AlreadyExists,
 }
 # Functions, so that the language is chosen when the message is needed.
 _TEXTS: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
@@ -118,6 +122,22 @@ _TEXTS: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
     "quota-reached": (
         lambda: tr("The account has as many key pairs as it may have."),
         lambda: tr("Ask the function's operator to delete some."),
+    ),
+    "key-pair-not-found": (
+        lambda: tr("You have no such key pair."),
+        lambda: tr("See what there is: keypair list"),
+    ),
+    "key-pair-in-use": (
+        lambda: tr("A server uses the key pair."),
+        lambda: tr("Unbind it there first, in the console or with DisassociateInstancesKeyPairs."),
+    ),
+    "key-pair-deleted": (
+        lambda: tr("The key pair of this request was deleted."),
+        lambda: tr("Add --start-over to make a new one."),
+    ),
+    "public-key-taken": (
+        lambda: tr("The account has this public key already."),
+        lambda: tr("Import another one; for one of your own, see: keypair list"),
     ),
     "misconfigured": (
         lambda: tr("The function is not configured correctly."),
@@ -217,7 +237,12 @@ def _what_is_granted(service: Service, request: PendingRequest | None) -> str:
     grants = fetch_grants(service)
     if grants is None:
         return tr("Ask the function's operator what you may have.")
-    wanted = json.loads(request.body) if request else {}
+    if request is None:
+        actions = ", ".join(grants.get("actions", ()))
+        return tr(
+            "You are {caller}. You may: {actions}.", caller=grants.get("caller"), actions=actions or "-"
+        )
+    wanted = json.loads(request.body)
     allowed = grants.get("grants", ())
     if wanted.get("recipients") and not any(grant.get("ownRecipients") for grant in allowed):
         return tr("You may only use the public keys that the policy registers for you: add --registered.")

@@ -25,6 +25,17 @@ def read_recipients(sources: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys))
 
 
+def read_public_key(source: str) -> str:
+    """Return the one public key in a file or on standard input. Raises UsageProblem."""
+    keys = _keys(*_text_of(source))
+    if len(keys) != 1:
+        raise UsageProblem(
+            tr("{place} contains {number} keys.", place=source, number=len(keys)),
+            tr("Give a file with one key, such as ~/.ssh/id_rsa.pub."),
+        )
+    return keys[0]
+
+
 def _text_of(source: str) -> tuple[str, str]:
     """Return where a key is from, for messages, and its text."""
     if source == "-":

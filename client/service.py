@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from client.connection import NoAnswer, exchange
 from client.errors import Unavailable
@@ -15,7 +15,7 @@ from client.language import tr
 from client.sign_in import UnsignedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from client.connection import Answer
     from client.console import Console
@@ -50,16 +50,30 @@ class Service:
         self._reached = False
 
     def post(self, path: str, body: bytes, idempotency_key: str | None = None) -> Answer:
-        """Send a request until there is a definite answer, and return that, an error as well.
+        """Send a body until there is a definite answer, and return that, an error as well.
 
         Raises Unavailable when the time is over.
         """
+        headers = {"content-type": "application/json"}
+        if idempotency_key:
+            headers["idempotency-key"] = idempotency_key
+        return self._answer("POST", path, "", headers, body)
+
+    def ask(self, method: str, path: str, query: Mapping[str, str]) -> Answer:
+        """Send a GET or DELETE like `post`. Parameters without a value are left out."""
+        given = sorted((name, value) for name, value in query.items() if value)
+        # As TC3 signs it: RFC 3986 escapes everything but these characters.
+        return self._answer(method, path, urlencode(given, quote_via=quote, safe=""), {}, b"")
+
+    def _answer(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Answer:
+        headers["host"] = urlsplit(self.profile.url).netloc
+        request = UnsignedRequest(method, path, query, headers, body)
         attempt = 0
         renewed = False
         while True:
             attempt += 1
             try:
-                answer = self._send(path, body, idempotency_key)
+                answer = self._send(request)
             except NoAnswer as fault:
                 self.doubtful = self.doubtful or fault.sent
                 self._reached = self._reached or fault.sent
@@ -78,14 +92,13 @@ class Service:
                 return answer
             self._pause(_reason(answer), attempt, answer.retry_after)
 
-    def _send(self, path: str, body: bytes, idempotency_key: str | None) -> Answer:
-        headers = {"content-type": "application/json", "host": urlsplit(self.profile.url).netloc}
-        if idempotency_key:
-            headers["idempotency-key"] = idempotency_key
-        proof = self.credential.headers(UnsignedRequest(path, headers, body), self.now())
+    def _send(self, request: UnsignedRequest) -> Answer:
+        proof = self.credential.headers(request, self.now())
         # The last attempt before the end still gets a moment to be answered.
         seconds = max(5.0, self._left())
-        return exchange("POST", self.profile.url + path, {**headers, **proof}, body, seconds)
+        target = f"{request.path}?{request.query}" if request.query else request.path
+        url = self.profile.url + target
+        return exchange(request.method, url, {**request.headers, **proof}, request.body or None, seconds)
 
     def _left(self) -> float:
         # A function that never answered is not waited for as long as one that does.

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnsignedRequest:
-    """A POST as it goes out, but for its proof. `headers` has lower-case names, all of them to be signed."""
+    """A request as it goes out, but for its proof. `headers` has lower-case names, all to be signed."""
 
+    method: str
     path: str
+    query: str
+    """As it is in the URL, its parameters in the order of their names."""
     headers: Mapping[str, str]
     body: bytes
 

@@ -41,12 +41,13 @@ class SecretCredential:
         check_secret_key(self.secret_key)
 
     def headers(self, request: UnsignedRequest, now: float) -> dict[str, str]:
-        """Return the signature over path, headers and body."""
+        """Return the signature over method, path, query, headers and body."""
         names = sorted(request.headers)
         # TC3 lower-cases header values, alone among signature schemes.
         canonical_headers = "".join(f"{name}:{request.headers[name].strip().lower()}\n" for name in names)
         digest = hashlib.sha256(request.body).hexdigest()
-        canonical = f"POST\n{request.path}\n\n{canonical_headers}\n{';'.join(names)}\n{digest}"
+        parts = (request.method, request.path, request.query, canonical_headers, ";".join(names), digest)
+        canonical = "\n".join(parts)
         date = datetime.fromtimestamp(int(now), timezone.utc).strftime("%Y-%m-%d")
         scope = f"{date}/{_SERVICE}/tc3_request"
         text = f"{_SCHEME}\n{int(now)}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -56,6 +56,14 @@ class GrantsEndpoint(ProblemDetailsEndpoint):
                 "grants": [
                     _render(grant, caller_id) for grant in caller.grants if Action.CREATE in grant.actions
                 ],
+                "listRegions": sorted(
+                    {
+                        region
+                        for grant in caller.grants
+                        if Action.LIST in grant.actions
+                        for region in grant.regions
+                    }
+                ),
                 "actions": [
                     action.value
                     for action in Action

@@ -30,6 +30,29 @@ regions = ["ap-guangzhou"]
 optional_tags = { team = "*" }
 longest_expiry = "30d"
 own_recipients = true
+actions = ["create", "list", "delete", "import"]
+
+[callers.leaver]
+tc3 = true
+[[callers.leaver.grants]]
+names = ["*"]
+regions = ["ap-guangzhou"]
+own_recipients = true
+
+[callers.lister]
+tc3 = true
+[[callers.lister.grants]]
+names = ["*"]
+regions = ["ap-guangzhou"]
+actions = ["list"]
+
+[callers.oncall]
+tc3 = true
+[[callers.oncall.grants]]
+names = ["*"]
+regions = ["ap-guangzhou", "ap-shanghai"]
+actions = ["list", "delete"]
+callers = ["*"]
 
 [callers.narrow]
 tc3 = true

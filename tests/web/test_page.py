@@ -212,6 +212,7 @@ def test_grants_contain_the_callers_id(web: FunctionUnderTest) -> None:
                 "ownRecipients": True,
             }
         ],
+        "listRegions": [],
         "actions": ["create"],
     }
     # No key pair, no line.

@@ -1,0 +1,82 @@
+"""`keypair delete`: takes key pairs back."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import click
+
+from client.errors import ClientError, UsageProblem
+from client.language import tr
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from client.cli import Session
+    from client.key_pairs import KeyPair
+    from client.service import Service
+
+
+@click.command("delete")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--caller", metavar="ID", default="", help=tr("All that this caller got, for operators."))
+@click.option("--region", metavar="REGION", default="", help=tr("Only this region [default: all of yours]."))
+@click.option("--yes", is_flag=True, help=tr("Do not ask."))
+@click.pass_obj
+def delete_command(
+    session: Session, /, *, names: tuple[str, ...], caller: str, region: str, yes: bool
+) -> None:
+    """Delete key pairs, after a question."""
+    from client.key_pairs import found, listed, regions_to_ask, table
+    from client.order import check_region
+
+    if bool(names) == bool(caller):
+        raise UsageProblem(tr("Give names, or --caller."), tr("For example: keypair delete web_1"))
+    service = session.service()
+    regions = regions_to_ask(service, check_region(region) if region else "")
+    pairs = (
+        listed(service, regions, caller=caller)
+        if caller
+        else [found(service, regions, name) for name in names]
+    )
+    if not pairs:
+        session.console.note(tr("There is none."))
+        return
+    for line in table(pairs, service.now()):
+        session.console.note(line)
+    if not yes:
+        _ask(session, len(pairs))
+    _delete(session, service, pairs)
+
+
+delete_command.help = tr(
+    """Delete key pairs by name or id, after a question.
+
+    This locks nobody out of a server that has the public key in authorized_keys: remove it there as well."""
+)
+
+
+def _ask(session: Session, number: int) -> None:
+    if not session.console.interactive:
+        raise UsageProblem(tr("There is nobody to ask."), tr("Add --yes to delete without a question."))
+    click.confirm(
+        tr("Delete {number}? Nobody can bring a key pair back.", number=number), abort=True, err=True
+    )
+
+
+def _delete(session: Session, service: Service, pairs: Sequence[KeyPair]) -> None:
+    """Delete as many as possible; raise the first refusal after that."""
+    from client.explanations import explained
+    from client.service import KEY_PAIRS
+
+    refusals: list[ClientError] = []
+    for pair in pairs:
+        answer = service.ask("DELETE", f"{KEY_PAIRS}/{pair['keyId']}", {"region": str(pair["region"])})
+        if answer.status == HTTPStatus.NO_CONTENT:
+            session.console.result(tr("Deleted {name} ({id})", name=pair["keyName"], id=pair["keyId"]))
+        else:
+            refusals.append(explained(answer, service))
+            session.console.important(f"{pair['keyName']}: {refusals[-1]}")
+    if refusals:
+        raise refusals[0]

@@ -1,0 +1,107 @@
+"""`keypair list`, `show`, `delete` and `import`, against a real function."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.client.test_create import key_pairs
+from tests.support.client_command import Home, credentials
+from tests.support.function_under_test import fresh_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.client.conftest import Served
+
+
+@pytest.fixture
+def made(home: Home) -> str:
+    name = fresh_name()
+    home.run("create", name, "--expires", "12h", "--tag", "team=web")
+    return name
+
+
+def key_id(service: Served, name: str) -> str:
+    return str(key_pairs(service)[name]["KeyId"])
+
+
+def test_a_list_for_people_and_for_programs(home: Home, service: Served, made: str) -> None:
+    done = home.run("list", made)
+    heading, line = done.stdout.splitlines()
+    assert heading.split() == ["NAME", "REGION", "ID", "MADE", "ENDS", "USED", "BY"]
+    assert line.split()[:3] == [made, "ap-guangzhou", key_id(service, made)]
+    assert line.endswith("(in 12 h)  -")
+    assert f"End within seven days: {made}" in done.stderr
+    (pair,) = json.loads(home.run("list", f"{made[:-1]}?", "--json").stdout)
+    assert (pair["keyName"], pair["tags"], pair["expiresSoon"]) == (made, {"team": "web"}, True)
+    assert "sealedPrivateKey" not in pair
+    assert home.run("list", made, "--ends-within", "11h").stdout == ""
+    assert home.run("list", made, "--ends-within", "13h").stdout == done.stdout
+    assert home.run("list", "nothing_*").stderr == "There is none.\n"
+
+
+def test_one_key_pair_by_name_or_id(home: Home, service: Served, made: str) -> None:
+    shown = home.run("show", made).stdout
+    assert shown == home.run("show", key_id(service, made)).stdout
+    assert "Tags         team=web" in shown
+    assert f"Caller       {home.environment['KP_SECRET_ID']}" in shown
+    assert json.loads(home.run("show", made, "--json").stdout)["keyId"] == key_id(service, made)
+    assert "keypair list" in home.run("show", "nothing_1", status=6).stderr
+    assert "For example: web_1" in home.run("show", "web-1", status=2).stderr
+
+
+def test_what_is_deleted_is_gone_after_a_question(home: Home, service: Served, made: str) -> None:
+    asked = home.run("delete", made, status=2)
+    assert "Add --yes" in asked.stderr
+    assert made in key_pairs(service)
+    identity = key_id(service, made)
+    assert home.run("delete", made, "--yes").stdout == f"Deleted {made} ({identity})\n"
+    assert made not in key_pairs(service)
+    assert f"no key pair {made}" in home.run("delete", made, "--yes", status=6).stderr
+    assert "Give names, or --caller" in home.run("delete", status=2).stderr
+
+
+def test_others_have_nothing_to_do_with_it(home: Home, service: Served, made: str) -> None:
+    other = Home(home.folder, credentials(service.process, "lister"))
+    assert other.run("list").stderr == "There is none.\n"
+    assert f"no key pair {made}" in other.run("show", made, status=6).stderr
+    assert "no key pair skey-" in other.run("delete", key_id(service, made), "--yes", status=6).stderr
+    narrow = Home(home.folder, credentials(service.process, "narrow"))
+    assert "You are narrow. You may: create." in narrow.run("list", status=4).stderr
+
+
+def test_an_operator_takes_back_what_a_caller_got(home: Home, service: Served) -> None:
+    name = fresh_name()
+    leaver = Home(home.folder, credentials(service.process, "leaver"))
+    leaver.run("create", name)
+    operator = Home(home.folder, credentials(service.process, "oncall"))
+    assert name in operator.run("list", "--caller", "leaver").stdout
+    assert operator.run("delete", "--caller", "leaver", "--yes").stdout.startswith(f"Deleted {name}")
+    assert name not in key_pairs(service)
+    assert operator.run("delete", "--caller", "leaver", "--yes").stderr == "There is none.\n"
+
+
+def test_a_key_in_use_stays_and_the_others_go(home: Home, service: Served, made: str) -> None:
+    bound = fresh_name()
+    home.run("create", bound)
+    service.cloud.control("POST", f"/key-pairs/{key_id(service, bound)}/bind")
+    done = home.run("delete", bound, made, "--yes", status=6)
+    assert f"Deleted {made}" in done.stdout
+    assert f"{bound}: A server uses the key pair." in done.stderr
+    assert "ins-emulated" in home.run("show", bound).stdout
+
+
+def test_a_key_of_ones_own_is_imported(home: Home, service: Served, tmp_path: Path) -> None:
+    file, name = tmp_path / "own", fresh_name()
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", file], check=True)
+    public = f"{file}.pub"
+    first = home.run("import", name, public, "--expires", "30d")
+    assert first.stdout == f"{key_id(service, name)}\n"
+    # Typed again, it is the same order.
+    assert home.run("import", name, public, "--expires", "30d").stdout == first.stdout
+    assert "has this public key already" in home.run("import", fresh_name(), public, status=5).stderr
+    assert "private key" in home.run("import", fresh_name(), file, status=2).stderr

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client.errors import LocalFailure, UsageProblem
-from client.files import changing, create_private, replace_private
+from client.files import changing, replace_private
 from client.folders import private_folder, shown
 from client.language import tr
 
@@ -64,9 +64,8 @@ class SshConfig:
         try:
             private_folder(self.file.parent)
             with changing(self.file):
-                blocks = self._blocks()
-                blocks[name] = "\n".join(lines) + "\n"
-                replace_private(self.file, (_HEADING + "\n" + "\n".join(blocks.values())).encode())
+                text = _with_block(_text_of(self.file) or _HEADING, name, "\n".join(lines) + "\n")
+                replace_private(self.file, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise LocalFailure(
                 tr("{file} cannot be written: {error}", file=shown(self.file), error=error.strerror),
@@ -76,7 +75,11 @@ class SshConfig:
     @property
     def included(self) -> bool:
         """Whether ~/.ssh/config includes the file before its first Host or Match (ssh_config(5))."""
-        for line in self._main_text().splitlines():
+        try:
+            lines = _text_of(self._main).splitlines()
+        except OSError:
+            return False
+        for line in lines:
             words = _words(line)
             if not words:
                 continue
@@ -88,25 +91,25 @@ class SshConfig:
 
     def include(self) -> None:
         """Put the Include line at the top of ~/.ssh/config. Raises LocalFailure."""
-        text = self._main_text()
+        advice = tr("Put this line at its top yourself: {line}", line=INCLUDE)
         # A link to a file elsewhere stays a link.
         place = self._main.resolve()
         try:
-            if place.exists():
-                replace_private(place, f"{INCLUDE}\n\n{text}".encode("utf-8", "surrogateescape"))
-            else:
-                create_private(place, f"{INCLUDE}\n".encode())
+            with changing(place):
+                try:
+                    text = _text_of(place)
+                except OSError as error:
+                    raise LocalFailure(
+                        tr("{file} cannot be read: {error}", file=shown(self._main), error=error.strerror),
+                        advice,
+                    ) from None
+                text = f"{INCLUDE}\n\n{text}" if text else f"{INCLUDE}\n"
+                replace_private(place, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise LocalFailure(
                 tr("{file} cannot be written: {error}", file=shown(self._main), error=error.strerror),
-                tr("Put this line at its top yourself: {line}", line=INCLUDE),
+                advice,
             ) from None
-
-    def _main_text(self) -> str:
-        try:
-            return self._main.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return ""
 
     def _names(self, pattern: str) -> bool:
         from pathlib import Path
@@ -115,13 +118,22 @@ class SshConfig:
         full = path if path.is_absolute() else self._main.parent / path
         return fnmatch.fnmatchcase(str(self.file), str(full))
 
-    def _blocks(self) -> dict[str, str]:
-        try:
-            text = self.file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return {}
-        found = re.findall(r"^Host (\S+)\n((?:[ \t]+.*\n)*)", text, re.MULTILINE)
-        return {name: f"Host {name}\n{body}" for name, body in found}
+
+def _text_of(path: Path) -> str:
+    """Return a file's text, whatever its encoding; empty where there is no file."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _with_block(text: str, name: str, block: str) -> str:
+    """Put a block in place of the earlier one for `name`, or at the end; everything else stays as it is."""
+    text = text if text.endswith("\n") else text + "\n"
+    earlier = re.search(rf"^Host {re.escape(name)}\n(?:[ \t]+.*\n)*", text, re.MULTILINE)
+    if earlier is None:
+        return f"{text}\n{block}"
+    return text[: earlier.start()] + block + text[earlier.end() :]
 
 
 def _words(line: str) -> list[str]:

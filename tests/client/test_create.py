@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from client.ssh_config import SshConfig, parse_host
 from tests.support.client_command import Home, listed, needs, public_half, running_agent
 from tests.support.function_under_test import fresh_name
 from tests.support.web_sshd import GREETING, running_sshd
@@ -212,6 +214,36 @@ def test_ssh_by_name(home: Home) -> None:
     kept = (home.ssh / "config.d" / "keypair").read_text()
     assert block.strip() in kept
     assert f"Host {another}\n    HostName 2001:db8::7\n    User ubuntu\n    Port 22\n" in kept
+
+
+def test_a_configuration_that_cannot_be_read_is_left_alone(home: Home) -> None:
+    """A socket, as root can read every file: reading it fails, and replacing it would not."""
+    home.ssh.mkdir(mode=0o700)
+    os.mknod(home.ssh / "config", stat.S_IFSOCK | 0o600)
+    name = fresh_name()
+    done = home.run("create", name, "--host", "h", "--include", status=10)
+    assert "~/.ssh/config cannot be read" in done.stderr
+    assert (home.ssh / "config").is_socket()
+    # Without --include nothing depends on it.
+    assert home.run("create", name, "--host", "h").stdout == f"ssh -F ~/.ssh/config.d/keypair {name}\n"
+
+
+def test_what_others_wrote_into_the_file_of_hosts_stays(tmp_path: Path) -> None:
+    config = SshConfig(tmp_path)
+    config.add("one", parse_host("root@1.2.3.4"), tmp_path / "one")
+    file = config.file
+    mine = (
+        b"# mine, by M\xfcller\nMatch host x\n    ProxyJump b\n\nHost one two\n    Port 1\n"
+        b"Host\tthree\n    User me"
+    )
+    file.write_bytes(file.read_bytes() + b"\n" + mine)
+    config.add("four", parse_host("root@1.2.3.5"), tmp_path / "four")
+    config.add("one", parse_host("root@1.2.3.6"), tmp_path / "one")
+    text = file.read_bytes()
+    assert mine in text
+    assert b"1.2.3.4" not in text
+    blocks = [line for line in text.decode("latin-1").splitlines() if line.startswith("Host")]
+    assert blocks == ["Host one", "Host one two", "Host\tthree", "Host four"]
 
 
 def test_the_include_line_is_offered_and_not_forced(home: Home) -> None:

@@ -1,4 +1,4 @@
-"""The official SDK, hardened: one connection per call, limits on time and size, and no quoted bodies."""
+"""The official SDK, hardened: limits on time and size, no stale connections, and no quoted bodies."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import logging
 import re
 import warnings
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from handler.records import dataclass
+from handler.scf.invocation import LONG_AGO
 
 if TYPE_CHECKING:
     import socket
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from handler.scf.invocation import Clock, Credentials
+    from handler.scf.invocation import Clock, Credentials, Moment
 
 _ANSWER_LIMIT = 1024 * 1024
 _MESSAGE_LIMIT = 200
@@ -50,12 +52,20 @@ class Failure:
         return self.code if re.fullmatch(r"[A-Za-z][A-Za-z.]{0,127}", self.code) else "unreadable"
 
 
+REPEATABLE = frozenset({"DescribeKeyPairs", "ModifyKeyPairAttribute"})
+"""Actions that may go over a connection that an earlier call has opened: doing them twice does no harm."""
+IDLE_SECONDS = 5.0
+"""How long a connection is kept for the next call. The cloud and the gateways on the way keep it longer."""
+
+
 @dataclass(frozen=True)
 class Api:
     """The API of one service in one region.
 
-    Every call opens a new connection. SCF freezes instances, so a pooled connection may have been closed
-    by the other side; then nobody could tell whether a create was executed.
+    The calls of one invocation share a connection, which saves two TLS handshakes for each key pair. SCF
+    freezes instances, so a connection that was opened earlier may be dead. Therefore it is used only by calls
+    that can be repeated, and only for a moment: after any other call on a dead connection, nobody could tell
+    whether it was executed.
     """
 
     service: str
@@ -65,13 +75,36 @@ class Api:
     region: str
     credentials: Credentials
     clock: Clock
+    idle: list[tuple[Moment, Any]] = field(default_factory=list, repr=False, compare=False)
+    """The client that waits for the next call, and since when. Empty while a call uses it."""
 
     def call(self, action: str, parameters: Mapping[str, object], seconds: float) -> dict[str, Any] | Failure:
         """Return the value of `Response`, or the failure, within `seconds`."""
-        answer = _send(self._client(seconds), action, parameters)
-        return answer if isinstance(answer, Failure) else _unwrap(answer)
+        client = self._client(seconds, fresh=action not in REPEATABLE)
+        sent = _send(client, action, parameters)
+        answer = sent if isinstance(sent, Failure) else _unwrap(sent)
+        if isinstance(answer, Failure) and not answer.request_id:
+            # Not an answer of the API. Whatever went wrong, nothing more is sent over this connection.
+            client.request.conn._session.close()  # noqa: SLF001  # there is no public access
+        else:
+            self.idle.append((self.clock.moment(), client))
+        return answer
 
-    def _client(self, seconds: float) -> Any:  # noqa: ANN401  # the SDK has no types
+    def _client(self, seconds: float, *, fresh: bool) -> Any:  # noqa: ANN401  # the SDK has no types
+        """Return a client with its time limits set; with `fresh`, one that will open a new connection."""
+        # A number would apply twice: to connecting, and again to the first byte of the response.
+        from urllib3.util import Timeout
+
+        since, client = self.idle.pop() if self.idle else (LONG_AGO, self._new_client())
+        connection = client.request.conn
+        if fresh or self.clock.since(since) > IDLE_SECONDS:
+            connection._session.close()  # noqa: SLF001  # there is no public access
+        connection.timeout = Timeout(total=seconds)
+        for adapter in connection._session.adapters.values():  # noqa: SLF001  # there is no public access
+            adapter.until = self.clock.monotonic() + seconds
+        return client
+
+    def _new_client(self) -> Any:  # noqa: ANN401  # the SDK has no types
         # Imported here, so that a refused request does not pay for it (0.1 s and 20 MB, most of a cold
         # start). requests warns if no package that guesses encodings is installed. Responses are JSON in
         # UTF-8, so the deployment package has none.
@@ -80,13 +113,10 @@ class Api:
         from tencentcloud.common.credential import Credential
         from tencentcloud.common.profile.client_profile import ClientProfile
         from tencentcloud.common.profile.http_profile import HttpProfile
-        from urllib3.util import Timeout
 
         _silence_loggers()
-        # A number would apply twice: to connecting, and again to the first byte of the response.
-        timeout = Timeout(total=seconds)
         protocol, _, host = self.endpoint.partition("://")
-        http = HttpProfile(protocol=protocol, endpoint=host, reqTimeout=timeout)
+        http = HttpProfile(protocol=protocol, endpoint=host)
         # No retryer: StandardRetryer repeats a call that succeeded after a failure, and raises the stale
         # error. Either loses a key. No region breaker: it hides network errors.
         profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)
@@ -95,22 +125,20 @@ class Api:
         own = self.credentials
         credential = Credential(own.secret_id, own.secret_key, own.token)
         client = CommonClient(self.service, self.version, credential, self.region, profile)
-        self._harden(client.request.conn._session, seconds)  # noqa: SLF001  # there is no public access
-        return client
-
-    def _harden(self, session: requests.Session, seconds: float) -> None:
+        session: requests.Session = client.request.conn._session  # noqa: SLF001  # there is no public access
         # SECURITY BOUNDARY: a redirect would send the signed request, and fetch the response, elsewhere.
         session.max_redirects = 0
         # Otherwise a .netrc entry for the host would replace the Authorization header.
         session.trust_env = False
-        adapter = _adapter(self.clock, self.clock.monotonic() + seconds)
+        adapter = _adapter(self.clock)
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter)
         session.hooks["response"].append(_read_body)
+        return client
 
 
-def _adapter(clock: Clock, until: float) -> requests.adapters.HTTPAdapter:
-    """Return an adapter whose connections give up reading at `until`.
+def _adapter(clock: Clock) -> requests.adapters.HTTPAdapter:
+    """Return an adapter whose connections give up reading at its `until`.
 
     The time-out of requests bounds each read, and not their sum: a peer that sends one byte after another,
     of the head or of the body, would keep the connection for as long as it likes.
@@ -128,7 +156,7 @@ def _adapter(clock: Clock, until: float) -> requests.adapters.HTTPAdapter:
             return True
 
         def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  # any buffer
-            remaining = until - clock.monotonic()
+            remaining = adapter.until - clock.monotonic()
             if remaining <= 0:
                 raise TimeoutError
             self._sock.settimeout(remaining)
@@ -146,12 +174,17 @@ def _adapter(clock: Clock, until: float) -> requests.adapters.HTTPAdapter:
             self.fp = io.BufferedReader(Raw(stream.detach(), sock))
 
     class Adapter(HTTPAdapter):
+        until: float
+        """In seconds of the monotonic clock. Set for each call."""
+
         def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # passed on
             pool: Any = super().get_connection_with_tls_context(*arguments, **named)
-            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": Bounded})
+            if pool.ConnectionCls.response_class is not Bounded:
+                pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": Bounded})
             return pool
 
-    return Adapter()
+    adapter = Adapter()
+    return adapter
 
 
 def _read_body(response: requests.Response, *_: object, **__: object) -> None:

@@ -22,6 +22,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from handler import errors
 from handler.cloud.cvm import ANSWER_RESERVE, CALL_MINIMUM, UNDO_RESERVE, Cvm
+from handler.cloud.sdk import IDLE_SECONDS
 from handler.scf.invocation import Clock, Credentials, Deadline
 from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.function_under_test import REGION, fresh_name
@@ -531,13 +532,50 @@ def test_the_proxy_in_the_environment_is_used(account: Account, monkeypatch: pyt
     assert account.calls("CreateKeyPair") == 0
 
 
-def test_each_call_opens_a_new_connection() -> None:
-    listing = http_answer({"Response": {"TotalCount": 0, "KeyPairSet": [], "RequestId": "r"}})
-    with scripted(listing) as server:
+LISTING = {"Response": {"TotalCount": 0, "KeyPairSet": [], "RequestId": "r"}}
+
+
+def test_calls_that_can_be_repeated_share_a_connection() -> None:
+    with scripted(http_answer(LISTING)) as server:
         cvm = client(server.url)
         for _ in range(3):
             assert cvm.tagged_key_pairs() == []
-        assert (server.connections, server.requests) == (3, 3)
+        assert (server.connections, server.requests) == (1, 3)
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(IDLE_SECONDS - 2, 1), (IDLE_SECONDS, 2)])
+def test_a_connection_that_was_idle_is_not_used(idle: float, connections: int) -> None:
+    """SCF may have frozen the instance, and somebody on the way closed the connection."""
+    times = Time()
+    with scripted(http_answer(LISTING)) as server:
+        cvm = client(server.url, times=times)
+        cvm.tagged_key_pairs()
+        times.paused.append(idle)
+        cvm.tagged_key_pairs()
+        assert (server.connections, server.requests) == (connections, 2)
+
+
+def test_a_call_that_must_not_be_repeated_opens_a_connection() -> None:
+    with scripted(http_answer(LISTING)) as server:
+        cvm = client(server.url)
+        for number in (1, 2):
+            cvm.tagged_key_pairs()
+            with pytest.raises(errors.OutcomeUnknown):
+                cvm.create_key_pair(fresh_name(), 0, TAGS)
+            cvm.delete_key_pair("skey-1")
+            cvm.tagged_key_pairs()
+            assert server.connections == 1 + 2 * number
+
+
+def test_after_an_unreadable_answer_nothing_more_is_sent_over_its_connection() -> None:
+    with scripted(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nmaybe" + HOLD, http_answer(LISTING)
+    ) as server:
+        cvm = client(server.url)
+        with pytest.raises(errors.OutcomeUnknown):
+            cvm.tagged_key_pairs()
+        assert cvm.tagged_key_pairs() == []
+        assert (server.connections, server.requests) == (2, 2)
 
 
 # Credentials.
@@ -710,6 +748,12 @@ class Scripted:
 HOLD = b"<and then nothing>"
 
 
+def hang_up(connections: list[socket.socket]) -> None:
+    for connection in connections:
+        with suppress(OSError):  # closed by now
+            connection.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def scripted(*answers: bytes, first: float = 0, each: float = 0) -> Iterator[Scripted]:
     """Serve; an answer that ends with HOLD stops there and keeps the connection.
@@ -745,15 +789,17 @@ def scripted(*answers: bytes, first: float = 0, each: float = 0) -> Iterator[Scr
             except OSError:
                 return
             server.connections += 1
+            connections.append(connection)
             threads.append(threading.Thread(target=serve, args=(connection,)))
             threads[-1].start()
 
-    threads = [threading.Thread(target=accept)]
+    threads, connections = [threading.Thread(target=accept)], list[socket.socket]()
     threads[0].start()
     try:
         yield server
     finally:
         done.set()
+        hang_up(connections)
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for thread in threads:

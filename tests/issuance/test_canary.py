@@ -61,8 +61,8 @@ def test_the_log_of_the_matrix_is_recorded(matrix: Matrix) -> None:
 class UnpinnedApi(Api):
     """The API without silenced SDK loggers."""
 
-    def _client(self, seconds: float) -> Any:  # noqa: ANN401  # as the base class
-        client = super()._client(seconds)
+    def _client(self, seconds: float, *, fresh: bool) -> Any:  # noqa: ANN401  # as the base class
+        client = super()._client(seconds, fresh=fresh)
         for name in SDK_LOGGERS:
             logger = logging.getLogger(name)
             logger.setLevel(logging.DEBUG)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from client.errors import LocalFailure, UsageProblem
 from client.language import tr
+from client.programs import find_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def add_key(private_key: bytes, lifetime: int | None) -> None:
 
 
 def _ssh_add() -> str:
-    found = shutil.which("ssh-add")
+    found = find_program("ssh-add")
     if found is None:
         raise LocalFailure(tr("{name} is not installed.", name="ssh-add"), tr("Install the OpenSSH client."))
     return found

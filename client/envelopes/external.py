@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 from client.errors import LocalFailure, NotOpened, UsageProblem
 from client.language import tr
+from client.programs import find_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def open_openpgp(envelope: str) -> bytes:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name)
+    found = find_program(name)
     if found is None:
         raise LocalFailure(
             tr("{name} is not installed.", name=name),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from client.errors import SignInFailed, UsageProblem
 from client.language import tr
+from client.programs import split_command
 
 if TYPE_CHECKING:
     from client.console import Console
@@ -59,10 +58,13 @@ class CommandTokens:
 
     def token(self) -> str:
         """Run the command; raise SignInFailed where it fails. Its standard error goes to the user."""
-        arguments = self._command if sys.platform == "win32" else shlex.split(self._command)
         try:
             done = subprocess.run(
-                arguments, stdout=subprocess.PIPE, check=True, text=True, timeout=_COMMAND_SECONDS
+                split_command(self._command),
+                stdout=subprocess.PIPE,
+                check=True,
+                text=True,
+                timeout=_COMMAND_SECONDS,
             )
         except (OSError, subprocess.SubprocessError) as error:
             # Not the error's own text: it may quote what the command printed.

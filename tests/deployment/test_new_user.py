@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.deployment.function_settings import environment_of
-from tests.support.function_process import ROOT
+from tests.support.function_process import ROOT, clean_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,24 @@ def test_the_page_s_commands_work_one_after_the_other(deployer: Deployer) -> Non
         assert deployer.run(command, *arguments) == 0, (command, deployer.error)
         seen.append(command)
     assert seen == ["plan", "apply", "status", "logs", "policy", "rollback", "secrets", "destroy"]
+
+
+@pytest.mark.parametrize("page", ["deploy.md", "deploy.zh-CN.md"])
+def test_the_page_gives_a_caller_its_secret(page: str, deployer: Deployer) -> None:
+    """The output of `scripts/policy secret` is no terminal there."""
+    [line] = re.findall(r"^export SECRET_ID=.*$", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+    line = line.replace("scripts/", f"{ROOT}/scripts/")
+    line = line.replace("CALLER --print", "CALLER --print --policy policy.toml")
+    line = line.replace("CALLER", "platform-team")
+    done = subprocess.run(
+        ["bash", "-c", f'{line}; echo "${{#SECRET_KEY}}"'],
+        cwd=deployer.folder,
+        env={**clean_environment(deployer.environment), "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "43\n", done.stderr
 
 
 def test_the_plan_for_people_names_each_step_and_no_secret(deployer: Deployer) -> None:

@@ -14,6 +14,7 @@ from handler.store.memory import MAX_ENTRIES, MemoryStore
 from tests.support.function_under_test import TestClock
 
 
+@pytest.mark.slow
 def test_a_full_store() -> None:
     clock = TestClock()
     store = MemoryStore(clock.clock())

@@ -75,6 +75,7 @@ def test_the_expiry_is_readable() -> None:
     assert tags["keypair-function:caller"] == "demo"
 
 
+@pytest.mark.slow
 def test_five_thousand_key_pairs_need_fewer_than_a_thousand_values() -> None:
     """Tags outlive key pairs, and an account has a quota of them."""
     random = Random(7)  # noqa: S311  # only numbers to count with

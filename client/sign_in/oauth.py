@@ -10,7 +10,9 @@ import base64
 import hashlib
 import http.server
 import json
+import queue
 import secrets
+import threading
 import time
 import webbrowser
 from typing import TYPE_CHECKING, Any
@@ -275,41 +277,49 @@ def _in_browser(issuer: Issuer, console: Console) -> dict[str, Any]:
 
 
 class _Listener:
-    """Takes the browser's redirect on a port of the loopback interface (RFC 8252 section 7.3)."""
+    """Takes the browser's redirect on a port of the loopback interface (RFC 8252 section 7.3).
+
+    Each connection has a thread: browsers open some in advance, and an idle one must not hold up the rest.
+    """
 
     def __init__(self) -> None:
-        received: dict[str, str] = {}
+        received: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 ours = parts.path == "/callback"
-                if ours:
-                    received.update({name: values[0] for name, values in parse_qs(parts.query).items()})
                 self.send_response(200 if ours else 404)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
                 self.wfile.write(_DONE.encode() if ours else b"")
+                if ours:
+                    received.put({name: values[0] for name, values in parse_qs(parts.query).items()})
 
             def log_message(self, *_: object) -> None:
                 """Write nothing: the address holds the code."""
 
         self._received = received
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
         self.address = f"http://127.0.0.1:{self._server.server_port}/callback"
 
     def close(self) -> None:
         """Release the port."""
+        self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
 
     def await_answer(self, state: str) -> dict[str, str]:
         """Return what the provider said to this sign-in; nothing when the time is over."""
         deadline = time.monotonic() + _BROWSER_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            self._server.timeout = left
-            self._server.handle_request()
+            try:
+                received = self._received.get(timeout=left)
+            except queue.Empty:
+                break
             # SECURITY BOUNDARY: without the state, any web page could sign the user in as somebody else.
-            if secrets.compare_digest(self._received.get("state", "").encode(), state.encode()):
-                return dict(self._received)
-            self._received.clear()
+            if secrets.compare_digest(received.get("state", "").encode(), state.encode()):
+                return received
         return {}

@@ -267,8 +267,11 @@ def test_in_the_browser(stranger: Home, issuer: Issuer) -> None:
     browser = stranger.folder / "browser"
     browser.write_text(
         f"""#!{sys.executable}
-import sys, urllib.parse, urllib.request
+import socket, sys, urllib.parse, urllib.request
 query = urllib.parse.parse_qs(urllib.parse.urlsplit(sys.argv[1]).query)
+# Browsers open connections in advance, and others may never end their request.
+idle = socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(query["redirect_uri"][0]).port))
+idle.send(b"GET /")
 # First what another web page could make the browser do: it has not seen the state.
 urllib.request.urlopen(query["redirect_uri"][0] + "?code=of+an+attacker&state=guessed").read()
 urllib.request.urlopen(sys.argv[1]).read()

@@ -68,7 +68,7 @@ def main() -> int:
         answer = _answer_with(application, environ)
         issues, replays, refusals = [], [], []
         for number in range(CALLS):
-            event = _signed(json.dumps({"keyName": f"bench_{number}", "recipients": [recipient]}))
+            event = signed_event(json.dumps({"keyName": f"bench_{number}", "recipients": [recipient]}))
             issues.append(_timed(partial(answer, event), 201))
             replays.append(_timed(partial(answer, event), 201))
             forged = {**event, "body": "{}"}
@@ -111,7 +111,8 @@ def _timed(call: Callable[[], int], expected: int) -> float:
     return taken
 
 
-def _signed(body: str) -> dict[str, object]:
+def signed_event(body: str) -> dict[str, object]:
+    """Return the event of a REST request, signed as `bench`."""
     timestamp = int(time.time())
     signature = sign(
         MasterSecrets([bytes(32)]).derive(Purpose.TC3_SECRET, "bench")[0],

@@ -1,0 +1,82 @@
+"""Measures cold starts: new processes, interleaved, so that a slow minute of the machine hits all alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_INSTANCE = Path(__file__).with_name("instance.py")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A package, its environment, and the events that one of its instances answers."""
+
+    folder: Path
+    environ: Mapping[str, str]
+    events: Sequence[Mapping[str, object]] = ({},)
+    statuses: Sequence[int] = (201,)
+
+
+@dataclass
+class Runs:
+    """What was measured of a subject: milliseconds and kB, one entry for each run."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(subject: Subject, python310: Path, scratch: Path) -> tuple[float, float, dict[str, Any]]:
+    """Start an instance; return milliseconds, CPU milliseconds and its report. Raises RuntimeError."""
+    events = scratch / "events.jsonl"
+    events.write_text("".join(json.dumps(event) + "\n" for event in subject.events))
+    command = [str(python310), "-I", "-B", str(_INSTANCE), str(subject.folder), str(events)]
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, env=dict(subject.environ), stdout=subprocess.PIPE, text=True)
+    output = process.stdout.read() if process.stdout else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = (time.perf_counter() - begun) * 1000
+    process.returncode = status
+    *log, last = output.splitlines() or [""]
+    report: dict[str, Any] = json.loads(last.removeprefix("REPORT ")) if last.startswith("REPORT ") else {}
+    found = [answer[0] for answer in report.get("answers", ())]
+    if found != list(subject.statuses):
+        raise RuntimeError(
+            f"{subject.folder.name}: statuses {found}: nothing was measured\n" + "\n".join(log)
+        )
+    return wall, (usage.ru_utime + usage.ru_stime) * 1000, report
+
+
+def interleaved(
+    subjects: Mapping[str, Subject], python310: Path, scratch: Path, rounds: int
+) -> dict[str, Runs]:
+    """Run every subject once in each round, in random order, after one round that does not count."""
+    runs = {name: Runs() for name in subjects}
+    order = list(subjects)
+    for number in range(rounds + 1):
+        random.shuffle(order)
+        for name in order:
+            wall, cpu, report = run(subjects[name], python310, scratch)
+            if number:
+                runs[name].wall.append(wall)
+                runs[name].cpu.append(cpu)
+                runs[name].memory.append(report["memory_kb"])
+                runs[name].reports.append(report)
+    return runs
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the median of the ratios within each round."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))

@@ -7,24 +7,43 @@ Sees: 503 when the store is full. Records that were kept stay, and room returns 
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import pytest
 
 from handler.errors import StoreUnavailable
+from handler.store.authenticated import AuthenticatedStore
 from handler.store.memory import MAX_ENTRIES, MemoryStore
-from tests.support.function_under_test import TestClock
+from tests.support.function_under_test import REST
+
+if TYPE_CHECKING:
+    from tests.support.function_under_test import FunctionUnderTest
 
 
-@pytest.mark.slow
-def test_a_full_store() -> None:
-    clock = TestClock()
-    store = MemoryStore(clock.clock())
-    for number in range(MAX_ENTRIES):
-        assert store.add(str(number), "value", 60)
+def test_a_full_store(function: FunctionUnderTest) -> None:
+    used = function.services.store
+    assert isinstance(used, AuthenticatedStore)
+    store = used.store
+    assert isinstance(store, MemoryStore)
+    first = function.signed(REST)
+    kept = function.call(first)
+    number = 0
+    with suppress(StoreUnavailable):
+        while store.add(str(number), "value", 60):
+            number += 1
+    assert 0 < MAX_ENTRIES - number < 10  # those of the request are there as well
     with pytest.raises(StoreUnavailable) as refused:
         store.add("one more", "value", 60)
     assert refused.value.reason == "memory-full"
+    before = function.create_calls()
+    answer = function.call(function.signed(REST))
+    assert (answer.status, answer.code) == (503, "store-unavailable")
+    assert answer.headers["Retry-After"]
+    assert function.create_calls() == before
+    assert function.call(first).body == kept.body
     assert store.add("0", "other", 60) is False
     assert store.replace("0", "value", "changed", 120)
-    clock.time += 61
-    assert store.add("one more", "value", 60)
+    function.clock.time += 61
+    assert function.call(function.signed(REST)).status == 201
     assert store.get("0") == "changed"

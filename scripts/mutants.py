@@ -50,13 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Results of an earlier run do not always hold for this one's tests.
     shutil.rmtree(FOLDER, ignore_errors=True)
     if options.sample is None:
-        _mutmut("run", workers)
+        _mutmut("run", workers, *(f"{module}.*" for module in options.modules))
     else:
         _mutmut("run", workers, _SMALLEST)
         chance = random.Random(options.seed)  # noqa: S311  # a reproducible sample
         names = []
         for module in _modules():
-            names += chance.sample(sorted(module.outcomes), min(options.sample, len(module.outcomes)))
+            if not options.modules or module.name.removesuffix(".py").replace("/", ".") in options.modules:
+                names += chance.sample(sorted(module.outcomes), min(options.sample, len(module.outcomes)))
         _mutmut("run", workers, *names)
 
     modules = _modules()
@@ -74,6 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/mutants", description="Mutation testing; see docs/mutation-testing.md."
+    )
+    parser.add_argument(
+        "modules",
+        nargs="*",
+        metavar="MODULE",
+        help="try only mutants of these modules, such as handler.auth.tc3",
     )
     parser.add_argument(
         "--sample",

@@ -47,6 +47,8 @@ def emulator() -> Iterator[EmulatorProcess]:
     with running_emulator() as process:
         _running.append(process)
         yield process
+        # mutmut runs pytest several times in one process.
+        _running.remove(process)
 
 
 _running: list[EmulatorProcess] = []

@@ -27,12 +27,15 @@ def store_under(inner: Store, clock: TestClock, *secrets: bytes) -> Authenticate
 class Endless(MemoryStore):
     """Its administrator lets no record expire."""
 
+    asked = 0.0
+    """For how long the last record was to be kept."""
+
     def add(self, key: str, value: str, ttl: float) -> bool:
-        del ttl
+        self.asked = ttl
         return super().add(key, value, 1e9)
 
     def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
-        del ttl
+        self.asked = ttl
         return super().replace(key, expected, value, 1e9)
 
 
@@ -64,7 +67,8 @@ def test_a_record_that_outlives_its_time() -> None:
     clock.time += 1
     assert store.get("k") is None
     assert store.replace("k", "first", "second", 60) is False
-    assert store.add("k", "second", 60) is True
+    assert store.add("k", "second", 90) is True
+    assert inner.asked == 90
     assert store.get("k") == "second"
 
 
@@ -100,6 +104,15 @@ def test_a_forged_record(operation: str) -> None:
     }
     with pytest.raises(StoreUnavailable) as refused:
         attempt[operation]()
+    assert refused.value.reason == "store-record-forged"
+
+
+def test_a_text_that_is_no_record() -> None:
+    clock = TestClock()
+    inner = MemoryStore(clock.clock())
+    assert inner.add("k", "somebody else's", 60)
+    with pytest.raises(StoreUnavailable) as refused:
+        store_under(inner, clock).get("k")
     assert refused.value.reason == "store-record-forged"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from client.console import Console
+from client.console import FAILED, Console
 from client.errors import ClientError, LocalFailure
 from client.language import tr
 
@@ -170,6 +170,6 @@ def run(arguments: list[str]) -> int:
 
 def _show(error: ClientError) -> None:
     console = Console()
-    console.note(click.style("keypair: ", fg="red", bold=True) + str(error))
+    console.note(str(error), FAILED)
     if error.advice:
         console.note("  → " + error.advice)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from client.console import one_line
 from client.errors import (
     AlreadyExists,
     ClientError,
@@ -72,7 +73,7 @@ def _explained(answer: Answer, service: Service, request: PendingRequest | None)
         kind = _KINDS.get(code, ServiceFailed)
         return kind(message(), advice())
     kind = ServiceFailed if answer.status >= 500 else RequestRefused  # noqa: PLR2004  # server errors
-    title = str((answer.content or {}).get("title", ""))
+    title = one_line((answer.content or {}).get("title", ""))
     return kind(
         tr("The function answers: {title} ({code})", title=title, code=code), tr("Tell its operator.")
     )
@@ -215,14 +216,14 @@ def _fields(content: Mapping[str, Any]) -> str:
     }  # fmt: skip
     found = []
     for problem in content.get("errors", ()):
-        field, _, position = str(problem.get("field", "")).partition(".")
+        field, _, position = one_line(problem.get("field", "")).partition(".")
         place = options.get(field, field)
         if field == "recipients" and position.isdigit():
             place += " " + tr("(number {position})", position=int(position) + 1)
         if in_chinese() and problem.get("adviceZh"):
-            found.append(f"{place}：{problem['adviceZh']}")  # the colon of Chinese text
+            found.append(f"{place}：{one_line(problem['adviceZh'])}")  # the colon of Chinese text
         else:
-            found.append(f"{place}: {problem.get('advice') or problem.get('rule')}.")
+            found.append(f"{place}: {one_line(problem.get('advice') or problem.get('rule'))}.")
     return " ".join(found)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from client.console import WELL
 from client.errors import ClientError, ServiceFailed, UsageProblem
 from client.language import tr
 from client.order import FORMATS
@@ -267,17 +267,17 @@ def _report(session: Session, options: Options, answer: Mapping[str, Any], resul
         next_command = _offer_include(session, options, next_command)
     if options.as_json:
         shown = {name: value for name, value in answer.items() if name != "sealedPrivateKey"}
-        session.console.result(json.dumps({**shown, **result.described, "next": next_command}, indent=2))
+        session.console.data({**shown, **result.described, "next": next_command})
         return
     say = session.console.note
     say(
-        click.style("✓ ", fg="green")
-        + tr(
+        tr(
             "Key pair {name} ({id}) in {region}",
             name=answer["keyName"],
             id=answer["keyId"],
             region=answer["region"],
-        )
+        ),
+        WELL,
     )
     say("  " + tr("Fingerprint  {fingerprint}", fingerprint=answer["fingerprint"]))
     if answer.get("expiresAt"):

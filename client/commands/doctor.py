@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from client.console import ATTENTION, BROKEN, WELL
 from client.errors import ClientError
 from client.language import tr
 
@@ -47,12 +48,12 @@ def doctor_command(ctx: click.Context, /) -> None:
     session: Session = ctx.obj
     broken = False
     for finding in _findings(session):
-        mark = click.style("✗", fg="red")
+        mark = BROKEN
         if finding.well:
-            mark = click.style("✓", fg="green")
+            mark = WELL
         elif finding.optional:
-            mark = click.style("!", fg="yellow")
-        session.console.result(f"{mark} {finding.name}: {finding.detail}")
+            mark = ATTENTION
+        session.console.result(f"{finding.name}: {finding.detail}", mark)
         if finding.advice:
             session.console.result(f"    → {finding.advice}")
         broken = broken or not (finding.well or finding.optional)

@@ -64,7 +64,7 @@ def import_key_command(
         raise explained(answer, service)
     made = answer.content
     if as_json:
-        session.console.result(json.dumps(made, indent=2, ensure_ascii=False))
+        session.console.data(made)
         return
     session.console.note(
         tr("Imported {name} as {id} in {region}.", name=name, id=made["keyId"], region=made["region"])

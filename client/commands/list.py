@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ def list_command(
     regions = regions_to_ask(service, check_region(region) if region else "")
     pairs = listed(service, regions, name=name, caller=caller, expiringBefore=before)
     if as_json:
-        session.console.result(json.dumps(pairs, indent=2, ensure_ascii=False))
+        session.console.data(pairs)
         return
     if not pairs:
         session.console.note(tr("There is none."))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +13,7 @@ from client.errors import NotOpened, UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from client.cli import Session
 
@@ -63,7 +64,7 @@ def open_command(
     if agent:
         require_agent()
     found = find_envelope(_read(file))
-    name = str(found.answer.get("keyName") or (Path(file).stem if file != "-" else "keypair"))
+    name = _name(found.answer, file)
     plain = open_envelope(found, [one.expanduser() for one in identities], _asking(file), ssh_folder())
     answer = found.answer
     key = checked_private_key(plain, answer.get("publicKey", ""), answer.get("fingerprint", ""))
@@ -82,6 +83,15 @@ open_command.help = tr(
 
     It may be the function's JSON answer or the envelope alone: age, JWE, CMS or OpenPGP."""
 )
+
+
+def _name(answer: Mapping[str, Any], file: str) -> str:
+    """Return what the agent calls the key; `ssh-add -l` prints that as it is. Raises UsageProblem."""
+    from client.order import check_name
+
+    if name := answer.get("keyName"):
+        return check_name(str(name))
+    return re.sub(r"[^\w.-]", "_", Path(file).stem) if file != "-" else "keypair"
 
 
 def _target(file: str, save: Path | None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +25,7 @@ def show_command(session: Session, /, *, name: str, region: str, as_json: bool) 
     service = session.service()
     pair = found(service, regions_to_ask(service, check_region(region) if region else ""), name)
     if as_json:
-        session.console.result(json.dumps(pair, indent=2, ensure_ascii=False))
+        session.console.data(pair)
         return
     say = session.console.result
     say(tr("{name}  {id}  {region}", name=pair["keyName"], id=pair["keyId"], region=pair["region"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import pyrage
@@ -67,6 +69,36 @@ def test_an_incomplete_answer(tmp_path: Path) -> None:
         # It is asked for again, not remembered.
         home.run("create", "web_1")
     assert (home.ssh / "web_1").read_bytes() == pem(KEY)
+
+
+SPOOF = "\x1b]0;title\x07\x1b[2K\x9b1A\u202e\u2066\r\n✓ Key pair web_1"
+
+
+def test_no_text_of_the_function_controls_the_terminal(tmp_path: Path) -> None:
+    problem = {"type": "urn:keypair-function:newer", "code": "newer", "title": SPOOF, "status": 422}
+    headers = {"Content-Type": "application/problem+json", "X-Request-Id": "\x1b[31m"}
+    with serving(lambda _order: (422, headers, json.dumps(problem).encode())) as (url, _):
+        done = home_at(tmp_path, url).run("create", "web_1", status=6)
+    shown = done.stdout + done.stderr
+    assert "✓ Key pair web_1 (newer)" in shown
+    assert not any(unicodedata.category(letter) in {"Cc", "Cf"} for letter in shown.replace("\n", ""))
+    assert not any(line.startswith("✓") for line in shown.splitlines())
+    # For programs every character stays, as JSON escapes it.
+    with serving(lambda order: answer(order, pem(KEY), requestId=SPOOF)) as (url, _):
+        printed = home_at(tmp_path, url).run("create", "web_1", "--json").stdout
+    assert json.loads(printed)["requestId"] == SPOOF
+    assert "\u202e" not in printed
+
+
+def test_a_name_in_an_answer_that_no_key_pair_has(tmp_path: Path) -> None:
+    """It would become the comment that `ssh-add -l` prints as it is."""
+    identity = pyrage.x25519.Identity.generate()
+    _, _, content = answer({"recipients": [str(identity.to_public())], "keyName": SPOOF}, pem(KEY))
+    home = home_at(tmp_path, "http://127.0.0.1:9")
+    (tmp_path / "identity").write_text(f"{identity}\n")
+    done = home.run("open", "-", "-i", "identity", "--save", "web_1", stdin=content.decode(), status=2)
+    assert "cannot be the name of a key pair" in done.stderr
+    assert not (tmp_path / "web_1").exists()
 
 
 def test_a_redirect_is_not_followed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ Sees: the connection end when the time is up. The function answers in time, and 
 from __future__ import annotations
 
 from handler.http.fetch import HttpRequest, fetch
-from tests.http.test_fetch import assert_nothing_left, drip, open_sockets, peer
+from tests.support.slow_peer import assert_nothing_left, drip, open_sockets, peer
 
 
 def test_many_requests_leave_nothing_behind() -> None:

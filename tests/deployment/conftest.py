@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.deployment.__main__ import Terminal, main
+from scripts.deployment.operations import settings_of
 from scripts.info_file import await_info
 from scripts.packaging.archive import with_entries
 from tests.support.function_process import ROOT, clean_environment
@@ -162,3 +163,15 @@ def write_stub(package: Path, source: str = STUB) -> None:
     empty = b"PK\x05\x06" + bytes(18)  # a zip without entries
     policy = b'{"callers": {}}'
     package.write_bytes(with_entries(empty, {"index.py": source.encode(), "handler/policy.json": policy}))
+
+
+READING = ("Get", "List", "Describe", "HEAD")
+
+
+def changes(calls: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return what was called and changed something."""
+    return [(c["service"], c["action"]) for c in calls if not c["action"].startswith(READING)]
+
+
+def live_settings(cloud: CloudStandIn) -> dict[str, str]:
+    return settings_of(cloud.function["configuration"])

@@ -12,21 +12,13 @@ import pytest
 
 from scripts.deployment.package import POLICY
 from scripts.packaging.archive import with_entries
-from tests.deployment.conftest import STUB, write_stub
+from tests.deployment.conftest import READING, STUB, changes, write_stub
 from tests.support.function_process import clean_environment
 
 if TYPE_CHECKING:
     from tests.deployment.conftest import CloudStandIn, Deployer
 
 SLACK = "8f742231b10e8888abcd99yyyzzz85a5"
-_READING = ("Get", "List", "Describe", "HEAD")
-
-
-def changes(calls: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return what was called and changed something."""
-    return [(c["service"], c["action"]) for c in calls if not c["action"].startswith(_READING)]
-
-
 IN_A_BUCKET = ("--bucket", "code", "--yes")
 
 
@@ -113,7 +105,7 @@ def test_a_plan_is_what_apply_calls(
     assert deployer.apply(*arguments) == 0, deployer.error
     called = cloud.calls[read_by_plan:]
     # What apply reads before it begins is what the plan has read; the steps come after that.
-    first_step = next(n for n, call in enumerate(called) if not call["action"].startswith(_READING))
+    first_step = next(n for n, call in enumerate(called) if not call["action"].startswith(READING))
     made: list[dict[str, Any]] = []
     for call in called[first_step:]:
         polls_again = made and call["action"] == "GetFunction" == made[-1]["action"]

@@ -13,7 +13,7 @@ import pytest
 from handler.settings import decode_secret
 from scripts.deployment.smoke import HttpReply, ask
 from scripts.python310 import find_python310
-from tests.deployment.test_operations import live_settings
+from tests.deployment.conftest import live_settings
 from tests.support.function_process import ROOT
 from tests.support.function_under_test import caller_secret, signature, utc_date
 

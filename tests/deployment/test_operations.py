@@ -10,16 +10,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from scripts.deployment.operations import settings_of
-from tests.deployment.conftest import STUB, write_stub
-from tests.deployment.test_apply import changes
+from tests.deployment.conftest import STUB, changes, live_settings, write_stub
 
 if TYPE_CHECKING:
     from tests.deployment.conftest import CloudStandIn, Deployer
-
-
-def live_settings(cloud: CloudStandIn) -> dict[str, str]:
-    return settings_of(cloud.function["configuration"])
 
 
 @pytest.fixture

@@ -8,17 +8,10 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import pyrage
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from handler.issuance.cleanup import RELEASED
 from tests.support.function_under_test import (
-    RECIPIENT,
     REST,
     Answer,
     FunctionUnderTest,
@@ -26,6 +19,8 @@ from tests.support.function_under_test import (
     fresh_name,
 )
 from tests.support.function_worker import Served, serve_at_once
+from tests.support.key_pairs_in_cloud import public_keys
+from tests.support.opened_keys import opened
 from tests.support.store_servers import HAS_REDIS62, HAS_VALKEY, running_redis62, running_valkey
 
 if TYPE_CHECKING:
@@ -73,19 +68,6 @@ def shared(
         function.delete_key_pairs()
 
 
-def opened(answer: Answer) -> str:
-    """Return the public key, `ssh-rsa BASE64`, of the sealed private key."""
-    ciphertext = answer.json["sealedPrivateKey"]["ciphertext"]
-    pem = pyrage.decrypt(ciphertext.encode(), [RECIPIENT])
-    key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-
-
-def account(function: FunctionUnderTest) -> dict[str, str]:
-    """Return the public key, without its comment, of each key id."""
-    return {pair["KeyId"]: " ".join(pair["PublicKey"].split()[:2]) for pair in function.emulator.key_pairs()}
-
-
 def only_answer(served: Served) -> Answer:
     """Return the only successful answer; all successful answers must be equal."""
     given = [answer.event for (answer,) in served.answers if answer.status == 201]
@@ -105,7 +87,7 @@ def test_200_equal_requests_over_8_processes_make_one_key_pair(shared: FunctionU
     assert set(refused) <= {(409, "request-in-flight")}, refused
     assert len(first.answers) == 200
     assert shared.create_calls() == before + 1
-    assert account(shared) == {answer.json["keyId"]: opened(answer)}
+    assert public_keys(shared) == {answer.json["keyId"]: opened(answer)}
     decisions = Counter(decisions_of(first))
     assert decisions["issued"] == decisions["intent"] == 1
     assert decisions["refused"] == sum(refused.values())
@@ -129,7 +111,7 @@ def test_equal_requests_without_an_idempotency_key_are_one_request_by_their_sign
     served = serve_at_once(shared.environ, [[(event, 1)] * 10] * 4, threads=10)
     answer = only_answer(served)
     assert {one.status for (one,) in served.answers} <= {201, 409}
-    assert account(shared) == {answer.json["keyId"]: opened(answer)}
+    assert public_keys(shared) == {answer.json["keyId"]: opened(answer)}
 
 
 def test_another_body_under_the_same_key_is_refused(shared: FunctionUnderTest) -> None:
@@ -141,7 +123,7 @@ def test_another_body_under_the_same_key_is_refused(shared: FunctionUnderTest) -
     jobs = [(event(names[number % 2]), 1) for number in range(EACH - 1)]
     served = serve_at_once(shared.environ, [jobs] * PROCESSES, threads=EACH - 1)
     answer = only_answer(served)
-    assert account(shared) == {answer.json["keyId"]: opened(answer)}
+    assert public_keys(shared) == {answer.json["keyId"]: opened(answer)}
     statuses: dict[str, Counter[int]] = {name: Counter() for name in names}
     for number, (one,) in enumerate(served.answers):
         statuses[names[number % 2]][one.status] += 1
@@ -173,7 +155,7 @@ def test_two_instances_without_a_shared_store(
     if fault is not None:
         # Removed its own, of which it had no answer, and found that of the other one in its place.
         allowed.add((504, "outcome-unknown"))
-    left = account(function)
+    left = public_keys(function)
     given: list[str] = []
     for number in range(rounds):
         pair = [served.answers[number][0], served.answers[rounds + number][0]]

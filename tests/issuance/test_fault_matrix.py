@@ -6,16 +6,17 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import pyrage
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from handler.issuance.cleanup import RELEASED
 from tests.support.fault_cases import CASES, EVERY_FAULT, MATRIX, MORE_CASES, NEVER_CERTAIN
 from tests.support.faults import STORES, Case, Matrix, Outcome, shared_matrix
 from tests.support.function_under_test import ESCROW, RECIPIENT
+from tests.support.opened_keys import opened_text
 
 if TYPE_CHECKING:
+    import pyrage
+
     from tests.support.function_under_test import Answer
 
 pytestmark = [
@@ -162,14 +163,6 @@ def _check_given(outcome: Outcome) -> None:
 def opened(answer: Answer, identity: pyrage.x25519.Identity) -> str:
     """Open the sealed key as its owner does; return its public key."""
     return opened_text(answer.json["sealedPrivateKey"]["ciphertext"], identity)
-
-
-def opened_text(ciphertext: str, identity: pyrage.x25519.Identity) -> str:
-    """Open an age envelope; return the public half of the key inside."""
-    # Unchecked numbers: the check takes 36 ms, and the public half is what is compared.
-    opened_pem = pyrage.decrypt(ciphertext.encode(), [identity])
-    key = load_pem_private_key(opened_pem, None, unsafe_skip_rsa_key_validation=True)
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _decisions(outcome: Outcome) -> set[tuple[str, str]]:

@@ -22,18 +22,6 @@ from handler.issuance.cleanup import LAG_SECONDS, ORPHAN_AGE, RELEASED
 from handler.issuance.idempotency import HeldRecord
 from handler.issuance.ownership_tags import ALPHABET, OwnershipTag, TagSigner, whole_minutes
 from handler.order import CALLER_TAG, TAG_PREFIX
-from tests.issuance.test_cleanup import (
-    Instances,
-    Request,
-    connected,
-    instances,
-    issued,
-    last_line,
-    orphan,
-    refused,
-    request_,
-)
-from tests.issuance.test_sweeper import TIMER, account, create, left, lines
 from tests.support.emulator_process import running_emulator
 from tests.support.function_under_test import (
     MASTER,
@@ -45,6 +33,8 @@ from tests.support.function_under_test import (
     TestClock,
     fresh_name,
 )
+from tests.support.instances import Instances, Request, connected, issued, last_line, orphan, refused
+from tests.support.key_pairs_in_cloud import TIMER, account, create, left, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,8 +43,6 @@ if TYPE_CHECKING:
     from handler.cloud.cvm import CreatedKeyPair, KeyPairSummary
     from tests.support.emulator_process import EmulatorProcess
     from tests.support.function_under_test import FunctionUnderTest
-
-__all__ = ["instances", "request_"]
 
 SIGNER = TagSigner(MasterSecrets([MASTER]))
 

@@ -17,7 +17,6 @@ from handler.issuance.cleanup import LAG_SECONDS, ORPHAN_AGE
 from handler.issuance.idempotency import State, StoredRecord
 from handler.issuance.ownership_tags import ALPHABET, HOLDER_DIGITS, OwnershipTag, TagSigner, whole_minutes
 from handler.order import ANSWER_TTL
-from tests.issuance.test_sweeper import create, describe, left, lines, make, swept, utc
 from tests.support.former_tags import FormerSigner, FormerTag, former_tags
 from tests.support.function_under_test import (
     MASTER,
@@ -29,6 +28,7 @@ from tests.support.function_under_test import (
     caller_secret,
     fresh_name,
 )
+from tests.support.key_pairs_in_cloud import create, describe, left, lines, make, swept, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ import pytest
 
 from handler.issuance.cleanup import ORPHAN_AGE, RELEASED
 from handler.scf.invocation import Deadline, Invocation
-from tests.issuance.test_concurrency import account, opened
-from tests.issuance.test_sweeper import create, lines
 from tests.support.chaos_proxy import running_chaos_proxy
 from tests.support.emulator_process import running_emulator
 from tests.support.function_under_test import REST, FunctionUnderTest, TestClock, fresh_name
 from tests.support.function_worker import Job, serve_at_once
+from tests.support.key_pairs_in_cloud import create, lines, public_keys
+from tests.support.opened_keys import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +72,9 @@ def test_nothing_is_lost_nothing_is_left_and_nothing_else_is_touched(tmp_path: P
         seconds = time.monotonic() - start
 
         statuses = Counter(tries[-1].code or tries[-1].status for tries in served.answers)
-        before = account(function)
+        before = public_keys(function)
         removed = sweep_later(function)
-        after = account(function)
+        after = public_keys(function)
 
         given = [answer for tries in served.answers for answer in tries if answer.status == 201]
         told = (

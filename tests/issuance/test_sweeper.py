@@ -15,10 +15,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tencentcloud.common.common_client import CommonClient
-from tencentcloud.common.credential import Credential
-from tencentcloud.common.profile.client_profile import ClientProfile
-from tencentcloud.common.profile.http_profile import HttpProfile
 
 from handler.auth.master_secret import MasterSecrets
 from handler.cloud.cvm import Cvm, KeyPairSummary
@@ -31,7 +27,7 @@ from handler.order import ANSWER_TTL
 from handler.scf.invocation import Deadline, Invocation
 from handler.store.authenticated import RECORD_FORGED
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
-from tests.support.former_tags import FormerSigner, FormerTag, former_tags
+from tests.support.former_tags import FormerTag, former_tags
 from tests.support.function_process import clean_environment, running_function
 from tests.support.function_under_test import (
     MASTER,
@@ -42,6 +38,22 @@ from tests.support.function_under_test import (
     base64url,
     fresh_name,
     with_parts,
+)
+from tests.support.key_pairs_in_cloud import (
+    CLAIM,
+    HOLDER,
+    LATER_HOLDER,
+    ORDER,
+    SIGNER,
+    TAG,
+    TIMER,
+    create,
+    describe,
+    left,
+    lines,
+    make,
+    swept,
+    utc,
 )
 
 if TYPE_CHECKING:
@@ -56,45 +68,10 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcfromtimestamp:DeprecationWarning"),
 ]
 
-# https://cloud.tencent.com/document/product/583/9708
-TIMER = {"Type": "Timer", "TriggerName": "sweep", "Time": "2026-11-24T12:00:00Z", "Message": ""}
 OTHER_REGION = "ap-shanghai"
 
-CLAIM, ORDER, HOLDER, LATER_HOLDER = "c" * 32, "d" * 32, "a" * 32, "b" * 32
-TAG = FormerTag(CLAIM, ORDER, HOLDER)
-SIGNER = FormerSigner([MASTER])
 UNREADABLE = ".".join([CLAIM, ORDER, HOLDER, "0" * 32])
 DAY = 24 * 3600
-
-
-def account(emulator: EmulatorProcess) -> CommonClient:
-    """Return a client of the official SDK, as used by somebody other than the function."""
-    http = HttpProfile(protocol="http", endpoint=emulator.cvm_endpoint.removeprefix("http://"))
-    credential = Credential(emulator.secret_id, emulator.secret_key, emulator.token or None)
-    return CommonClient("cvm", "2017-03-12", credential, REGION, ClientProfile(httpProfile=http))
-
-
-def create(emulator: EmulatorProcess, tags: Mapping[str, str], name: str | None = None) -> tuple[str, str]:
-    """Create a key pair as somebody other than the function; return its id and name."""
-    name = name or fresh_name()
-    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-    specification = [{"ResourceType": "keypair", "Tags": pairs}] if pairs else []
-    order = {"KeyName": name, "ProjectId": 0, "TagSpecification": specification}
-    return account(emulator).call_json("CreateKeyPair", order)["Response"]["KeyPair"]["KeyId"], name
-
-
-def make(
-    emulator: EmulatorProcess,
-    *,
-    tag: FormerTag | str = TAG,
-    expires: str | None = None,
-    name: str | None = None,
-    signer: FormerSigner = SIGNER,
-) -> tuple[str, str]:
-    """Create a key pair as the function would; return its id and name. A string as `tag` is used as it is."""
-    name = name or fresh_name()
-    text = tag if isinstance(tag, str) else signer.write(tag, name, expires)
-    return create(emulator, former_tags(text, expires), name)
 
 
 def make_held(emulator: EmulatorProcess, record: HeldRecord) -> tuple[str, str]:
@@ -104,31 +81,11 @@ def make_held(emulator: EmulatorProcess, record: HeldRecord) -> tuple[str, str]:
     return create(emulator, tags, name)
 
 
-def describe(emulator: EmulatorProcess, key_id: str, description: str) -> None:
-    """Set the description of a key pair, as any administrator may."""
-    account(emulator).call_json("ModifyKeyPairAttribute", {"KeyId": key_id, "Description": description})
-
-
-def utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def left(emulator: EmulatorProcess) -> list[str]:
-    return [pair["KeyId"] for pair in emulator.key_pairs()]
-
-
 @pytest.fixture
 def function(function: FunctionUnderTest) -> FunctionUnderTest:
     # The cloud's key pairs carry the true time.
     function.clock.time = float(int(time.time()))
     return function
-
-
-def swept(function: FunctionUnderTest, milliseconds: int = 60_000) -> dict[str, int]:
-    answer = function.call(TIMER, {"request_id": "timer-1", "time_limit_in_ms": milliseconds})
-    assert answer.status == 200, answer.body
-    counts: dict[str, int] = answer.json["swept"]
-    return counts
 
 
 def line(decision: str, reason: str, **facts: object) -> dict[str, object]:
@@ -153,15 +110,6 @@ def line(decision: str, reason: str, **facts: object) -> dict[str, object]:
         "owner": None,
         **facts,
     }
-
-
-def lines(text: str) -> list[dict[str, Any]]:
-    """Parse audit lines, without the fields that differ in each run."""
-    parsed = [json.loads(one) for one in text.splitlines()]
-    return [
-        {name: value for name, value in one.items() if name not in {"time", "durationMs", "policyDigest"}}
-        for one in parsed
-    ]
 
 
 def pair_line(decision: str, reason: str, pair: tuple[str, str], **facts: object) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from handler.scf.invocation import (
     DEFAULT_TIME_LIMIT,
     MAX_INVOCATION_SECONDS,
-    Clock,
     Credentials,
     Deadline,
     Function,
@@ -79,11 +77,6 @@ def test_the_function_is_known_by_what_the_context_says() -> None:
     assert Invocation.begin(context, {}, clock).function == known
     nonsense = {"function_name": "a/b", "namespace": 7, "function_version": "x" * 65}
     assert Invocation.begin(nonsense, {}, clock).function == Function("", "", "", "")
-
-
-def test_the_default_clock_is_the_true_time() -> None:
-    clock = Clock()
-    assert (clock.now, clock.monotonic, clock.sleep) == (time.time, time.monotonic, time.sleep)
 
 
 def test_remaining_time_becomes_negative() -> None:

@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tencentcloud.common.common_client import CommonClient
-from tencentcloud.common.credential import Credential
-from tencentcloud.common.profile.client_profile import ClientProfile
-from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.cvm.v20170312 import cvm_client, models
 
 from scripts.packaging.__main__ import main as build
 from scripts.python310 import find_python310
+from tests.support.command_line import TCCLI, caller_environment, policy_with
 from tests.support.function_process import ROOT, FunctionProcess, running_function
 from tests.support.leaks import leaks
+from tests.support.sdk import credential, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TCCLI = ROOT / ".venv" / "tccli" / "bin" / "tccli"
 
 # The SDK's, from Python 3.12 on.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
@@ -56,16 +54,6 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
     return Identity(file, recipient.strip())
 
 
-def policy_with(folder: Path, recipient: str) -> Path:
-    """Write a policy in which `demo`'s recipient is registered, for clients that can send none."""
-    policy = folder / "policy.toml"
-    policy.write_text(
-        f'[callers.demo]\ntc3 = true\nrecipients = ["{recipient}"]\n'
-        '[[callers.demo.grants]]\nnames = ["*"]\nregions = ["ap-guangzhou"]\nown_recipients = true\n'
-    )
-    return policy
-
-
 @contextmanager
 def served(folder: Path, identity: Identity, package: Path | None) -> Iterator[FunctionProcess]:
     policy = policy_with(folder, identity.recipient)
@@ -88,25 +76,6 @@ def function(
         assert build(arguments, root=ROOT, environment=os.environ) == 0
     with served(folder, identity, package) as running:
         yield running
-
-
-def credential(function: FunctionProcess) -> Credential:
-    return Credential(function.info["secretId"], function.info["secretKey"])
-
-
-def profile(function: FunctionProcess) -> ClientProfile:
-    endpoint = function.url.removeprefix("http://").rstrip("/")
-    return ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=endpoint))
-
-
-def caller_environment(function: FunctionProcess) -> dict[str, str]:
-    """What the commands of docs/reference.md expect of a caller's environment."""
-    return {
-        "PATH": os.environ["PATH"],
-        "FUNCTION_URL": function.url.rstrip("/"),
-        "SECRET_ID": function.info["secretId"],
-        "SECRET_KEY": function.info["secretKey"],
-    }
 
 
 def by_common_client(function: FunctionProcess, identity: Identity) -> tuple[str, str]:

@@ -16,8 +16,9 @@ from tencentcloud.common.exception import TencentCloudSDKException
 from tencentcloud.cvm.v20170312 import cvm_client, models
 
 from handler.issuance.cleanup import RELEASED
+from tests.support.command_line import TCCLI
 from tests.support.function_process import ROOT, FunctionProcess, running_function
-from tests.system.test_end_to_end import TCCLI, credential, profile
+from tests.support.sdk import credential, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,6 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.cvm.v20170312 import cvm_client, models
 
-from tests.issuance.test_fault_matrix import opened_text
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.support.function_under_test import (
     REGION,
@@ -35,6 +34,7 @@ from tests.support.function_under_test import (
     caller_secret,
     fresh_name,
 )
+from tests.support.opened_keys import opened_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,8 +15,8 @@ import pytest
 from handler.api.key_pairs import ListAnswer, OwnedAnswer
 from handler.settings import Settings
 from tests.support.chat_settings import all_chat_setting_names
+from tests.support.command_line import TCCLI, caller_environment, policy_with
 from tests.support.function_process import ROOT, FunctionProcess, running_function
-from tests.system.test_end_to_end import TCCLI, caller_environment, policy_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -406,6 +406,10 @@ def _pem_rsa() -> Iterator[_Row]:
 # ---------------------------------------------------------------- X.509 (RFC 5280)
 
 
+_KEY_CERT_SIGN = 5
+"""Section 4.2.1.3."""
+
+
 def _x509() -> Iterator[_Row]:
     for name, curve in CURVES.items():
         for title, x, y in bad_points(curve):
@@ -425,7 +429,8 @@ def _x509() -> Iterator[_Row]:
         for kind, key, needed in (("RSA", pem_attacks.GOOD_RSA, 2), ("EC", pem_attacks.GOOD, 4)):
             if bit != needed:
                 certificate = pem_attacks.certificate(key, pem_attacks.usage(bit))
-                yield f"{kind} with key usage {bit}", certificate, _R.CERTIFICATE_USE
+                problem = _R.CERTIFICATE_AUTHORITY if bit == _KEY_CERT_SIGN else _R.CERTIFICATE_USE
+                yield f"{kind} with key usage {bit}", certificate, problem
 
 
 # ---------------------------------------------------------------- PGP (RFC 9580)
@@ -460,11 +465,11 @@ def _pgp() -> Iterator[_Row]:
         for title, x, y in bad_points(curve):
             point = _bits(int.from_bytes(curve.encode(x, y), "big"))
             # The library refuses them, and does not say why.
-            yield f"{name}, {title}", _bound(_key(18, identifier + point + _KDF)), _R.PGP_USE
+            yield f"{name}, {title}", _bound(_key(18, identifier + point + _KDF)), _R.PGP_NO_SUBKEY
     # Section 9.1: algorithms of signatures, of none, and of the past.
     for algorithm in (0, *range(3, 18), *range(19, 25), *range(28, 128)):
         material = little_endian(9) if algorithm != 18 else b""
-        yield f"algorithm {algorithm}", _bound(_key(algorithm, material)), _R.PGP_USE
+        yield f"algorithm {algorithm}", _bound(_key(algorithm, material)), _R.PGP_NO_SUBKEY
 
 
 # ---------------------------------------------------------------- their good siblings

@@ -71,7 +71,7 @@ class Cleanup:
         if another instance may be working on the same order, and OutcomeUnknown if the removal fails.
         """
         try:
-            return self._removed(name, expected=expected, reserve=reserve)
+            return self._remove(name, expected=expected, reserve=reserve)
         except OutOfTime:
             raise OutcomeUnknown("out-of-time") from None
         except StoreUnavailable as unavailable:
@@ -94,7 +94,7 @@ class Cleanup:
         self._record_removal(pair)
         return True
 
-    def _removed(self, name: str, *, expected: bool, reserve: float) -> bool:
+    def _remove(self, name: str, *, expected: bool, reserve: float) -> bool:
         removed: set[str] = set()
         untagged = False
         for _ in self.cvm.looks(reserve):

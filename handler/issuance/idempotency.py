@@ -120,7 +120,7 @@ class HeldRecord:
         """
         update = {"state": State.SEALED, "answer": answer, "recipients": recipients}
         sealed = self._record.model_copy(update=update).model_dump_json()
-        if self._stored(sealed):
+        if self._try_store(sealed):
             return
         # The write may have happened or may still be on its way. Changing the record settles it: if this
         # succeeds, a late write no longer finds what it expects and has no effect.
@@ -132,7 +132,7 @@ class HeldRecord:
         if withdrawn or stored != sealed:
             raise StoreUnavailable("answer-not-stored")
 
-    def _stored(self, sealed: str) -> bool:
+    def _try_store(self, sealed: str) -> bool:
         try:
             return self._store.replace(self._key, self._text, sealed, ANSWER_TTL)
         except Exception:  # noqa: BLE001  # whatever a store raises, only the record tells what it did
@@ -204,7 +204,7 @@ class IdempotencyLedger:
             return FinishedRecord(record_id, record, stored)
         if record.lease_ends > now:
             raise RequestInFlight
-        return self._taken_over(record_id, stored, _continued(record, fresh))
+        return self._take_over(record_id, stored, _continued(record, fresh))
 
     def finished(self, caller_id: str, idempotency_key: str, order_digest: str) -> FinishedRecord | None:
         """Return the record of this request if it is finished; raise StoreUnavailable or RequestInFlight."""
@@ -252,7 +252,7 @@ class IdempotencyLedger:
             holder=self.new_holder(),
             lease_ends=self.clock.now() + lease,
         )
-        return self._taken_over(finished.record_id, finished.text, fresh)
+        return self._take_over(finished.record_id, finished.text, fresh)
 
     def find(self, record_id: str) -> StoredRecord | None:
         """Return a record, or None if there is none; raise StoreUnavailable, or RequestInFlight."""
@@ -283,7 +283,7 @@ class IdempotencyLedger:
         withdrawn = record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
         return self.store.replace(_key(record_id), stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
 
-    def _taken_over(self, record_id: str, stored: str, mine: StoredRecord) -> HeldRecord:
+    def _take_over(self, record_id: str, stored: str, mine: StoredRecord) -> HeldRecord:
         text = mine.model_dump_json()
         if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
             raise RequestInFlight

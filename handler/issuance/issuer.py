@@ -193,11 +193,11 @@ class Issuer:
         except (RecipientRefused, PolicyInvalid):
             # Such as a certificate, of the caller or of the policy, that has expired since the first try.
             finished = self.ledger.finished(terms.caller_id, terms.record_key(digest), digest)
-            if finished is None or finished.record.recipients != self._recipients(granted):
+            if finished is None or finished.record.recipients != self._recipients_digest(granted):
                 raise
             return self._replay(_stored(finished, IssuedKeyPair), terms.trail)
         terms.trail.note(recipients=sealer.fingerprints)
-        return self._release(granted, CloudMadeKey(sealer, self._recipients(granted)), digest, terms)
+        return self._release(granted, CloudMadeKey(sealer, self._recipients_digest(granted)), digest, terms)
 
     def import_key_pair(self, order: KeyPairOrder, terms: OrderTerms) -> ReleasedKeyPair:
         """Import the public key of this order, with the promises of `issue`."""
@@ -233,7 +233,7 @@ class Issuer:
             request_id=invocation.request_id,
             source=source,
             record=record,
-            vouched=self.ledger.store.shared,
+            store_is_shared=self.ledger.store.shared,
             cleanup=cleanup,
             tag_signer=self.tag_signer,
             cvm=cvm,
@@ -276,7 +276,7 @@ class Issuer:
         trail.write(Decision.REPLAYED)
         return released
 
-    def _recipients(self, order: KeyPairOrder) -> str:
+    def _recipients_digest(self, order: KeyPairOrder) -> str:
         """Return a digest of the recipients of an order, escrow included."""
         texts = [*order.recipients, *self.policy.escrow]
         return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
@@ -323,7 +323,7 @@ class Issuance(Generic[_Released]):
     request_id: str
     source: KeySource[_Released]
     record: HeldRecord
-    vouched: bool
+    store_is_shared: bool
     """Whether a store that all instances share says what was released."""
     cleanup: Cleanup
     tag_signer: TagSigner
@@ -409,7 +409,7 @@ class Issuance(Generic[_Released]):
         Without a shared store the description alone tells other instances that the key pair was released,
         and the tags alone tell when it expires.
         """
-        if self.vouched and created.expires_at is None:
+        if self.store_is_shared and created.expires_at is None:
             return
         problem: KeyPairFunctionError = CloudUnreachable("release-not-visible")
         for _ in self.cvm.looks():
@@ -422,7 +422,7 @@ class Issuance(Generic[_Released]):
                 problem = CloudUnreachable("release-not-visible")
             elif self.tag_signer.read(pair.tags, pair.key_name) is None:
                 problem = _TagsNotKept("tags-not-kept")
-            elif pair.description != RELEASED and not self.vouched:
+            elif pair.description != RELEASED and not self.store_is_shared:
                 problem = CloudAnswerInvalid("description-not-kept")
             else:
                 return

@@ -14,7 +14,7 @@ import pytest
 from handler.auth.nonces import Nonces
 from handler.chat.http_client import HttpClient
 from handler.chat.platforms.feishu import Feishu as Platform
-from handler.chat.platforms.feishu import _Granted, decrypt
+from handler.chat.platforms.feishu import _TokenResponse, decrypt
 from handler.chat.platforms.registry import PLATFORMS, PlatformContext
 from handler.errors import SettingsInvalid
 from handler.scf.invocation import Clock
@@ -186,7 +186,7 @@ def test_its_settings() -> None:
     assert platform.settings.origin == "https://open.feishu.cn"
     for secret in (ENCRYPT_KEY, VERIFICATION_TOKEN, APP_SECRET):
         assert secret not in repr(platform)
-    assert "secret" not in repr(_Granted(code=0, tenant_access_token="secret", expire=7200))
+    assert "secret" not in repr(_TokenResponse(code=0, tenant_access_token="secret", expire=7200))
 
 
 @pytest.mark.parametrize("missing", SETTINGS)

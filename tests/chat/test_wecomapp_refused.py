@@ -11,7 +11,7 @@ from handler.auth.nonces import Nonces
 from handler.chat.http_client import HttpClient
 from handler.chat.platforms.platform_settings import require_settings
 from handler.chat.platforms.registry import PLATFORMS, PlatformContext, configured
-from handler.chat.platforms.wecomapp import WeComAppSettings, _Said
+from handler.chat.platforms.wecomapp import WeComAppSettings, _ApiResponse
 from handler.errors import SettingsInvalid
 from handler.http.fetch import HttpResponse
 from handler.scf.invocation import Clock
@@ -162,6 +162,6 @@ def test_settings_that_are_refused(name: str, values: list[str]) -> None:
 def test_no_secret_is_shown() -> None:
     shown = repr(require_settings(WeComAppSettings, SETTINGS))
     assert "secret" not in repr(HttpResponse(200, b"secret"))
-    assert "secret" not in repr(_Said(errcode=0, access_token="secret"))
+    assert "secret" not in repr(_ApiResponse(errcode=0, access_token="secret"))
     for name in ("TOKEN", "AES_KEY", "SECRET"):
         assert SETTINGS[f"KEYPAIR_WECOMAPP_{name}"] not in shown

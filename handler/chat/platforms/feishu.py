@@ -108,18 +108,18 @@ class _Answered(_Part):
     code: int
 
 
-class _Taken(_Answered):
+class _Success(_Answered):
     code: Literal[0]
 
 
-class _Granted(_Taken):
+class _TokenResponse(_Success):
     tenant_access_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,2048}$")] = Field(
         repr=False
     )
     expire: int
 
 
-_Said = TypeVar("_Said", bound=_Taken)
+_Response = TypeVar("_Response", bound=_Success)
 
 
 class FeishuSettings(BaseModel):
@@ -258,28 +258,28 @@ class Feishu:
                 :_UUID_LENGTH
             ],
         }
-        if not self._sent(payload, deadline):
+        if not self._send(payload, deadline):
             # The token may have been revoked, for example by a new secret. Try again with a fresh one.
             self.access_token.drop()
-            if not self._sent(payload, deadline):
+            if not self._send(payload, deadline):
                 raise PlatformRefused("feishu-refused")
 
     def _granted(self, deadline: Deadline) -> tuple[str, int]:
         secret = {"app_id": self.settings.app_id, "app_secret": self.settings.app_secret}
         granted = _accepted(
-            self.context.http.post_json(self.settings.origin, _TOKEN_PATH, secret, deadline), _Granted
+            self.context.http.post_json(self.settings.origin, _TOKEN_PATH, secret, deadline), _TokenResponse
         )
         if granted is None:
             raise PlatformRefused("feishu-token-refused")
         return granted.tenant_access_token, granted.expire
 
-    def _sent(self, payload: Mapping[str, str], deadline: Deadline) -> bool:
+    def _send(self, payload: Mapping[str, str], deadline: Deadline) -> bool:
         token = self.access_token.get(lambda: self._granted(deadline))
         headers = {"Authorization": f"Bearer {token}"}
         answer = self.context.http.post_json(
             self.settings.origin, _SEND_PATH, payload, deadline, headers=headers
         )
-        return _accepted(answer, _Taken) is not None
+        return _accepted(answer, _Success) is not None
 
 
 def decrypt(encrypt_key: str, encrypted: str) -> bytes:
@@ -349,7 +349,7 @@ def _content(reply: Reply, locale: Locale) -> str:
     return json.dumps({language: {"content": paragraphs}}, ensure_ascii=False)
 
 
-def _accepted(answer: HttpResponse, form: type[_Said]) -> _Said | None:
+def _accepted(answer: HttpResponse, form: type[_Response]) -> _Response | None:
     """Return Feishu's response if it accepted the request, else None. Refusals may have status 200 too.
 
     Raises PlatformUnavailable if there were too many requests.

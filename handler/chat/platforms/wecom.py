@@ -107,7 +107,7 @@ class WeCom:
         if request.method == "GET":
             return self.callbacks.echo(request.query)
         encrypted = _encrypted(request.unverified_body)
-        message = parse_json_object(self.callbacks.opened("POST", request.query, encrypted))
+        message = parse_json_object(self.callbacks.verify_and_decrypt("POST", request.query, encrypted))
         if message.get("msgtype") in _NOT_WRITTEN:
             return ImmediateResponse(plain_text(""))
         try:

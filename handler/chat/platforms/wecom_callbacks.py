@@ -122,14 +122,14 @@ class Callbacks:
     def echo(self, query: Mapping[str, str]) -> ImmediateResponse:
         """Return the response to WeCom's check of the address; raise Unauthenticated."""
         # Base64 has no '%'. SCF does not document whether it decodes queries.
-        echo = self.opened("GET", query, unquote(query.get("echostr", "")))
+        echo = self.verify_and_decrypt("GET", query, unquote(query.get("echostr", "")))
         # SECURITY BOUNDARY: if the store failed to record a message's nonce, somebody who saw the message
         # could send it as a handshake and get this far. So the response never reveals JSON or XML.
         if echo.lstrip().startswith((b"{", b"<")):
             raise self._refused("echo")
         return ImmediateResponse(plain_text(echo.decode("utf-8", "replace")))
 
-    def opened(self, method: str, query: Mapping[str, str], encrypted: str) -> bytes:
+    def verify_and_decrypt(self, method: str, query: Mapping[str, str], encrypted: str) -> bytes:
         """Verify and decrypt `encrypted`, which came with this method and query.
 
         Raises Unauthenticated or StoreUnavailable.

@@ -76,7 +76,7 @@ class _Fields(_Part):
     content: str = Field(alias="Content")
 
 
-class _Said(_Part):
+class _ApiResponse(_Part):
     """A response of the API. `errcode` is 0 on success."""
 
     errcode: int
@@ -137,7 +137,7 @@ class WeComApp:
         encrypted = _ENCRYPT.findall(request.unverified_body)
         if len(encrypted) != 1:
             raise Unauthenticated("wecomapp-body")
-        elements = _elements(self.callbacks.opened("POST", request.query, encrypted[0].decode()))
+        elements = _elements(self.callbacks.verify_and_decrypt("POST", request.query, encrypted[0].decode()))
         if elements.get("MsgType") != "text":
             return ImmediateResponse(plain_text(""))
         try:
@@ -189,16 +189,16 @@ class WeComApp:
                 "enable_duplicate_check": int(reply.has_key_pair),
                 "duplicate_check_interval": _DUPLICATE_INTERVAL,
             }
-            said = self._sent(payload, deadline)
+            said = self._send(payload, deadline)
             if said.errcode in _TOKEN_REJECTED:
                 self.access_token.drop()
-                said = self._sent(payload, deadline)
+                said = self._send(payload, deadline)
             if said.errcode == _UNTRUSTED_ADDRESS:
                 raise PlatformRefused("wecomapp-address")
             if said.errcode != 0 or said.invaliduser or said.unlicenseduser:
                 raise PlatformRefused("wecomapp-refused")
 
-    def _sent(self, payload: Mapping[str, object], deadline: Deadline) -> _Said:
+    def _send(self, payload: Mapping[str, object], deadline: Deadline) -> _ApiResponse:
         # The API accepts the token only in the query, so no log or error of this module contains the path.
         token = self.access_token.get(lambda: self._granted(deadline))
         path = _SEND_PATH + urlencode({"access_token": token})
@@ -230,13 +230,13 @@ def _elements(xml: bytes) -> Mapping[str, str]:
     return elements
 
 
-def _said(answer: HttpResponse) -> _Said:
+def _said(answer: HttpResponse) -> _ApiResponse:
     """Return the API's response.
 
     Raises PlatformUnavailable if the API is busy, and PlatformRefused for an unexpected response.
     """
     try:
-        said = _Said.model_validate_json(answer.body)
+        said = _ApiResponse.model_validate_json(answer.body)
     except ValidationError:
         raise PlatformRefused("wecomapp-refused") from None
     if said.errcode in BUSY:

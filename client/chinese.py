@@ -164,6 +164,7 @@ Exit codes:
     "Forgotten in {place}.": "已从 {place} 清除。",
     "Forget the stored secret or sign-in.": "清除已保存的密钥或登录状态。",
     # client/commands/open.py
+    "{file} is larger than 1 MiB.": "{file} 超过 1 MiB。",
     """Open an envelope, in a file or pasted into standard input, and save its private key.
 
     It may be the function's JSON answer or the envelope alone: age, JWE, CMS or OpenPGP.""":

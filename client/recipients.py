@@ -99,7 +99,7 @@ def _check(place: str, key: str) -> None:
 def _is_private_jwk(text: str) -> bool:
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets in brackets without end
         return False
     keys = parsed.get("keys", [parsed]) if isinstance(parsed, dict) else []
     # Azure writes the private members of a public key as null.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +111,18 @@ def _target(file: str, save: Path | None) -> Path:
 
 def _read(file: str) -> str:
     try:
-        raw = sys.stdin.buffer.read(_SIZE_LIMIT) if file == "-" else Path(file).expanduser().read_bytes()
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).expanduser().open("rb") as source:
+            raw = source.read(_SIZE_LIMIT + 1)
     except OSError as error:
         raise UsageProblem(
             tr("{file} cannot be read: {error}", file=file, error=error.strerror),
             tr("Name the file with the envelope, or '-' for standard input."),
         ) from None
+    if len(raw) > _SIZE_LIMIT:
+        raise NotOpened(
+            tr("{file} is larger than 1 MiB.", file=tr("standard input") if file == "-" else file),
+            tr("Give the whole text from BEGIN to END, or the function's JSON answer."),
+        )
     for encoding in ("utf-8", "utf-16"):
         # UTF-16 is what `>` of Windows PowerShell writes.
         try:

@@ -9,14 +9,10 @@ from typing import Any
 from client.errors import NotOpened
 from client.language import tr
 
-_BLOCK = re.compile(
-    r"-----BEGIN (?P<label>AGE ENCRYPTED FILE|CMS|PKCS7|PGP MESSAGE)-----"
-    r"(?P<body>.*?)-----END (?P=label)-----",
-    re.DOTALL,
-)
+# What is pasted may come from anybody: everything here reads a text a fixed number of times, whatever it has.
+_BEGIN = re.compile(r"-----BEGIN (AGE ENCRYPTED FILE|CMS|PKCS7|PGP MESSAGE)-----")
 _FORMATS = {"AGE ENCRYPTED FILE": "age", "CMS": "cms", "PKCS7": "cms", "PGP MESSAGE": "openpgp"}
-# Compact JWE (RFC 7516 section 7.1): five parts, of which the second may be empty.
-_COMPACT_JWE = re.compile(r"eyJ[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_COMPACT_JWE_LETTERS = re.compile(r"[\w.-]+", re.ASCII)
 _ARMOR_HEADER = re.compile(r"[A-Za-z-]+: ")
 
 
@@ -53,7 +49,7 @@ def _json(text: str) -> Any:  # noqa: ANN401  # decoded JSON
     for candidate in (text, _in_fence(text)):
         try:
             return json.loads(candidate)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for brackets in brackets without end
             continue
     return None
 
@@ -83,21 +79,39 @@ def _in_json(parsed: Any) -> Found:  # noqa: ANN401  # decoded JSON
 
 
 def _in_text(text: str) -> Found | None:
-    if block := _BLOCK.search(text):
-        label = block["label"]
-        lines = [_bare(line) for line in block["body"].split("\n")]
+    if block := _block(text):
+        label, content = block
+        lines = [_bare(line) for line in content.split("\n")]
         # Of PGP's armor headers (RFC 9580 section 6.2.2) nothing is needed; the blank line is.
-        headers = [line for line in lines if _ARMOR_HEADER.match(line)]
-        body = [line for line in lines if line and line not in headers]
+        body = [line for line in lines if line and not _ARMOR_HEADER.match(line)]
         blank = [""] if label == "PGP MESSAGE" else []
         return Found(
             _FORMATS[label],
             "\n".join([f"-----BEGIN {label}-----", *blank, *body, f"-----END {label}-----", ""]),
         )
-    joined = re.sub(r"\s+", "", text)
-    if compact := _COMPACT_JWE.search(joined):
-        return Found("jwe", compact[0])
+    if compact := _compact_jwe(re.sub(r"\s+", "", text)):
+        return Found("jwe", compact)
     return None
+
+
+def _block(text: str) -> tuple[str, str] | None:
+    """Return the label of the first block that has an end, and what stands between."""
+    ends = {label: text.rfind(f"-----END {label}-----") for label in _FORMATS}
+    for begin in _BEGIN.finditer(text):
+        if ends[begin[1]] >= begin.end():
+            return begin[1], text[begin.end() : text.find(f"-----END {begin[1]}-----", begin.end())]
+    return None
+
+
+def _compact_jwe(text: str) -> str:
+    """Return the first compact JWE (RFC 7516 section 7.1): five parts, of which the second may be empty."""
+    for run in _COMPACT_JWE_LETTERS.findall(text):
+        parts = run.split(".")
+        for place in range(len(parts) - 4):
+            _, found, header = parts[place].partition("eyJ")
+            if found and header and all(parts[place + 2 : place + 5]):
+                return ".".join((found + header, *parts[place + 1 : place + 5]))
+    return ""
 
 
 def _bare(line: str) -> str:

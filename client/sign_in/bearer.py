@@ -97,7 +97,7 @@ def unverified_claims(token: str) -> dict[str, Any]:
     try:
         _, payload, _ = parts
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets in brackets without end
         return {}
     return claims if isinstance(claims, dict) else {}
 

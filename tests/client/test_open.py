@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import textwrap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.client_command import listed, public_half, running_agent
+from client.envelopes.text import find_envelope
+from client.errors import NotOpened
+from tests.support.client_command import Home, listed, public_half, running_agent
 from tests.support.function_process import ROOT
 from tests.support.function_under_test import fresh_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from tests.support.client_command import Home
 
 
 def ssh_key(home: Home, kind: str = "ed25519", passphrase: str = "", *more: str) -> Path:
@@ -70,6 +71,47 @@ def test_however_it_is_pasted(home: Home, for_ssh: tuple[Path, Path, dict[str, A
     text = PASTED[pasted](envelope.read_text())
     home.run("open", "-", "-i", key, "--save", "opened.pem", stdin=text)
     assert public_half(home.folder / "opened.pem") == answer["publicKey"]
+
+
+SIZE = 1 << 20
+# What takes a reader that starts over at each beginning minutes, or more stack than there is.
+HOSTILE: dict[str, str] = {
+    "beginnings without an end": "-----BEGIN CMS-----\n" * (SIZE // 20),
+    "beginnings of a JWE": "eyJ" * (SIZE // 3),
+    "headers of armor": "-----BEGIN PGP MESSAGE-----\n"
+    + "".join(f"A: {number}\n" for number in range(SIZE // 10))
+    + "-----BEGIN CMS-----",
+    "brackets in brackets": "[" * SIZE,
+    "objects in objects": '{"a":' * (SIZE // 5),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_hostile_text_is_read_once(hostile: str) -> None:
+    with suppress(NotOpened):  # some have an envelope; what counts is that this ends
+        find_envelope(HOSTILE[hostile])
+
+
+def test_the_headers_of_armor_are_read_once() -> None:
+    headers = "".join(f"A: {number}\n" for number in range(SIZE // 10))
+    found = find_envelope(f"-----BEGIN PGP MESSAGE-----\n{headers}\nAAAA\n-----END PGP MESSAGE-----")
+    assert found.text == "-----BEGIN PGP MESSAGE-----\n\nAAAA\n-----END PGP MESSAGE-----\n"
+
+
+def test_the_first_whole_envelope_is_found() -> None:
+    cut = "-----BEGIN PGP MESSAGE-----\nAAAA\n-----END CMS-----\n"
+    whole = "-----BEGIN CMS-----\nBBBB\n-----END CMS-----\n"
+    assert find_envelope(cut + whole + whole).text == whole
+    compact = "eyJhbGciOiJ9..YQ.Yg.Yw"
+    assert find_envelope(f"eyJ.x.y token:\n {compact[:9]}\n{compact[9:]}, eyJ").text == compact
+
+
+@pytest.mark.parametrize("file", ["-", "big"])
+def test_a_file_that_is_too_large(tmp_path: Path, file: str) -> None:
+    (tmp_path / "big").write_text("x" * (SIZE + 1))
+    stdin = "x" * (SIZE + 1) if file == "-" else ""
+    done = Home(tmp_path).run("open", file, "--save", "key.pem", stdin=stdin, status=9)
+    assert "is larger than 1 MiB" in done.stderr
 
 
 def test_what_powershell_writes(home: Home, for_ssh: tuple[Path, Path, dict[str, Any]]) -> None:

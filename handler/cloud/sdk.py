@@ -7,6 +7,7 @@ import logging
 import re
 import warnings
 from dataclasses import field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from handler.records import dataclass
@@ -14,7 +15,7 @@ from handler.scf.invocation import LONG_AGO
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import requests
 
@@ -101,7 +102,7 @@ class Api:
             connection._session.close()  # noqa: SLF001  # there is no public access
         connection.timeout = Timeout(total=seconds)
         for adapter in connection._session.adapters.values():  # noqa: SLF001  # there is no public access
-            adapter.until = self.clock.monotonic() + seconds
+            adapter.limit.until = self.clock.monotonic() + seconds
         return client
 
     def _new_client(self) -> Any:  # noqa: ANN401  # the SDK has no types
@@ -130,18 +131,34 @@ class Api:
         session.max_redirects = 0
         # Otherwise a .netrc entry for the host would replace the Authorization header.
         session.trust_env = False
-        adapter = _adapter(self.clock)
+        adapter = _adapter_class()()
+        adapter.limit = Limit(self.clock)
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter)
         session.hooks["response"].append(_read_body)
         return client
 
 
-def _adapter(clock: Clock) -> requests.adapters.HTTPAdapter:
-    """Return an adapter whose connections give up reading at its `until`.
+class Limit:
+    """Until when the current call may read. Not a part of the adapter: that would be a reference cycle."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.until = 0.0
+
+    def remaining(self) -> float:
+        """Return the seconds left."""
+        return self.until - self._clock.monotonic()
+
+
+@cache
+def _adapter_class() -> Any:  # noqa: ANN401  # made after requests is imported
+    """Return the class of adapters whose connections give up reading at their `limit`.
 
     The time-out of requests bounds each read, and not their sum: a peer that sends one byte after another,
     of the head or of the body, would keep the connection for as long as it likes.
+
+    Made once: classes made for each call are garbage that is collected late, 8 MB of it in 500 requests.
     """
     import io
     from http.client import HTTPResponse
@@ -149,14 +166,14 @@ def _adapter(clock: Clock) -> requests.adapters.HTTPAdapter:
     from requests.adapters import HTTPAdapter
 
     class Raw(io.RawIOBase):
-        def __init__(self, raw: Any, sock: socket.socket) -> None:  # noqa: ANN401  # http.client's own stream
-            self._raw, self._sock = raw, sock
+        def __init__(self, raw: Any, sock: socket.socket, remaining: Callable[[], float]) -> None:  # noqa: ANN401  # http.client's own stream
+            self._raw, self._sock, self._remaining = raw, sock, remaining
 
         def readable(self) -> bool:
             return True
 
         def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  # any buffer
-            remaining = adapter.until - clock.monotonic()
+            remaining = self._remaining()
             if remaining <= 0:
                 raise TimeoutError
             self._sock.settimeout(remaining)
@@ -168,23 +185,32 @@ def _adapter(clock: Clock) -> requests.adapters.HTTPAdapter:
             super().close()
 
     class Bounded(HTTPResponse):
-        def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  # passed on
+        def __init__(
+            self,
+            remaining: Callable[[], float],
+            sock: socket.socket,
+            *arguments: Any,  # noqa: ANN401  # passed on
+            **named: Any,  # noqa: ANN401  # passed on
+        ) -> None:
             super().__init__(sock, *arguments, **named)
             stream: Any = self.fp
-            self.fp = io.BufferedReader(Raw(stream.detach(), sock))
+            self.fp = io.BufferedReader(Raw(stream.detach(), sock, remaining))
+
+    def connection(kind: Any, remaining: Callable[[], float], **named: Any) -> Any:  # noqa: ANN401  # passed on
+        made = kind(**named)
+        made.response_class = partial(Bounded, remaining)
+        return made
 
     class Adapter(HTTPAdapter):
-        until: float
-        """In seconds of the monotonic clock. Set for each call."""
+        limit: Limit
 
         def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # passed on
             pool: Any = super().get_connection_with_tls_context(*arguments, **named)
-            if pool.ConnectionCls.response_class is not Bounded:
-                pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": Bounded})
+            if not isinstance(pool.ConnectionCls, partial):
+                pool.ConnectionCls = partial(connection, pool.ConnectionCls, self.limit.remaining)
             return pool
 
-    adapter = Adapter()
-    return adapter
+    return Adapter
 
 
 def _read_body(response: requests.Response, *_: object, **__: object) -> None:

@@ -133,7 +133,7 @@ class Cleanup:
             raise NameTaken
         maker = self.ledger.maker(tag)
         # A record is better evidence than a missing description, which somebody may have cleared.
-        if maker is not None and is_released(maker[1], tag):
+        if maker is not None and is_released(maker.record, tag):
             raise NameTaken
         age = age_of(pair, self.trail.clock)
         if age is not None and age < ORPHAN_AGE and tag.caller_id == self.caller_id:
@@ -141,8 +141,8 @@ class Cleanup:
         if not never_released(pair, age):
             raise NameTaken
         # Its maker may be frozen. It must not release the key pair when it wakes up.
-        holds = maker is not None and maker[1].holder == tag.holder
-        if maker is not None and holds and not self.ledger.withdraw(*maker):
+        holds = maker is not None and maker.record.holder == tag.holder
+        if maker is not None and holds and not self.ledger.withdraw(maker):
             raise RequestInFlight
 
     def _may_lack_tags(self, pair: KeyPairSummary) -> bool:

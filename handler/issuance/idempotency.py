@@ -87,6 +87,14 @@ class FinishedRecord:
         return self.record.answer or ""
 
 
+@dataclass(frozen=True)
+class FoundRecord:
+    """A record that the store has, and its id there."""
+
+    record_id: str
+    record: StoredRecord
+
+
 class HeldRecord:
     """The record of a request that this invocation works on, and no other."""
 
@@ -259,8 +267,8 @@ class IdempotencyLedger:
         stored = self.store.get(_key(record_id))
         return None if stored is None else _parse(stored)
 
-    def maker(self, tag: OwnershipTag) -> tuple[str, StoredRecord] | None:
-        """Return the record, its id first, that lists the holder in `tag`; None if the store has none.
+    def maker(self, tag: OwnershipTag) -> FoundRecord | None:
+        """Return the record that lists the holder in `tag`; None if the store has none.
 
         Raises StoreUnavailable, or RequestInFlight for a record of a later version.
         """
@@ -268,20 +276,21 @@ class IdempotencyLedger:
         record = None if record_id is None else self.find(record_id)
         if record_id is None or record is None or not record.lists(tag.holder):
             return None
-        return record_id, record
+        return FoundRecord(record_id, record)
 
-    def withdraw(self, record_id: str, record: StoredRecord) -> bool:
+    def withdraw(self, found: FoundRecord) -> bool:
         """Make sure that the holder of an unfinished record can no longer finish it.
 
         Returns False if the record is finished or has changed since it was found; raises StoreUnavailable.
         """
-        if record.state is State.SEALED:
+        if found.record.state is State.SEALED:
             return False
-        stored = self.store.get(_key(record_id))
-        if stored is None or _parse(stored) != record:
+        key = _key(found.record_id)
+        stored = self.store.get(key)
+        if stored is None or _parse(stored) != found.record:
             return False
-        withdrawn = record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
-        return self.store.replace(_key(record_id), stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
+        withdrawn = found.record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
+        return self.store.replace(key, stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
 
     def _take_over(self, record_id: str, stored: str, mine: StoredRecord) -> HeldRecord:
         text = mine.model_dump_json()

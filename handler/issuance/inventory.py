@@ -157,9 +157,9 @@ class Inventory:
     def _withdraw(self, pair: OwnedKeyPair) -> None:
         """Make sure that nobody can release the key pair any more; raise RequestInFlight if somebody may."""
         maker = self.ledger.maker(pair.tag)
-        if maker is None or maker[1].holder != pair.tag.holder or is_released(maker[1], pair.tag):
+        if maker is None or maker.record.holder != pair.tag.holder or is_released(maker.record, pair.tag):
             return
-        if maker[1].lease_ends > self.clock.now() or not self.ledger.withdraw(*maker):
+        if maker.record.lease_ends > self.clock.now() or not self.ledger.withdraw(maker):
             raise RequestInFlight
 
 
@@ -225,7 +225,7 @@ class _View:
         if pair.description != "" or (age is not None and age >= ORPHAN_AGE):
             return True
         maker = self.inventory.ledger.maker(tag)
-        return maker is not None and is_released(maker[1], tag)
+        return maker is not None and is_released(maker.record, tag)
 
     def read(self, call: Callable[[], _Read]) -> _Read:
         """Return what the cloud lists; raise CloudBusy or CloudUnreachable, as reading changes nothing."""

@@ -7,7 +7,7 @@ leaves whatever it is unsure of.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handler.audit import AuditLog, AuditTrail
     from handler.cloud.cvm import Cvm, KeyPairSummary
     from handler.errors import Upstream
-    from handler.issuance.idempotency import IdempotencyLedger, StoredRecord
+    from handler.issuance.idempotency import FoundRecord, IdempotencyLedger
     from handler.issuance.issuer import Connect
     from handler.issuance.ownership_tags import OwnershipTag, TagSigner
     from handler.scf.invocation import Clock, Invocation
@@ -73,8 +73,8 @@ class _Task:
     region: str
     cvm: Cvm
     pair: KeyPairSummary
-    unfinished: tuple[str, StoredRecord] | None = None
-    """The id and record of a holder that might still wake up and release the key pair."""
+    unfinished: FoundRecord | None = None
+    """The record of a holder that might still wake up and release the key pair."""
 
 
 @dataclass(frozen=True)
@@ -106,61 +106,62 @@ class Sweeper:
         that was removed last lacks its audit line.
         """
         invocation.credentials()  # raises before anything is begun or written
-        sweep = _Sweep(self, invocation, preview, Counter())
+        sweep = _Sweep(self, invocation, preview)
         sweep.run()
         return sweep.counts
 
 
-@dataclass(frozen=True)
 class _Sweep:
     """One sweep on its way."""
 
-    sweeper: Sweeper
-    invocation: Invocation
-    preview: Callable[[Finding], None] | None
-    counts: Counter[str]
-    store_problems: list[KeyPairFunctionError] = field(default_factory=list)
-    """The first one: after it the store is not asked again, as each question could take its time-out."""
+    def __init__(
+        self, sweeper: Sweeper, invocation: Invocation, preview: Callable[[Finding], None] | None
+    ) -> None:
+        self.sweeper = sweeper
+        self.invocation = invocation
+        self.preview = preview
+        self.counts: Counter[str] = Counter()
+        self.store_problem: StoreUnavailable | None = None
+        """After it the store is not asked again, as each question could take its time-out."""
+        self._role = OK
+        self._tasks: list[_Task] = []
+        self._quotas: list[str] = []
+        self._seen: set[str] = set()
+        """Ids. The API does not document whether regions share key pairs, so each key pair counts once."""
 
     def run(self) -> None:
         if self.preview is None:
             # If the audit log is down from the start, nothing is removed.
             self._trail().write(Decision.INTENT, "sweep")
-        tasks: list[_Task] = []
-        quotas: list[str] = []
-        problems: list[str] = []
-        # The API does not document whether regions share key pairs, so each key pair counts once.
-        seen: set[str] = set()
         for region in sorted(self.sweeper.regions):
-            self._list(region, tasks, seen, quotas, problems)
+            self._list(region)
         # Of the same urgency, the oldest first: what a sweep has no time for comes first in the next one.
-        for task in sorted(tasks, key=lambda task: (task.urgency, task.pair.created_at)):
+        for task in sorted(self._tasks, key=lambda task: (task.urgency, task.pair.created_at)):
             self._do(task)
         if self.preview is None:
             parts = [f"{what} {count}" for what, count in sorted(self.counts.items())]
-            role = problems[-1] if problems else OK
             trail = self._trail()
-            trail.note(checks=f"store {store_status(self.sweeper.ledger.store)}, role {role}")
-            trail.write(Decision.SWEPT, ", ".join(parts + quotas) or "nothing")
+            trail.note(checks=f"store {store_status(self.sweeper.ledger.store)}, role {self._role}")
+            trail.write(Decision.SWEPT, ", ".join(parts + self._quotas) or "nothing")
 
-    def _list(
-        self, region: str, tasks: list[_Task], seen: set[str], quotas: list[str], problems: list[str]
-    ) -> None:
+    def _list(self, region: str) -> None:
         invocation = self.invocation
         cvm = self.sweeper.connect(invocation.credentials(), region, invocation.deadline)
         try:
             pairs = cvm.tagged_key_pairs()
-            quotas += _quota_warning(cvm.count_key_pairs(), region)
+            self._quotas += _quota_warning(cvm.count_key_pairs(), region)
         except KeyPairFunctionError as error:
-            problems.append(error.reason)
+            self._role = error.reason
             self._found(Finding(Decision.FAILED, error.reason, region, None, error.upstream))
             return
         for pair in pairs:
-            if pair.key_id not in seen and CALLER_TAG in pair.tags:  # absent only if the cloud did not filter
-                seen.add(pair.key_id)
-                self._judge(pair, region, cvm, tasks)
+            if (
+                pair.key_id not in self._seen and CALLER_TAG in pair.tags
+            ):  # absent only if the cloud did not filter
+                self._seen.add(pair.key_id)
+                self._judge(pair, region, cvm)
 
-    def _judge(self, pair: KeyPairSummary, region: str, cvm: Cvm, tasks: list[_Task]) -> None:
+    def _judge(self, pair: KeyPairSummary, region: str, cvm: Cvm) -> None:
         """Add a task for a key pair that is to be removed, and report one that nobody can decide on."""
         try:
             task = self._task(pair, region, cvm)
@@ -170,7 +171,7 @@ class _Sweep:
             self._found(Finding(Decision.FAILED, error.reason, region, pair, error.upstream))
             return
         if isinstance(task, _Task):
-            tasks.append(task)
+            self._tasks.append(task)
         elif task is not None and self._is_news(pair, task):
             self._found(Finding(Decision.LEFT, task, region, pair))
 
@@ -193,22 +194,22 @@ class _Sweep:
         maker = self._maker(tag)
         if maker is None:
             return self._without_record(orphan, age)
-        record = maker[1]
+        record = maker.record
         if tag.holder != record.holder:
             return orphan
         if is_released(record, tag) or record.lease_ends > sweeper.clock.now():
             return None
         return _Task(_Urgency.ORPHAN, "orphan", region, cvm, pair, maker)
 
-    def _maker(self, tag: OwnershipTag) -> tuple[str, StoredRecord] | None:
-        if self.store_problems:
-            raise self.store_problems[0]
+    def _maker(self, tag: OwnershipTag) -> FoundRecord | None:
+        if self.store_problem is not None:
+            raise self.store_problem
         try:
             return self.sweeper.ledger.maker(tag)
         except StoreUnavailable as problem:
             # A record that the function did not write, or wrote under a former secret, is one key pair's.
             if problem.reason != RECORD_FORGED:
-                self.store_problems.append(problem)
+                self.store_problem = problem
             raise
 
     def _without_record(self, orphan: _Task, age: float) -> _Task | str | None:
@@ -272,7 +273,7 @@ class _Sweep:
             return None
         if task.urgency is _Urgency.ORPHAN and task.unfinished is None and self._has_changed(task):
             return None
-        if task.unfinished is not None and not ledger.withdraw(*task.unfinished):
+        if task.unfinished is not None and not ledger.withdraw(task.unfinished):
             return Finding(Decision.LEFT, "claim-moved", task.region, task.pair)
         self.sweeper.clock.sleep(PAUSE)
         if task.cvm.delete_key_pair(task.pair.key_id):

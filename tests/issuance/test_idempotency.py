@@ -11,7 +11,7 @@ import pytest
 
 from handler.errors import RequestInFlight, StoreUnavailable
 from handler.issuance.cleanup import is_released
-from handler.issuance.idempotency import HeldRecord, IdempotencyLedger, State
+from handler.issuance.idempotency import FoundRecord, HeldRecord, IdempotencyLedger, State
 from handler.issuance.ownership_tags import OwnershipTag
 from handler.scf.invocation import Clock
 from handler.store.authenticated import AuthenticatedStore
@@ -88,9 +88,9 @@ def test_the_holder_in_a_tag_leads_to_its_record(store: Interrupted) -> None:
     record.finish("{}", "r")
     maker = records.maker(tag)
     assert maker is not None
-    assert is_released(maker[1], tag)
+    assert is_released(maker.record, tag)
     assert records.maker(replace(tag, holder="b" * 32)) is None
-    assert not is_released(maker[1], replace(tag, holder="b" * 32))
+    assert not is_released(maker.record, replace(tag, holder="b" * 32))
 
 
 def test_a_holder_that_its_record_does_not_list_is_nobody(store: Interrupted) -> None:
@@ -145,5 +145,5 @@ def test_a_finished_record_is_not_withdrawn(store: Interrupted) -> None:
     record.finish("{}", "r")
     found = records.find(RECORD_ID)
     assert found is not None
-    assert not records.withdraw(RECORD_ID, found)
+    assert not records.withdraw(FoundRecord(RECORD_ID, found))
     assert records.find(RECORD_ID) == found

@@ -20,7 +20,7 @@ from handler.auth.master_secret import MasterSecrets
 from handler.cloud.cvm import Cvm, KeyPairSummary
 from handler.errors import OutcomeUnknown, OutOfTime, RequestInFlight, StoreUnavailable
 from handler.issuance.cleanup import ORPHAN_AGE, RELEASED, Cleanup
-from handler.issuance.idempotency import HeldRecord, State, StoredRecord
+from handler.issuance.idempotency import FoundRecord, HeldRecord, State, StoredRecord
 from handler.issuance.ownership_tags import OwnershipTag, TagSigner
 from handler.issuance.sweeper import MARGIN, PAUSE, Finding
 from handler.order import ANSWER_TTL
@@ -319,11 +319,11 @@ def test_a_record_that_has_changed_cannot_be_withdrawn(function: FunctionUnderTe
     found = ledger.find(RECORD_ID)
     assert found is not None
     held.finish("answer", "r")
-    assert not ledger.withdraw(RECORD_ID, found)
+    assert not ledger.withdraw(FoundRecord(RECORD_ID, found))
     sealed = ledger.find(RECORD_ID)
     assert sealed is not None
     assert (sealed.state, sealed.answer) == (State.SEALED, "answer")
-    assert not ledger.withdraw("0" * 32, found)
+    assert not ledger.withdraw(FoundRecord("0" * 32, found))
 
 
 class MovingStore:

@@ -15,6 +15,8 @@ from handler.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
+"""How times are written, by this function and by the cloud: UTC, in whole seconds."""
 ANSWER_TTL = 24 * 3600
 """Seconds for which an answer is kept. Published in the header `Idempotency-Key-TTL`."""
 RECIPIENTS_LIMIT = 20

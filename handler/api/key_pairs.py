@@ -13,7 +13,13 @@ from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.api.request_fields import read
 from handler.api.wire_models import WireAnswer, WireModel
 from handler.http.messages import Response, json_response
-from handler.order import KEY_ID, Action, KeyName, Region  # pydantic reads the annotations at run time
+from handler.order import (  # pydantic reads the annotations at run time
+    KEY_ID,
+    RFC_3339,
+    Action,
+    KeyName,
+    Region,
+)
 from handler.records import dataclass
 
 if TYPE_CHECKING:
@@ -26,7 +32,6 @@ if TYPE_CHECKING:
     from handler.issuance.inventory import Inventory, OwnedKeyPair
 
 PATH = "/v1/key-pairs"
-_RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 _PAGE = 100
 
@@ -60,7 +65,7 @@ class ListQuery(RegionQuery):
 
     def matches(self, pair: OwnedKeyPair) -> bool:
         """Tell whether this query asks for a key pair, whatever its page."""
-        expires = None if pair.expires_at is None else pair.expires_at.strftime(_RFC3339)
+        expires = None if pair.expires_at is None else pair.expires_at.strftime(RFC_3339)
         return (
             (self.name is None or fnmatch.fnmatchcase(pair.key_name, self.name))
             and (self.caller is None or pair.caller == self.caller)
@@ -160,5 +165,5 @@ class KeyPairEndpoint(_InventoryEndpoint):
 
 
 def _answer(pair: OwnedKeyPair) -> OwnedAnswer:
-    expires = None if pair.expires_at is None else pair.expires_at.strftime(_RFC3339)
+    expires = None if pair.expires_at is None else pair.expires_at.strftime(RFC_3339)
     return OwnedAnswer.model_validate({**vars(pair), "expires_at": expires})

@@ -102,6 +102,11 @@ def read(model: type[_Wire], parsed: Mapping[str, object]) -> _Wire:
         raise MalformedRequest("fields", tuple(dict.fromkeys(problems))) from None
 
 
+def internal_code(error: KeyPairFunctionError) -> str:
+    """Return the code of an error for which Tencent's APIs have none."""
+    return "InternalError." + "".join(part.capitalize() for part in error.code.split("-"))
+
+
 def message(error: KeyPairFunctionError) -> str:
     """Return one line of text: the title and each field at fault."""
     return error.title + "".join(

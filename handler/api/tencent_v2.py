@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from handler import errors
 from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
-from handler.api.request_fields import OrderModel, message, read
+from handler.api.request_fields import OrderModel, internal_code, message, read
 from handler.auth.signature_v2 import parameters_of
 from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
@@ -182,4 +182,4 @@ def _code(error: errors.KeyPairFunctionError) -> tuple[int, str]:
         return _CODES[type(error)]
     if isinstance(error, errors.RequestRefused):
         return _REFUSED
-    return _INTERNAL, "InternalError." + "".join(part.capitalize() for part in error.code.split("-"))
+    return _INTERNAL, internal_code(error)

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_pascal
 
 from handler import errors
 from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
-from handler.api.request_fields import OrderModel, json_body, message, read
+from handler.api.request_fields import OrderModel, internal_code, json_body, message, read
 from handler.api.wire_models import WireModel
 from handler.errors import FieldProblem
 from handler.http.messages import Response, json_response
@@ -284,4 +284,4 @@ def _code(error: errors.KeyPairFunctionError) -> str:
             return other or _FIELD_CODES.get(problem.rule, "InvalidParameterValue")
     if type(error) in _CODES:
         return _CODES[type(error)]
-    return "InternalError." + "".join(part.capitalize() for part in error.code.split("-"))
+    return internal_code(error)

@@ -136,7 +136,7 @@ class Bot:
         caller_id = self.caller_of(message)
         trail.note(caller=caller_id)
         order, notes = self._order(_key_pair_command(message), message, caller_id)
-        trail.note(key_name=order.name, region=order.region, project_id=order.project_id)
+        trail.note_order(order)
         issued = self._issue(order, caller_id, message, invocation, trail)
         try:
             self._deliver_key_pair(message, caller_id, issued, notes, invocation.deadline)

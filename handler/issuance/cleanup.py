@@ -27,7 +27,7 @@ from handler.errors import (
     StoreUnavailable,
 )
 from handler.issuance.idempotency import State
-from handler.order import ANSWER_TTL, TAG_PREFIX
+from handler.order import ANSWER_TTL, RFC_3339, TAG_PREFIX
 from handler.records import dataclass
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Cleanup:
 def age_of(pair: KeyPairSummary, clock: Clock) -> float | None:
     """Return how many seconds ago `pair` was created; None if the cloud does not say."""
     try:
-        created = datetime.strptime(pair.created_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        created = datetime.strptime(pair.created_at, RFC_3339).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
     return clock.now() - created.timestamp()

@@ -35,6 +35,7 @@ from handler.issuance import key_material
 from handler.issuance.cleanup import LAG_SECONDS, RELEASED, Cleanup
 from handler.issuance.idempotency import FinishedRecord, State
 from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
+from handler.order import RFC_3339
 from handler.policy.evaluation import granted_order
 from handler.records import dataclass
 
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     """Credentials, region and deadline -> the CVM API of that region."""
 
 
-_RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _TRIES = 3
 """Calls of CreateKeyPair for one request at most; a further call is made only after a cleanup."""
 
@@ -258,7 +258,7 @@ class Issuer:
         """Tell whether a key pair that was released may still be there."""
         if self.ledger.was_deleted(released.key_id):
             return False
-        created = datetime.strptime(released.created_at, _RFC3339).replace(tzinfo=timezone.utc)
+        created = datetime.strptime(released.created_at, RFC_3339).replace(tzinfo=timezone.utc)
         if self.clock.now() - created.timestamp() < LAG_SECONDS:
             return True  # the cloud may not show it yet
         try:
@@ -441,7 +441,7 @@ class Issuance(Generic[_Released]):
             public_key=checked.public_key,
             fingerprint=checked.fingerprint,
             created_at=_rfc3339(self.trail.clock.now()),
-            expires_at=None if created.expires_at is None else created.expires_at.strftime(_RFC3339),
+            expires_at=None if created.expires_at is None else created.expires_at.strftime(RFC_3339),
             request_id=self.request_id,
         )
         return self.source.complete(order, released, checked.private_key)
@@ -479,4 +479,4 @@ def _stored(finished: FinishedRecord, model: type[_Released]) -> _Released:
 
 
 def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(_RFC3339)
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime(RFC_3339)

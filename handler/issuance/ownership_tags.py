@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from handler.auth.master_secret import Purpose
-from handler.order import CALLER_TAG, TAG_PREFIX
+from handler.order import CALLER_TAG, RFC_3339, TAG_PREFIX
 from handler.records import dataclass
 
 if TYPE_CHECKING:
@@ -141,4 +141,4 @@ def _expiry(tags: Mapping[str, str]) -> datetime | None:
 
 
 def _rfc3339(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    return datetime.strptime(text, RFC_3339).replace(tzinfo=timezone.utc)

@@ -79,6 +79,7 @@ _CODES: dict[type[errors.KeyPairFunctionError], tuple[int, str]] = {
     errors.RateLimited: (4400, "RequestLimitExceeded"),
     errors.CloudBusy: (4400, "RequestLimitExceeded"),
     errors.ProjectNotFound: (5000, "InvalidProjectId.NotFound"),
+    errors.KeyPairDeleted: (5000, "InvalidKeyPairId.NotFound"),
     errors.NameTaken: (5100, "InvalidKeyPairName.Duplicate"),
     errors.RequestInFlight: (5100, "ResourceInUse"),
     errors.QuotaReached: (5100, "InvalidKeyPair.LimitExceeded"),

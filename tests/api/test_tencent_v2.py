@@ -218,8 +218,9 @@ ARGUMENTS: dict[type[errors.KeyPairFunctionError], tuple[Any, ...]] = {
     errors.PolicyInvalid: ("of the operator's only",),
 }
 REFUSED_BY_OTHERS = {
-    "BodyTooLarge", "KeysNotFound", "MethodNotAllowed", "NotFound", "NotUnderstood", "PickedUp",
-    "RegionMismatch", "Unregistered", "UnsupportedMediaType",
+    "BodyTooLarge", "KeyPairFixed", "KeyPairInUse", "KeyPairNotFound", "KeysNotFound", "MethodNotAllowed",
+    "NotFound", "NotUnderstood", "PickedUp", "PublicKeyTaken", "RegionMismatch",
+    "Unregistered", "UnsupportedMediaType",
 }  # fmt: skip
 NOT_INTERNAL: dict[type[errors.KeyPairFunctionError], int] = {
     errors.QuotaReached: 5100,

@@ -212,6 +212,7 @@ ALL_ERRORS = [error for error in subclasses(errors.KeyPairFunctionError) if hasa
 ARGUMENTS: dict[type[errors.KeyPairFunctionError], tuple[Any, ...]] = {
     errors.MethodNotAllowed: (("GET",),),
     errors.RecipientRefused: (RecipientProblem.UNKNOWN,),
+    errors.PublicKeyRefused: (RecipientProblem.UNKNOWN,),
     errors.RateLimited: ("rate", 7),
     errors.Misconfigured: ("of the operator's only",),
     errors.SettingsInvalid: ("of the operator's only",),
@@ -219,7 +220,7 @@ ARGUMENTS: dict[type[errors.KeyPairFunctionError], tuple[Any, ...]] = {
 }
 REFUSED_BY_OTHERS = {
     "BodyTooLarge", "KeyPairFixed", "KeyPairInUse", "KeyPairNotFound", "KeysNotFound", "MethodNotAllowed",
-    "NotFound", "NotUnderstood", "PickedUp", "PublicKeyTaken", "RegionMismatch",
+    "NotFound", "NotUnderstood", "PickedUp", "PublicKeyRefused", "PublicKeyTaken", "RegionMismatch",
     "Unregistered", "UnsupportedMediaType",
 }  # fmt: skip
 NOT_INTERNAL: dict[type[errors.KeyPairFunctionError], int] = {

@@ -29,7 +29,7 @@ class Share:
 def write_zip(tree: Path, output: Path) -> None:
     """Pack every file below `tree` into `output`, sorted, without time stamps, all with mode 0644."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(output, "w") as archive:
         for name in sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()):
             _add(archive, name, (tree / name).read_bytes())
 
@@ -39,7 +39,7 @@ def with_entries(package: bytes, entries: Mapping[str, bytes]) -> bytes:
     output = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(package)) as source,
-        zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
+        zipfile.ZipFile(output, "w") as target,
     ):
         for name in sorted({*source.namelist(), *entries}):
             _add(target, name, entries[name] if name in entries else source.read(name))
@@ -48,10 +48,10 @@ def with_entries(package: bytes, entries: Mapping[str, bytes]) -> bytes:
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     entry = zipfile.ZipInfo(name, _NO_TIME)
-    entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = _UNIX
     entry.external_attr = _REGULAR_FILE_0644
-    archive.writestr(entry, content)
+    # An entry ignores the level of its archive.
+    archive.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
 def shares(zip_file: Path) -> list[Share]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -125,3 +125,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def home(tmp_path: Path, service: Served) -> Home:
     return Home.of_caller(tmp_path, service.process)
+
+
+def key_pairs(service: Served) -> dict[str, dict[str, Any]]:
+    return {pair["KeyName"]: pair for pair in service.cloud.key_pairs()}

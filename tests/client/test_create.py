@@ -11,11 +11,12 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from client.ssh_config import SshConfig, parse_host
+from tests.client.conftest import key_pairs
 from tests.support.client_command import Home, listed, needs, public_half, running_agent
 from tests.support.function_under_test import fresh_name
 from tests.support.web_sshd import GREETING, running_sshd
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.client.conftest import Served
-
-
-def key_pairs(service: Served) -> dict[str, dict[str, Any]]:
-    return {pair["KeyName"]: pair for pair in service.cloud.key_pairs()}
 
 
 @pytest.mark.interpreter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.test_create import key_pairs
+from tests.client.conftest import key_pairs
 from tests.support.client_command import Home, credentials
 from tests.support.function_under_test import fresh_name
 

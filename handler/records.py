@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
+_Class = TypeVar("_Class", bound=type)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import dataclass as dataclass  # noqa: PLC0414  # for mypy, it is the same
-
-_Class = TypeVar("_Class", bound=type)
-
-if not TYPE_CHECKING:
+else:
 
     def dataclass(*, frozen: bool) -> Callable[[_Class], _Class]:
         """Return a decorator that does what `dataclasses.dataclass(frozen=True)` does.
@@ -24,7 +23,8 @@ if not TYPE_CHECKING:
         `dataclasses.replace` takes the instances. Supported are fields with a default or a factory, and
         `repr=False`, `compare=False`. Classes that are not frozen use the standard library's.
         """
-        assert frozen  # noqa: S101  # of the code, not of its input
+        if not frozen:
+            raise TypeError("a class that is not frozen takes dataclasses.dataclass")
         return _frozen
 
 
@@ -40,6 +40,8 @@ def _frozen(cls: _Class) -> _Class:
     for name, annotation in cls.__dict__.get("__annotations__", {}).items():  # noqa: RUF063  # it would load inspect
         if not annotation.startswith("ClassVar"):
             fields[name] = _field(cls, name, annotation)
+    if hasattr(cls, "__post_init__"):
+        raise TypeError(f"{cls.__name__}: __post_init__ is not called here; use dataclasses.dataclass")
     for method in (__init__, __repr__, __eq__, __hash__, __setattr__, __delattr__):
         # What the class itself defines stays, as in dataclasses.
         if method.__name__ not in cls.__dict__:
@@ -51,6 +53,8 @@ def _frozen(cls: _Class) -> _Class:
 
 def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
     default = cls.__dict__.get(name, dataclasses.MISSING)
+    if isinstance(default, (list, dict, set)):
+        raise TypeError(f"{cls.__name__}.{name}: all instances would share this default; use a factory")
     own = isinstance(default, dataclasses.Field)
     found: Any = default if own else dataclasses.field(default=default)
     found.name, found.type, found.kw_only = name, annotation, False

@@ -97,3 +97,22 @@ def test_a_dataclass_of_the_standard_library_can_inherit() -> None:
     assert replace(one, a=2).a == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.a = 2
+
+
+def test_what_it_does_not_do_is_refused_when_the_class_is_defined() -> None:
+    decorate: Any = records.dataclass
+    with pytest.raises(TypeError, match="not frozen"):
+        decorate(frozen=False)
+
+    class Shared:
+        items: list[int] = []  # noqa: RUF012  # the mistake
+
+    class Checked:
+        a: int
+
+        def __post_init__(self) -> None:
+            """Check nothing."""
+
+    for kind, said in (Shared, "use a factory"), (Checked, "__post_init__"):
+        with pytest.raises(TypeError, match=said):
+            decorate(frozen=True)(kind)

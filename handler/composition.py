@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handler.chat.bot import Bot
+    from handler.chat.own_key_pairs import OwnKeyPairs
     from handler.chat.platforms.base import Platform
     from handler.chat.platforms.registry import MakePlatform
     from handler.chat.published_keys import PublishedKeys
@@ -146,6 +147,11 @@ class Services:
         from handler.cloud.scf import Scf
         from handler.pickup.links import PickupLinks
 
+        def own_key_pairs() -> OwnKeyPairs:
+            from handler.chat.own_key_pairs import OwnKeyPairs
+
+            return OwnKeyPairs(self.inventory, store, _new_word, settings.region)
+
         settings, store = self.settings, self.store
         published_keys = self.chat.published_keys(self.policy.keys_from)
         if settings.keys_from_cloud_networks:
@@ -161,6 +167,7 @@ class Services:
             invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
             pickup_links=PickupLinks(store, self.clock, settings.link_base, master_secrets),
             published_keys=published_keys,
+            own_key_pairs=own_key_pairs,
             default_region=settings.region,
         )
 
@@ -256,6 +263,11 @@ def _connect(credentials: Credentials, region: str, deadline: Deadline, *, endpo
 def _digest(policy: Path) -> str:
     """Return what audit lines and `/readyz` call the policy by, `scripts/deploy status` too."""
     return file_digest(policy)[:_DIGEST_LENGTH]
+
+
+def _new_word() -> str:
+    # Without vowels, so that no chat client corrects it to a word that it knows.
+    return "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(6))
 
 
 def _new_holder() -> str:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from handler.chat import messages
-from handler.chat.command import CommandProblem, HelpCommand, KeyPairCommand, parse_command, place_of, plain
+from handler.chat.command import (
+    CommandProblem,
+    DeleteCommand,
+    HelpCommand,
+    KeyPairCommand,
+    ListCommand,
+    parse_command,
+    place_of,
+    plain,
+)
 from handler.chat.delivery import DeliveryState, ReplyKind
 from handler.errors import (
     KeyPairFunctionError,
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
     from handler.audit import AuditTrail
     from handler.chat.delivery import DeliveryLog
     from handler.chat.jobs import Job, JobCodec
+    from handler.chat.own_key_pairs import OwnKeyPairs
     from handler.chat.platforms.base import Message, Platform, Reply
     from handler.chat.published_keys import PublishedKeys
     from handler.http.messages import Response
@@ -57,6 +67,7 @@ _SKIPPED = "#"
 """Begins the lines with published keys that were skipped. No key begins like this."""
 
 _log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,8 @@ class Bot:
     """Send an event (JSON) to a later invocation; raises an error of `handler.errors`."""
     pickup_links: PickupLinks
     published_keys: PublishedKeys
+    own_key_pairs: Callable[[], OwnKeyPairs]
+    """Made when a message asks for it: an order has no use for it."""
     default_region: str
 
     def caller_of(self, message: Message) -> str:
@@ -83,7 +96,7 @@ class Bot:
         return caller_id
 
     def receive(self, message: Message, invocation: Invocation) -> Response:
-        """Answer a caller's message. If it asks for a key pair, a later invocation makes it.
+        """Answer a caller's message. If it asks for anything but help, a later invocation does it.
 
         Platforms wait three seconds for a response, then report that the bot is broken.
         """
@@ -91,7 +104,7 @@ class Bot:
             raise NotGranted("chat-not-private")
         if parse_command(message.text) is HelpCommand.HELP:
             return self.respond(message, messages.help_text(message), invocation.deadline)
-        _key_pair_command(message)
+        _command(message)
         # A message that arrives again within a minute, repeated by the platform or replayed by somebody else,
         # starts no further invocation. Later it does: the invocation that ran it may have died.
         receipt = f"heard:{_digest(message.model_dump_json())}"
@@ -127,15 +140,24 @@ class Bot:
         return platform.acknowledge(message)
 
     def run_job(self, job: Job, invocation: Invocation, trail: AuditTrail) -> None:
-        """Make the key pair that a message asks for, and deliver it to the author.
+        """Do what a message asks for, and deliver the result to the author.
 
         If it cannot be delivered yet, a later invocation tries again. Raises an error of `handler.errors`;
         OutcomeUnknown if the key pair exists but cannot be delivered.
         """
-        message = job.message
-        caller_id = self.caller_of(message)
+        caller_id = self.caller_of(job.message)
         trail.note(caller=caller_id)
-        order, notes = self._order(_key_pair_command(message), message, caller_id)
+        command = _command(job.message)
+        if isinstance(command, KeyPairCommand):
+            self._make_key_pair(command, job, caller_id, invocation, trail)
+        else:
+            self._manage_key_pairs(command, job, caller_id, invocation, trail)
+
+    def _make_key_pair(
+        self, command: KeyPairCommand, job: Job, caller_id: str, invocation: Invocation, trail: AuditTrail
+    ) -> None:
+        message = job.message
+        order, notes = self._order(command, message, caller_id)
         trail.note_order(order)
         issued = self._issue(order, caller_id, message, invocation, trail)
         try:
@@ -145,11 +167,41 @@ class Bot:
                 # The key pair exists, so the author must not be told that there is none.
                 raise OutcomeUnknown("reply-not-delivered") from failure
 
+    def _manage_key_pairs(
+        self,
+        command: ListCommand | DeleteCommand,
+        job: Job,
+        caller_id: str,
+        invocation: Invocation,
+        trail: AuditTrail,
+    ) -> None:
+        message = job.message
+        own, deadline = self.own_key_pairs(), invocation.deadline
+        reply = _retried(
+            lambda: own.reply(
+                command,
+                message,
+                message_id(message),
+                caller_id=caller_id,
+                invocation=invocation,
+                trail=trail,
+            ),
+            deadline,
+        )
+        try:
+            self._deliver_notice(message, reply, deadline)
+        except KeyPairFunctionError as failure:
+            if not self._reschedule(job, failure, invocation):
+                raise
+
     def report_failure(self, job: Job, error: KeyPairFunctionError, invocation: Invocation) -> None:
         """Tell the author why there is no key pair, or let a later invocation do it.
 
         Raises an error of `handler.errors` if neither is possible.
         """
+        if isinstance(error, PlatformUnavailable | PlatformRefused):
+            # What the author asked for is done. A report of failure would deny it.
+            return
         try:
             self._deliver_failure(job.message, error, invocation.deadline)
         except KeyPairFunctionError as failure:
@@ -251,18 +303,10 @@ class Bot:
         invocation: Invocation,
         trail: AuditTrail,
     ) -> IssuedKeyPair:
-        """Issue the key pair, and retry temporary failures: no client would repeat this request."""
-        deadline = invocation.deadline
-        while True:
-            try:
-                # The platform's retries carry the same id: one message, one key pair.
-                key = f"chat:{message_id(message)}"
-                return self.issuer.issue(order, OrderTerms(caller_id, key, None, invocation, trail))
-            except KeyPairFunctionError as error:
-                pause = error.retry_after
-                if pause is None or deadline.remaining() < pause + MIN_ISSUE_SECONDS:
-                    raise
-                deadline.clock.sleep(pause)
+        # The platform's retries carry the same id: one message, one key pair.
+        key = f"chat:{message_id(message)}"
+        terms = OrderTerms(caller_id, key, None, invocation, trail)
+        return _retried(lambda: self.issuer.issue(order, terms), invocation.deadline)
 
     def _deliver_key_pair(
         self,
@@ -299,13 +343,28 @@ class Bot:
         return messages.key_pair_with_link(issued, file_name, link, message.locale, notes)
 
 
-def _key_pair_command(message: Message) -> KeyPairCommand:
-    """Return the command in a message; raise NotUnderstood or RecipientRefused."""
+def _retried(act: Callable[[], _Result], deadline: Deadline) -> _Result:
+    """Return what `act` returns, and retry temporary failures: no client would repeat this request."""
+    while True:
+        try:
+            return act()
+        except KeyPairFunctionError as error:
+            pause = error.retry_after
+            if pause is None or deadline.remaining() < pause + MIN_ISSUE_SECONDS:
+                raise
+            deadline.clock.sleep(pause)
+
+
+def _command(message: Message) -> KeyPairCommand | ListCommand | DeleteCommand:
+    """Return the command in a message; raise NotUnderstood, NotGranted or RecipientRefused."""
     # Private keys of every kind: the text goes into an event, which SCF keeps until it has run.
     for text in (message.text, plain(message.text)):
         refuse_private_recipient(text)
     command = parse_command(message.text)
-    if isinstance(command, KeyPairCommand):
+    # SECURITY BOUNDARY: anybody who can change the text could delete the author's key pairs.
+    if isinstance(command, DeleteCommand) and not message.text_authenticated:
+        raise NotGranted("chat-delete-unauthenticated")
+    if isinstance(command, KeyPairCommand | ListCommand | DeleteCommand):
         return command
     if command is CommandProblem.LONG and PGP_LABEL in message.text:
         raise RecipientRefused(RecipientProblem.PGP_TOO_LONG)

@@ -1,5 +1,7 @@
 """Parses the command `/keypair NAME [in REGION] [expires 30d] [as FORMAT] [for RECIPIENT…]`.
 
+`/keypair list [in REGION]` and `/keypair delete NAME [WORD] [in REGION]` are about key pairs that exist.
+
 Options stand on lines of their own or before the key: after the base64 of an SSH key, the rest of that line
 is the key's comment. Keywords are English or Chinese. Chat clients change what people type (quotes, dashes,
 full-width punctuation, invisible characters), and the parser undoes that.
@@ -15,7 +17,7 @@ from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from handler.order import RECIPIENTS_LIMIT, Duration, KeyName, PrivateKeyFormat, Region, seconds
+from handler.order import RECIPIENTS_LIMIT, Action, Duration, KeyName, PrivateKeyFormat, Region, seconds
 from handler.records import dataclass
 from handler.sealing.ssh_keys import SSH_KEY, SshKey, read_key
 
@@ -44,6 +46,22 @@ class KeyPairCommand:
     """Whether a key's comment looks as if the author meant an option. The answer says how it was read."""
 
 
+@dataclass(frozen=True)
+class ListCommand:
+    """A command that asks which key pairs the author has."""
+
+    region: str | None = None
+
+
+@dataclass(frozen=True)
+class DeleteCommand:
+    """A command that deletes a key pair, if it repeats the `word` that the bot has answered with."""
+
+    name: str
+    word: str | None = None
+    region: str | None = None
+
+
 class CommandProblem(str, Enum):
     """What is wrong with a command. The value is a part of the audit reason."""
 
@@ -70,10 +88,12 @@ class HelpCommand(Enum):
     HELP = "help"
 
 
-Command: TypeAlias = KeyPairCommand | HelpCommand | CommandProblem
+Command: TypeAlias = KeyPairCommand | ListCommand | DeleteCommand | HelpCommand | CommandProblem
 
 _COMMANDS = {"/keypair", "keypair", "/密钥对", "密钥对"}
 _HELP = {"help", "/help", "?", "帮助", "/帮助"}
+_LIST = {"list", "列表"}
+_DELETE = {"delete", "删除"}
 _OPTIONS = {
     "for": "recipient",
     "给": "recipient",
@@ -144,12 +164,28 @@ def parse_command(text: str) -> Command:
     name = parser.word()
     if not name or (name.lower() in _HELP and parser.at_end()):  # `/keypair help`
         return HelpCommand.HELP
-    if not _is_valid(_NAME, name):
-        return CommandProblem.NAME
     try:
-        return parser.options(name)
+        if name.lower() in _LIST:
+            return ListCommand(parser.region_only())
+        if name.lower() in _DELETE:
+            return parser.delete()
+        return parser.options(_key_name(name))
     except _CommandError as error:
         return error.problem
+
+
+def action_of(text: str) -> Action:
+    """Return what the author of `text` wants to do; to create, if it is no command about what exists."""
+    command = parse_command(text)
+    if isinstance(command, ListCommand):
+        return Action.LIST
+    return Action.DELETE if isinstance(command, DeleteCommand) else Action.CREATE
+
+
+def _key_name(text: str) -> str:
+    if not _is_valid(_NAME, text):
+        raise _CommandError(CommandProblem.NAME)
+    return text
 
 
 class _CommandError(Exception):
@@ -177,6 +213,23 @@ class _Parser:
     def at_end(self) -> bool:
         """Return whether no word follows."""
         return _WORD.search(self.text, self.position) is None
+
+    def delete(self) -> DeleteCommand:
+        """Read everything after `delete`; raise _CommandError."""
+        name = _key_name(self.word())
+        word = None if self.at_end() or self._is_option() else self.word().lower()
+        return DeleteCommand(name, word, self.region_only())
+
+    def region_only(self) -> str | None:
+        """Read `in REGION` if it is there; raise _CommandError if anything else is."""
+        if self.at_end():
+            return None
+        if self._option() != "region":
+            raise _CommandError(CommandProblem.WORD)
+        region = _region(self._value())
+        if not self.at_end():
+            raise _CommandError(CommandProblem.WORD)
+        return region
 
     def options(self, name: str) -> KeyPairCommand:
         """Read everything after the name; raise _CommandError."""
@@ -278,13 +331,10 @@ class _Parser:
         keys = tuple(dict.fromkeys(self.keys))
         if len(keys) > RECIPIENTS_LIMIT:
             raise _CommandError(CommandProblem.MANY)
-        region = self.values.get("region")
-        if region is not None and not _is_valid(_REGION, region):
-            raise _CommandError(CommandProblem.REGION)
         return KeyPairCommand(
             name,
             keys,
-            region,
+            _region(self.values.get("region")),
             _seconds(self.values.get("expiry")),
             _format(self.values.get("format")),
             comment_reads_like_options=any(_OPTION_IN_COMMENT.search(comment) for comment in self.comments),
@@ -299,6 +349,12 @@ def _end_of_json(text: str, begin: int) -> int:
         if depth == 0:
             return found.end()
     return len(text)
+
+
+def _region(text: str | None) -> str | None:
+    if text is not None and not _is_valid(_REGION, text):
+        raise _CommandError(CommandProblem.REGION)
+    return text
 
 
 def _seconds(text: str | None) -> int | None:

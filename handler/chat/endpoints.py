@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint, problem_details
+from handler.chat.command import action_of
 from handler.chat.jobs import Job
 from handler.chat.platforms.base import ImmediateResponse, Message
 from handler.http.messages import json_response
@@ -53,7 +54,7 @@ class ChatWebhook:
         context.parsed = message
         caller_id = self.bot.caller_of(message)
         context.trail.note(caller=caller_id)
-        self.admission.count(caller_id, message.event_id, context)
+        self.admission.count(caller_id, message.event_id, context, action_of(message.text))
         return self.bot.receive(message, context.invocation)
 
     def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:

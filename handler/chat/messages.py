@@ -5,17 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from handler.chat.command import action_of
 from handler.chat.platforms.base import Block, Locale, Reply
-from handler.errors import NotUnderstood, RecipientRefused, RequestRefused
-from handler.order import RECIPIENTS_LIMIT
+from handler.errors import NotUnderstood, OutcomeUnknown, RecipientRefused, RequestRefused
+from handler.order import RECIPIENTS_LIMIT, RFC_3339, Action
 from handler.pickup.links import LINK_TTL_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from handler.chat.platforms.base import Message
     from handler.errors import KeyPairFunctionError
+    from handler.issuance.inventory import OwnedKeyPair
     from handler.issuance.issuer import IssuedKeyPair
+
+ROWS_LIMIT = 15
+"""Key pairs in a list: as many as fit into a message of every platform."""
+WORD_TTL_SECONDS = 120
+"""How long the word that confirms a delete is valid."""
 
 _WHAT = {
     Locale.EN: (
@@ -23,21 +31,23 @@ _WHAT = {
     ),
     Locale.ZH: "我会在腾讯云创建 SSH 密钥对，用你的公钥加密私钥后发给你。",
 }
-# By whether the text is authenticated: without that, `for` would be refused, so it is not offered.
+# By whether the text is authenticated: without that, `for` and `delete` are refused, so neither is offered.
 _EXAMPLES = {
     True: {
         Locale.EN: (
             "/keypair web_1\n/keypair web_1 for age1…\n"
-            "/keypair web_1 in ap-guangzhou expires 30d for github:alice"
+            "/keypair web_1 in ap-guangzhou expires 30d for github:alice\n"
+            "/keypair list\n/keypair delete web_1"
         ),
         Locale.ZH: (
             "/keypair web_1\n/keypair web_1 for age1…\n"
-            "/keypair web_1 在 ap-guangzhou 有效期 30天 给 github:alice"
+            "/keypair web_1 在 ap-guangzhou 有效期 30天 给 github:alice\n"
+            "/keypair 列表\n/keypair 删除 web_1"
         ),
     },
     False: {
-        Locale.EN: "/keypair web_1\n/keypair web_1 in ap-guangzhou expires 30d",
-        Locale.ZH: "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d",
+        Locale.EN: "/keypair web_1\n/keypair web_1 in ap-guangzhou expires 30d\n/keypair list",
+        Locale.ZH: "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d\n/keypair 列表",
     },
 }
 _SEALED_TO = {
@@ -133,6 +143,31 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
         Locale.EN: "Other people can read this chat. Send me a direct message.",
         Locale.ZH: "这个会话里还有其他人，请与我单聊。",
     },
+    "chat-delete-unauthenticated": {
+        Locale.EN: (
+            "You cannot delete on this platform, because it does not prove who wrote a message. "
+            "Use the command line or ask the policy administrator."
+        ),
+        Locale.ZH: "这个平台无法证明消息是谁写的，所以不能删除密钥对。请使用命令行，或联系策略管理员。",
+    },
+    "chat-delete-word": {
+        Locale.EN: (
+            "That word is wrong, was used already or is older than "
+            f"{WORD_TTL_SECONDS // 60} minutes. Leave it out to get a new one."
+        ),
+        Locale.ZH: (
+            f"确认词不正确、已经用过，或已超过 {WORD_TTL_SECONDS // 60} 分钟。"
+            "去掉它再发送一次，可以得到新的确认词。"
+        ),
+    },
+    "key-pair-not-found": {
+        Locale.EN: "You have no such key pair in that region. Send `/keypair list` to see yours.",
+        Locale.ZH: "这个地域没有你的这个密钥对。发送 `/keypair 列表` 可以查看你的密钥对。",
+    },
+    "key-pair-in-use": {
+        Locale.EN: "An instance or an image uses this key pair. Detach it there first.",
+        Locale.ZH: "有实例或镜像正在使用这个密钥对，请先解绑。",
+    },
     "not-granted-expiry": {
         Locale.EN: "The policy allows only a shorter lifetime. Reduce it after `expires`, or leave it out.",
         Locale.ZH: "有效期超过策略允许的上限。请缩短 `expires`（有效期）后面的时长，或去掉它。",
@@ -180,6 +215,10 @@ _REFUSALS: Mapping[str, Mapping[Locale, str]] = {
     "tags-refused": _UNFIT,
 }
 
+_DELETE_UNKNOWN = {
+    Locale.EN: "I cannot tell whether the key pair was deleted. Send `/keypair list` to see.",
+    Locale.ZH: "无法确定密钥对是否已删除。发送 `/keypair 列表` 可以查看。",
+}
 _LATER = {
     Locale.EN: "That did not work. Wait a minute, then send the command again.",
     Locale.ZH: "操作失败。请等一分钟，再发送命令。",
@@ -241,6 +280,47 @@ _USED = {
 }
 _OPEN = {Locale.EN: "Open it with:", Locale.ZH: "用以下命令解密："}
 
+_LIST = {
+    Locale.EN: "Your key pairs in {region}, those that expire first on top:",
+    Locale.ZH: "你在 {region} 的密钥对，最早到期的在前：",
+}
+_EMPTY = {
+    Locale.EN: "You have no key pairs in {region}. For another region, send `/keypair list in REGION`.",
+    Locale.ZH: "你在 {region} 没有密钥对。要查看其他地域，请发送 `/keypair 列表 在 REGION`。",
+}
+# As wide as a time, so that the last column is aligned. A Chinese character is as wide as two letters.
+_NEVER = {Locale.EN: "never" + 15 * " ", Locale.ZH: "永不过期" + 12 * " "}
+_IN_USE = {
+    True: {Locale.EN: "in use", Locale.ZH: "使用中"},
+    False: {Locale.EN: "unused", Locale.ZH: "未使用"},
+}
+_MORE = {
+    Locale.EN: "And {} more. `keypair list` on the command line shows all.",
+    Locale.ZH: "还有 {} 个。命令行 `keypair list` 可以列出全部。",
+}
+_SOON = {
+    Locale.EN: "Expires within seven days: ",
+    Locale.ZH: "七天内到期：",
+}
+_QUESTION = {
+    Locale.EN: (
+        "Delete `{name}` ({key_id}, {region}, expires: {end})? This cannot be undone, and servers that trust "
+        f"its public key still do. If you are sure, send this within {WORD_TTL_SECONDS // 60} minutes:"
+    ),
+    Locale.ZH: (
+        "要删除 `{name}`（{key_id}，{region}，到期：{end}）吗？删除后无法恢复；"
+        f"已信任其公钥的服务器仍会信任它。确认请在 {WORD_TTL_SECONDS // 60} 分钟内发送："
+    ),
+}
+_CONFIRMATION = {
+    Locale.EN: ("/keypair delete {} {}", " in {}"),
+    Locale.ZH: ("/keypair 删除 {} {}", " 在 {}"),
+}
+_DELETED = {
+    Locale.EN: "Deleted `{name}` in {region}. Remove its public key from servers that still have it.",
+    Locale.ZH: "已删除 {region} 的 `{name}`。如果服务器上还有它的公钥，请一并移除。",
+}
+
 
 @dataclass(frozen=True)
 class Notes:
@@ -273,7 +353,10 @@ def refused(error: KeyPairFunctionError, message: Message) -> Reply:
     if reason == "command-recipient" and not message.text_authenticated:
         # A public key would be refused too, so do not ask for one.
         reason = "chat-own-recipients"
-    text = _REFUSALS.get(reason) or _REFUSALS.get(error.code)
+    text = _REFUSALS.get(reason)
+    if text is None and isinstance(error, OutcomeUnknown) and action_of(message.text) is Action.DELETE:
+        text = _DELETE_UNKNOWN
+    text = text or _REFUSALS.get(error.code)
     if text is None and error.retry_after is not None:
         text = _LATER
     if text is None:
@@ -320,6 +403,54 @@ def key_pair_with_link(
         ),
         has_key_pair=True,
     )
+
+
+def key_pair_list(key_pairs: Sequence[OwnedKeyPair], region: str, locale: Locale) -> Reply:
+    """Return the author's key pairs in one region: those that end first, as many as fit into a message."""
+    if not key_pairs:
+        return Reply((_EMPTY[locale].format(region=region),))
+    rows = sorted(key_pairs, key=lambda pair: (pair.expires_at is None, pair.expires_at, pair.key_name))
+    shown = rows[:ROWS_LIMIT]
+    width = max(len(pair.key_name) for pair in shown)
+    lines = [
+        "  ".join(
+            (
+                pair.key_name.ljust(width),
+                _end(pair.expires_at, locale),
+                _IN_USE[bool(pair.instance_ids)][locale],
+            )
+        )
+        for pair in shown
+    ]
+    parts: list[str | Block] = [_LIST[locale].format(region=region), Block("\n".join(lines))]
+    if len(rows) > len(shown):
+        parts.append(_MORE[locale].format(len(rows) - len(shown)))
+    soon = [f"`{pair.key_name}`" for pair in shown if pair.expires_soon]
+    if soon:
+        parts.append(_SOON[locale] + ", ".join(soon))
+    return Reply(tuple(parts))
+
+
+def delete_question(pair: OwnedKeyPair, word: str, locale: Locale, *, in_region: bool) -> Reply:
+    """Return the question whether to delete a key pair, with the command that does."""
+    question = _QUESTION[locale].format(
+        name=pair.key_name,
+        key_id=pair.key_id,
+        region=pair.region,
+        end=_end(pair.expires_at, locale).rstrip(),
+    )
+    command, region = _CONFIRMATION[locale]
+    line = command.format(pair.key_name, word) + (region.format(pair.region) if in_region else "")
+    return Reply((question, Block(line)))
+
+
+def deleted(name: str, region: str, locale: Locale) -> Reply:
+    """Return that a key pair was deleted."""
+    return Reply((_DELETED[locale].format(name=name, region=region),))
+
+
+def _end(expires_at: datetime | None, locale: Locale) -> str:
+    return _NEVER[locale] if expires_at is None else expires_at.strftime(RFC_3339)
 
 
 def _noted(notes: Notes, locale: Locale) -> list[str]:

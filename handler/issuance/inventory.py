@@ -83,15 +83,16 @@ class Inventory:
         region: str,
         wanted: Callable[[OwnedKeyPair], bool],
         *,
+        action: Action = Action.LIST,
         caller_id: str,
         invocation: Invocation,
         trail: AuditTrail,
     ) -> Sequence[OwnedKeyPair]:
-        """Return the `wanted` key pairs in `region` within the caller's reach, by name.
+        """Return the `wanted` key pairs in `region` within the caller's reach for `action`, by name.
 
         Raises NotGranted, CloudBusy, CloudUnreachable, OutOfTime or StoreUnavailable.
         """
-        view = self._view(Action.LIST, region, caller_id, invocation, trail)
+        view = self._view(action, region, caller_id, invocation, trail)
         reached = [pair for one in view.read(view.cvm.tagged_key_pairs) if (pair := view.owned(one))]
         found = sorted(filter(wanted, reached), key=lambda pair: pair.key_name)
         trail.write(Decision.LISTED, f"{len(found)} key pairs")

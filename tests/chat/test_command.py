@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from handler.chat.command import (
     TEXT_LIMIT,
+    Command,
     CommandProblem,
+    DeleteCommand,
     HelpCommand,
     KeyPairCommand,
+    ListCommand,
     parse_command,
     place_of,
     plain,
@@ -84,9 +87,16 @@ PPK = PrivateKeyFormat.PPK
         ("/keypair for", KeyPairCommand("for")),
         ("/keypair keypair", KeyPairCommand("keypair")),
         ("/keypair help for x:y", KeyPairCommand("help", ("x:y",))),
+        ("/keypair list", ListCommand()),
+        ("/keypair List in ap-bj", ListCommand("ap-bj")),
+        ("/密钥对 列表 在ap-bj", ListCommand("ap-bj")),
+        ("/keypair delete web_1", DeleteCommand("web_1")),
+        ("/keypair delete web_1 in ap-bj", DeleteCommand("web_1", None, "ap-bj")),
+        ("`/keypair delete list KDTRMP --in=ap-bj`", DeleteCommand("list", "kdtrmp", "ap-bj")),
+        ("/密钥对 删除 web_1，kdtrmp，在 ap-bj", DeleteCommand("web_1", "kdtrmp", "ap-bj")),
     ],
 )  # fmt: skip
-def test_valid_commands(text: str, wanted: KeyPairCommand) -> None:
+def test_valid_commands(text: str, wanted: Command) -> None:
     assert parse_command(text) == wanted
 
 
@@ -131,6 +141,13 @@ def test_who_asks_for_help_gets_it(text: str) -> None:
         ("/keypair a b", CommandProblem.WORD),
         ("/keypair a for \ud800", CommandProblem.OTHER),
         ("/keypair a region ap-guangzhou", CommandProblem.WORD),
+        ("/keypair list all", CommandProblem.WORD),
+        ("/keypair list for x:y", CommandProblem.WORD),
+        ("/keypair list in ap-bj in ap-bj", CommandProblem.WORD),
+        ("/keypair list in Beijing", CommandProblem.REGION),
+        ("/keypair delete", CommandProblem.NAME),
+        ("/keypair delete web-1", CommandProblem.NAME),
+        ("/keypair delete a b c", CommandProblem.WORD),
     ],
 )
 def test_invalid_commands(text: str, mistake: CommandProblem) -> None:
@@ -147,7 +164,7 @@ words = st.sampled_from(
 @given(st.one_of(st.text(), st.lists(st.one_of(words, st.text(max_size=8)), max_size=12).map(" ".join)))
 def test_any_text_is_a_command_help_or_a_mistake(text: str) -> None:
     command = parse_command(text)
-    assert isinstance(command, (KeyPairCommand, HelpCommand, CommandProblem))
+    assert isinstance(command, (KeyPairCommand, ListCommand, DeleteCommand, HelpCommand, CommandProblem))
     if isinstance(command, KeyPairCommand):
         assert command.name in plain(text)
         assert parse_command(written(command)) == command

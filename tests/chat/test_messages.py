@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from handler.chat import messages
-from handler.chat.command import KeyPairCommand, parse_command
+from handler.chat.command import DeleteCommand, KeyPairCommand, ListCommand, parse_command
 from handler.chat.platforms.base import Block, Locale, Message
 from handler.errors import (
     CloudBusy,
@@ -101,10 +101,14 @@ def test_the_commands_are_found() -> None:
     [
         ("help", "en", "I use the public keys that are registered for you."),
         ("help", "zh", "使用为你登记的公钥加密。"),
-        ("hello", "en", "/keypair web_1\n/keypair web_1 in ap-guangzhou expires 30d"),
-        ("hello", "zh", "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d"),
-        ("/keypair a b", "zh", "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d"),
-        ("/keypair a in x in y", "zh", "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d"),
+        ("hello", "en", "/keypair web_1\n/keypair web_1 in ap-guangzhou expires 30d\n/keypair list"),
+        ("hello", "zh", "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d\n/keypair 列表"),
+        ("/keypair a b", "zh", "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d\n/keypair 列表"),
+        (
+            "/keypair a in x in y",
+            "zh",
+            "/keypair web_1\n/keypair web_1 在 ap-guangzhou 有效期 30d\n/keypair 列表",
+        ),
     ],
     ids=["help", "help-zh", "other", "other-zh", "word", "twice"],
 )
@@ -113,7 +117,7 @@ def test_no_recipient_is_offered_for_unauthenticated_text(
 ) -> None:
     told = said(quietly, text, locale=locale, text_authenticated=False)
     assert told[-1] == last
-    assert not re.search(r"`for`|web_1 for |给 ", "\n".join(told))
+    assert not re.search(r"`for`|web_1 for |给 |delete|删除", "\n".join(told))
     assert "/keypair web_1 for age1…" in "\n".join(said(quietly, text, locale=locale))
 
 
@@ -248,6 +252,7 @@ def message(locale: Locale) -> Message:
 def test_the_examples_are_understood(locale: Locale) -> None:
     _, examples, _ = messages.help_text(message(locale)).parts
     assert isinstance(examples, Block)
-    first, second, third = (parse_command(line) for line in examples.text.splitlines())
+    first, second, third, *others = (parse_command(line) for line in examples.text.splitlines())
     assert (first, second) == (KeyPairCommand("web_1"), KeyPairCommand("web_1", ("age1…",)))
     assert third == KeyPairCommand("web_1", ("github:alice",), "ap-guangzhou", 30 * 86400)
+    assert others == [ListCommand(), DeleteCommand("web_1")]

@@ -330,8 +330,9 @@ def test_without_its_secret_the_path_answers_404(emulator: EmulatorProcess, tmp_
 def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """`docs/chat-slack.txt` is up to date; `pytest --write-transcripts` rewrites it."""
     policy = chat_policy("slack", TEAM, USERS)
+    policy["callers"]["caller-U2CERLKJA"]["grants"][0]["actions"] = ["create", "list", "delete"]
     with running_slack(emulator, tmp_path, policy=policy) as slack:
-        said = []
+        said: list[str] = []
         for text, user in (
             ("help", "U2CERLKJA"),
             ("web-1", "U2CERLKJA"),
@@ -339,8 +340,12 @@ def test_a_transcript(emulator: EmulatorProcess, tmp_path: Path, pytestconfig: p
             (f"web_1 for {RECIPIENT.to_public()} expires 30d", "U2CERLKJA"),
             ("web_1", "U2CERLKJA"),
             ("web_2 在 ap-guangzhou 有效期 12h", "U2CERLKJA"),
+            ("list", "U2CERLKJA"),
+            ("delete web_1", "U2CERLKJA"),
+            ("", "U2CERLKJA"),  # the line that the bot has asked for
             ("web_3", "U2STRANGER"),
         ):
+            text = text or blocks(said[-1])[0].removeprefix("/keypair ")  # noqa: PLW2901  # as above
             answer = slack.chat.send(slack.command(text, user)).json["text"]
             before = len(slack.stand_in.posted)
             slack.chat.work()

@@ -177,6 +177,7 @@ def _masked(said: str) -> str:
         r"age1[0-9a-z]+",
         r"(?<=ssh-rsa )\S+",
         r"(?<=/pickup/)\S+",
+        r"(?<=delete web_1 )[a-z]+",
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
     ):
         said = re.sub(pattern, "…", said)

@@ -41,7 +41,7 @@ class Message(BaseModel):
     is_direct: bool = True
     """Whether only the author reads what `respond` and `deliver` send."""
     text_authenticated: bool = True
-    """Whether the platform's signature covers `text`. If not, no recipient is taken from it."""
+    """Whether the platform's signature covers `text`. If not, it brings no recipient and deletes nothing."""
 
 
 @dataclass(frozen=True)

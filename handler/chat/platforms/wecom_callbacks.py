@@ -55,7 +55,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _RANDOM = 16
 _LENGTH = 4
 _PADDED_TO = 32  # bytes; the AES block itself has 16
-_ENGLISH = re.compile(r"\b(?:help|for|in|expires)\b", re.ASCII | re.IGNORECASE)
+_ENGLISH = re.compile(r"\b(?:help|for|in|expires|list|delete)\b", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -231,13 +231,13 @@ class IdempotencyLedger:
         """
         return self.store.add(f"message:{_digest(message)}", "", ANSWER_TTL)
 
-    def begin_delete(self, caller_id: str, key_id: str) -> None:
+    def begin_delete(self, caller_id: str, region: str, key_id: str) -> None:
         """Remember that a caller is about to delete a key pair; raise StoreUnavailable."""
-        self.store.add(_deleting_key(caller_id, key_id), "", ANSWER_TTL)
+        self.store.add(_deleting_key(caller_id, region, key_id), "", ANSWER_TTL)
 
-    def is_deleting(self, caller_id: str, key_id: str) -> bool:
-        """Tell whether the caller has begun to delete a key pair; raise StoreUnavailable."""
-        return self.store.get(_deleting_key(caller_id, key_id)) is not None
+    def is_deleting(self, caller_id: str, region: str, key_id: str) -> bool:
+        """Tell whether the caller has begun to delete a key pair in a region; raise StoreUnavailable."""
+        return self.store.get(_deleting_key(caller_id, region, key_id)) is not None
 
     def finish_delete(self, key_id: str) -> None:
         """Remember for as long as an answer that a key pair was deleted; raise StoreUnavailable."""
@@ -323,8 +323,8 @@ def _holder_key(holder: str) -> str:
     return f"holder:{holder}"
 
 
-def _deleting_key(caller_id: str, key_id: str) -> str:
-    return f"deleting:{_digest(f'{caller_id} {key_id}')}"
+def _deleting_key(caller_id: str, region: str, key_id: str) -> str:
+    return f"deleting:{_digest(f'{caller_id} {region} {key_id}')}"
 
 
 def _deleted_key(key_id: str) -> str:

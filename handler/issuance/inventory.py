@@ -127,7 +127,7 @@ class Inventory:
             view.note(key_id, pair)
             if pair is not None:
                 self._withdraw(pair)
-                self.ledger.begin_delete(caller_id, key_id)
+                self.ledger.begin_delete(caller_id, region, key_id)
                 trail.write(Decision.INTENT, "delete")
                 if not view.cvm.delete_key_pair(key_id):
                     raise KeyPairInUse
@@ -140,7 +140,10 @@ class Inventory:
         try:
             pair = view.find(key_id)
         except KeyPairNotFound:
-            if not self.ledger.is_deleting(caller_id, key_id):
+            # It may have been in use then, and out of this caller's reach since. Only what is not there at
+            # all was deleted.
+            begun = self.ledger.is_deleting(caller_id, view.region, key_id)
+            if not begun or view.read(lambda: view.cvm.find_key_pair(key_id)) is not None:
                 raise
             return None
         if pair.instance_ids:

@@ -230,6 +230,28 @@ def test_a_key_pair_in_use_stays(function: FunctionUnderTest) -> None:
     assert ask(function, "DELETE", pair["keyId"]).status == 204
 
 
+def test_a_delete_that_was_refused_is_no_proof_later(
+    function: FunctionUnderTest, emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    """Neither in a region where the key pair never was, nor when the policy has put it out of reach."""
+    pair = create(function)
+    function.emulator.control("POST", f"/key-pairs/{pair['keyId']}/bind")
+    function.emulator.behave(leftOut=["AssociatedInstanceIds"], separateRegions=True)
+    store = {"KEYPAIR_STORE": f"sqlite:{tmp_path}/store"}
+    before, after = (
+        FunctionUnderTest(emulator, tmp_path / f"{names}.json", policy, settings=store, clock=function.clock)
+        for names, policy in (
+            ("all", POLICY),
+            ("few", {"callers": {"demo": {"tc3": True, "grants": [{**FULL, "names": ["few_*"]}]}}}),
+        )
+    )
+    assert told(ask(before, "DELETE", pair["keyId"])) == (409, "key-pair-in-use")
+    assert told(ask(before, "DELETE", pair["keyId"], region="ap-shanghai")) == GONE
+    assert told(ask(after, "DELETE", pair["keyId"])) == GONE
+    assert len(function.emulator.key_pairs()) == 1
+    function.emulator.control("DELETE", f"/key-pairs/{pair['keyId']}/bind")
+
+
 def test_the_stored_answer_of_a_deleted_key_pair_is_not_released(function: FunctionUnderTest) -> None:
     """With an idempotency key the request is over. Without one, a new message makes a new key pair."""
     body = function.rest_body()

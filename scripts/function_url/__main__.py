@@ -43,6 +43,7 @@ names = ["*"]
 projects = [0]
 regions = ["ap-guangzhou"]
 own_recipients = true
+actions = ["create", "list", "delete", "import"]
 """
 _HIGHEST_PORT = 65535
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyrage
@@ -19,7 +20,7 @@ from tests.support.function_process import running_function
 from tests.support.token_issuer import jwk, token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.support.function_process import FunctionProcess
@@ -36,7 +37,11 @@ _FREE = {
 }
 
 
-def _policy(web: dict[str, object], issuers: dict[str, object]) -> dict[str, object]:
+def _policy(
+    web: dict[str, object],
+    issuers: dict[str, object],
+    first_grant: Mapping[str, object] = MappingProxyType({}),
+) -> dict[str, object]:
     desk = {
         "issuer": _DESK_ISSUER,
         "audience": _DESK_AUDIENCE,
@@ -51,7 +56,7 @@ def _policy(web: dict[str, object], issuers: dict[str, object]) -> dict[str, obj
                 "tc3": True,
                 "jwt": [{"issuer": "desk", "claims": {"sub": "demo"}}],
                 "grants": [
-                    _FREE,
+                    {**_FREE, **first_grant},
                     {
                         "names": ["ci_*"],
                         "projects": [0, 1234],
@@ -103,6 +108,17 @@ def function_with_typed_secrets(folder: Path, *origins: str) -> Iterator[Functio
 
 
 @contextmanager
+def function_with_a_list(folder: Path) -> Iterator[FunctionProcess]:
+    """Run a function as above; `demo` is an operator, and `other` has key pairs of its own."""
+    policy = _policy({}, {}, {"actions": ["create", "list", "delete"], "callers": ["*"]})
+    callers = policy["callers"]
+    assert isinstance(callers, dict)
+    callers["other"] = {"jwt": [{"issuer": "desk", "claims": {"sub": "other"}}], "grants": [_FREE]}
+    with _running(policy, folder / "list.json") as function:
+        yield function
+
+
+@contextmanager
 def _running(policy: dict[str, object], path: Path) -> Iterator[FunctionProcess]:
     path.write_text(json.dumps(policy), encoding="utf-8")
     with running_function(emulator=True, policy=path) as function:
@@ -130,8 +146,8 @@ def hosted_elsewhere(folder: Path) -> Iterator[tuple[str, Path]]:
         server.server_close()
 
 
-def typed_token() -> str:
-    """Return a token that somebody may type into the form without JavaScript."""
+def typed_token(subject: str = "demo") -> str:
+    """Return a token of the desk, as somebody may type it into the form without JavaScript."""
     now = int(time.time())
-    claims = {"iss": _DESK_ISSUER, "aud": _DESK_AUDIENCE, "sub": "demo", "iat": now, "exp": now + 600}
+    claims = {"iss": _DESK_ISSUER, "aud": _DESK_AUDIENCE, "sub": subject, "iat": now, "exp": now + 600}
     return token(_DESK, claims, alg="ES256")

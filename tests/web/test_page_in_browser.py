@@ -158,6 +158,7 @@ def test_help_does_not_leave_the_page(browser: Browser, typed: FunctionProcess) 
     with watched(browser) as watch:
         page = type_secret(watch, typed)
         page.wait_for_selector("#order-title")
+        assert not page.is_visible("#to-mine")  # the policy does not let this caller list
         create(page, fresh_name())
         page.click("#help-button")
         assert "How does the key get onto a server?" in page.inner_text("#help")

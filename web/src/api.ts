@@ -2,8 +2,9 @@
 
 import type { Config } from "./config";
 
-/** Return the headers that authenticate a POST with these lower-case headers and this body. */
+/** Return the headers that authenticate a request with these lower-case headers and this body. */
 export type Prove = (
+  method: string,
   url: URL,
   headers: Record<string, string>,
   body: string,
@@ -25,6 +26,20 @@ export interface Grants {
   defaultRegion: string;
   registeredRecipients: number;
   grants: Grant[];
+  /** What any of the caller's grants allows: create, list, delete, import. */
+  actions: string[];
+  listRegions: string[];
+}
+
+/** A key pair that the caller has. */
+export interface KeyPair {
+  keyId: string;
+  keyName: string;
+  region: string;
+  createdAt: string | null;
+  expiresAt: string | null;
+  expiresSoon: boolean;
+  instanceIds: string[];
 }
 
 export interface Issued {
@@ -74,23 +89,33 @@ export class Refusal extends Error {
   }
 }
 
+const KEY_PAIRS = "/v1/key-pairs";
+
 export interface Api {
   grants(): Promise<Grants>;
   create(body: string, idempotencyKey: string): Promise<Issued>;
+  /** Return the key pairs of a caller in these regions, by name. */
+  list(caller: string, regions: string[]): Promise<KeyPair[]>;
+  remove(pair: KeyPair): Promise<void>;
 }
 
 export function connect(config: Config, prove: Prove): Api {
-  const post = async (path: string, body: string, extra: Record<string, string> = {}): Promise<unknown> => {
+  const send = async (
+    method: string,
+    path: string,
+    body = "",
+    extra: Record<string, string> = {},
+  ): Promise<unknown> => {
     const url = new URL(path, config.api || location.origin);
-    const headers = { "content-type": "application/json", ...extra };
-    const proof = await prove(url, headers, body);
+    const headers: Record<string, string> = body ? { "content-type": "application/json", ...extra } : {};
+    const proof = await prove(method, url, headers, body);
     let answer: Response;
     let parsed: unknown;
     try {
       answer = await fetch(url, {
-        method: "POST",
+        method,
         headers: { ...headers, ...proof },
-        body,
+        body: body || null,
         // No cookies, and no credentials follow a redirect to another place.
         credentials: "omit",
         redirect: "error",
@@ -107,7 +132,25 @@ export function connect(config: Config, prove: Prove): Api {
     return parsed;
   };
   return {
-    grants: async () => (await post("/v1/grants", "{}")) as Grants,
-    create: async (body, key) => (await post("/v1/key-pairs", body, { "idempotency-key": key })) as Issued,
+    grants: async () => (await send("POST", "/v1/grants", "{}")) as Grants,
+    create: async (body, key) => (await send("POST", KEY_PAIRS, body, { "idempotency-key": key })) as Issued,
+    list: async (caller, regions) => {
+      // The cloud may list a key pair in every region of the account.
+      const found = new Map<string, KeyPair>();
+      for (const region of regions) {
+        let after: string | null = "";
+        do {
+          // TC3 signs the parameters in the order of their names. Ids, names and regions need no encoding.
+          const query: string = `${after && `after=${after}&`}caller=${caller}&region=${region}`;
+          const page = (await send("GET", `${KEY_PAIRS}?${query}`)) as { keyPairs: KeyPair[]; next: string | null };
+          for (const pair of page.keyPairs) found.set(pair.keyId, pair);
+          after = page.next;
+        } while (after);
+      }
+      return [...found.values()].sort((one, other) => (one.keyName < other.keyName ? -1 : 1));
+    },
+    remove: async ({ keyId, region }) => {
+      await send("DELETE", `${KEY_PAIRS}/${keyId}?region=${region}`);
+    },
   };
 }

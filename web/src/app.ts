@@ -1,15 +1,16 @@
 // The page: sign in, order, result. Its state is in memory only.
 
-import { type Api, connect, type Prove, Refusal } from "./api";
+import { type Api, connect, type Grants, type Prove, Refusal } from "./api";
 import { type Config, loadConfig } from "./config";
 import { button, find, input } from "./dom";
+import { forgetMine, showMine } from "./mine";
 import { type Attempt as SignInAttempt, handOver, prepare } from "./oidc";
 import { offer, type Order, ownRecipients, read } from "./order";
 import { forget, show } from "./result";
 import { makeRecipient, type Recipient } from "./sealed";
 import { signer } from "./tc3";
 import { clear, type Key, say, speak, write } from "./texts";
-import { explain, hide, leavesDoubt, tell } from "./trouble";
+import { type Advice, explain, hide, leavesDoubt, LISTING, tell } from "./trouble";
 
 /** One request, however often it is sent: the same bytes, idempotency key and recipient. */
 interface Attempt {
@@ -22,6 +23,7 @@ interface Attempt {
 }
 
 let api: Api | null = null;
+let granted: Grants | null = null;
 let attempt: Attempt | null = null;
 let working = false;
 
@@ -54,10 +56,12 @@ function mayLeave(question: Key): boolean {
 
 // ---------------------------------------------------------------- sections
 
-type Section = "sign-in" | "order" | "result";
+const SECTIONS = ["sign-in", "order", "mine", "result"] as const;
+type Section = (typeof SECTIONS)[number];
 
 function go(to: Section): void {
-  for (const id of ["sign-in", "order", "result"]) find(id).hidden = id !== to;
+  for (const id of SECTIONS) find(id).hidden = id !== to;
+  clear(find("said"));
 }
 
 function arrive(to: Section): void {
@@ -70,16 +74,28 @@ function arrive(to: Section): void {
 async function enter(config: Config, prove: Prove): Promise<void> {
   const entered = connect(config, prove);
   const grants = await entered.grants();
-  if (!grants.grants.some((grant) => grant.ownRecipients || grants.registeredRecipients > 0)) {
+  const mayCreate = grants.grants.some((grant) => grant.ownRecipients || grants.registeredRecipients > 0);
+  const mayList = grants.listRegions.length > 0;
+  if (!mayCreate && !mayList) {
     tell("e403Grants");
     return;
   }
   api = entered;
+  granted = grants;
   find("who").textContent = grants.caller;
   button("sign-out").hidden = false;
-  offer(grants);
+  button("to-order").hidden = !mayCreate;
+  button("to-mine").hidden = !mayList;
   hide();
-  arrive("order");
+  if (mayCreate) {
+    offer(grants);
+    arrive("order");
+  } else openMine(config);
+}
+
+function fail(config: Config, error: unknown, again: () => void, advice?: Advice): void {
+  if (error instanceof Refusal && error.status === 401) go("sign-in");
+  explain(error, config.signIn === null, again, advice);
 }
 
 function signInByTyping(config: Config): void {
@@ -158,13 +174,20 @@ async function create(config: Config, order: Order): Promise<void> {
   } catch (error) {
     if (attempt && leavesDoubt(error)) attempt.inDoubt = true;
     if (!attempt?.inDoubt) pending(null);
-    if (error instanceof Refusal && error.status === 401) go("sign-in");
-    explain(error, config.signIn === null, () => void create(config, order));
+    fail(config, error, () => void create(config, order));
   } finally {
     working = false;
     button("create").removeAttribute("aria-disabled");
     clear(find("progress"));
   }
+}
+
+// ---------------------------------------------------------------- my key pairs
+
+function openMine(config: Config): void {
+  if (!api || !granted || working) return;
+  arrive("mine");
+  showMine(api, granted, (error, again) => fail(config, error, again, LISTING));
 }
 
 // ---------------------------------------------------------------- start
@@ -204,6 +227,11 @@ async function start(): Promise<void> {
     const order = read();
     if (order) void create(config, order);
   });
+  button("to-mine").addEventListener("click", () => openMine(config));
+  button("to-order").addEventListener("click", () => {
+    hide();
+    arrive("order");
+  });
   button("another").addEventListener("click", () => {
     if (!mayLeave("anotherUnsaved")) return;
     forget();
@@ -213,8 +241,9 @@ async function start(): Promise<void> {
   button("sign-out").addEventListener("click", () => {
     if (!mayLeave("signOutUnsaved")) return;
     forget();
+    forgetMine();
     hide();
-    api = attempt = null;
+    api = granted = attempt = null;
     find("who").textContent = "";
     button("sign-out").hidden = true;
     input("name").value = input("recipient").value = "";

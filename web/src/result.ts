@@ -2,7 +2,7 @@
 
 import type { Issued } from "./api";
 import { button, find, input, save, select } from "./dom";
-import { clear, write, writeTime } from "./texts";
+import { write } from "./texts";
 
 const SUFFIXES = { age: "age", jwe: "jwe", cms: "cms", openpgp: "asc" };
 
@@ -22,7 +22,7 @@ export function show(issued: Issued, opened: string | null, onSaved: () => void)
   find("key-id").textContent = issued.keyId;
   find("in-region").textContent = issued.region;
   if (issued.expiresAt === null) write(find("expires"), "never");
-  else writeTime(find("expires"), issued.expiresAt);
+  else write(find("expires"), "at", { time: issued.expiresAt });
   const keyFile = `${name}.${opened?.startsWith("PuTTY-User-Key-File-") ? "ppk" : "pem"}`;
   showCommands(keyFile);
   for (const id of ["user", "own-user"]) find(id).oninput = () => showCommands(keyFile);
@@ -78,7 +78,6 @@ export function forget(): void {
   privateKey = null;
   find<HTMLDetailsElement>("reveal").open = false;
   for (const id of ["private", "envelope", "open-with", "ssh", "powershell", "public"]) find(id).textContent = "";
-  clear(find("said"));
 }
 
 async function copy(text: string): Promise<boolean> {

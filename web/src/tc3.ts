@@ -30,15 +30,15 @@ function mac(key: CryptoKey, text: string): Promise<ArrayBuffer> {
 export async function signer(id: string, secret: string): Promise<Prove> {
   const root = await importKey(encoder.encode(`TC3${secret}`));
 
-  return async (url, headers, body) => {
+  return async (method, url, headers, body) => {
     const timestamp = Math.floor(Date.now() / 1000);
     const date = new Date(timestamp * 1000).toISOString().slice(0, 10);
     const signed: Record<string, string> = { ...headers, host: url.host };
     const names = Object.keys(signed).sort();
     const canonical = [
-      "POST",
+      method,
       url.pathname,
-      "",
+      url.search.slice(1),
       ...names.map((name) => `${name}:${signed[name]?.trim().toLowerCase()}`),
       "",
       names.join(";"),

@@ -3,7 +3,7 @@
 const ENGLISH = {
   title: "SSH key pairs",
   otherLanguage: "中文",
-  loading: "Loading…",
+  moment: "One moment…",
   signIn: "Sign in",
   signOut: "Sign out",
   signOutUnsaved: "You have not saved the private key of {name}. If you sign out now, nobody can recover it. Sign out?",
@@ -24,6 +24,21 @@ const ENGLISH = {
   secret: "Secret",
   continue: "Continue",
   newKeyPair: "New key pair",
+  mine: "My key pairs",
+  none: "You have no key pairs.",
+  soon: "End within seven days: {names}",
+  inRegion: "In {region}",
+  made: "Made {day}",
+  ends: "Removed on {time}",
+  endsNever: "Never removed",
+  inUse: "Used by {instances}",
+  notInUse: "Not in use",
+  delete: "Delete",
+  deleteQuestion: "Delete {name}?",
+  deleteHint:
+    "Nobody can undo this. Servers that have its public key still accept the private key: remove it from their authorized_keys.",
+  deleted: "Deleted {name}.",
+  cancel: "Cancel",
   grant: "Purpose",
   grantNamed: "{names} in {regions}",
   grantAny: "Any name in {regions}",
@@ -90,6 +105,7 @@ const ENGLISH = {
   fingerprint: "Fingerprint",
   keyId: "Key ID",
   expires: "Removed on",
+  at: "{time}",
   never: "Never",
   another: "Create another",
   anotherUnsaved:
@@ -110,6 +126,10 @@ const ENGLISH = {
   e400: "The request is not valid. Correct this and try again:",
   e403: "The policy does not grant this. Change the name, region, lifetime or tags, or ask the policy's owner.",
   e403Grants: "The policy grants you nothing that this page can request. Ask the policy's owner.",
+  e403Mine: "The policy does not let you do this. Ask the policy's owner.",
+  eGone: "You have no such key pair any more.",
+  eInUse: "An instance uses this key pair. Detach it there, then delete it.",
+  eRepeat: "This did not work yet. Check your connection, wait a moment and try again.",
   eTaken: "A key pair with this name exists. Choose another name.",
   eInFlight: "This request is still in progress. Wait a moment and try again. You get its result, and no second key pair.",
   e422: "The request cannot be fulfilled. Correct this and try again:",
@@ -130,7 +150,7 @@ export type Key = keyof typeof ENGLISH;
 const CHINESE: Record<Key, string> = {
   title: "SSH 密钥对",
   otherLanguage: "English",
-  loading: "正在加载…",
+  moment: "请稍候…",
   signIn: "登录",
   signOut: "退出登录",
   signOutUnsaved: "{name} 的私钥尚未保存，退出后将无法找回。确定要退出吗？",
@@ -149,6 +169,20 @@ const CHINESE: Record<Key, string> = {
   secret: "密钥",
   continue: "继续",
   newKeyPair: "新建密钥对",
+  mine: "我的密钥对",
+  none: "您还没有密钥对。",
+  soon: "七天内到期：{names}",
+  inRegion: "地域 {region}",
+  made: "创建于 {day}",
+  ends: "{time} 自动删除",
+  endsNever: "永不自动删除",
+  inUse: "正被 {instances} 使用",
+  notInUse: "未使用",
+  delete: "删除",
+  deleteQuestion: "删除 {name}？",
+  deleteHint: "删除后无法恢复。已有其公钥的服务器仍会接受对应的私钥，请从这些服务器的 authorized_keys 中移除公钥。",
+  deleted: "已删除 {name}。",
+  cancel: "取消",
   grant: "用途",
   grantNamed: "{names}，地域 {regions}",
   grantAny: "任意名称，地域 {regions}",
@@ -215,6 +249,7 @@ const CHINESE: Record<Key, string> = {
   fingerprint: "指纹",
   keyId: "密钥 ID",
   expires: "删除时间",
+  at: "{time}",
   never: "永不",
   another: "再建一个",
   anotherUnsaved: "{name} 的私钥尚未保存，继续后将无法找回。确定要再建一个吗？",
@@ -232,6 +267,10 @@ const CHINESE: Record<Key, string> = {
   e400: "请求有误。请更正以下内容后重试：",
   e403: "策略不允许此请求。请更改名称、地域、有效期或标签，或联系策略管理员。",
   e403Grants: "策略没有授予您可在本页申请的权限。请联系策略管理员。",
+  e403Mine: "策略不允许此操作。请联系策略管理员。",
+  eGone: "您已没有这个密钥对。",
+  eInUse: "有实例正在使用此密钥对。请先解绑，再删除。",
+  eRepeat: "操作暂未完成。请检查网络，稍后重试。",
   eTaken: "同名密钥对已存在。请换一个名称。",
   eInFlight: "该请求仍在处理中。请稍后重试：您会得到它的结果，不会创建第二个密钥对。",
   e422: "无法完成此请求。请更正以下内容后重试：",
@@ -247,16 +286,32 @@ const CHINESE: Record<Key, string> = {
 
 export type Values = Record<string, string | number>;
 
+/** Values of these names are times. They are shown in the reader's zone and language. */
+const TIMES: Record<string, Intl.DateTimeFormatOptions> = {
+  day: { dateStyle: "medium" },
+  time: {
+    year: "numeric",
+    month: "long",
+    day: "numeric",
+    hour: "numeric",
+    minute: "2-digit",
+    timeZoneName: "short",
+  },
+};
+
 let chinese = /^zh\b/i.test(navigator.language);
 
 export function say(key: Key, values: Values = {}): string {
   const text = (chinese ? CHINESE : ENGLISH)[key];
-  return text.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
+  return text.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = String(values[name] ?? "");
+    const format = TIMES[name];
+    return format ? new Intl.DateTimeFormat(chinese ? "zh-CN" : "en", format).format(new Date(value)) : value;
+  });
 }
 
 /** Write a text into an element, and translate it when the language changes. */
 export function write(element: HTMLElement, key: Key, values: Values = {}): void {
-  delete element.dataset["time"];
   element.dataset["text"] = key;
   element.dataset["values"] = JSON.stringify(values);
   element.textContent = say(key, values);
@@ -264,28 +319,7 @@ export function write(element: HTMLElement, key: Key, values: Values = {}): void
 
 export function clear(element: HTMLElement): void {
   delete element.dataset["text"];
-  delete element.dataset["time"];
   element.textContent = "";
-}
-
-/** Return a time in the reader's zone and language. */
-function inWords(time: string): string {
-  const format = new Intl.DateTimeFormat(chinese ? "zh-CN" : "en", {
-    year: "numeric",
-    month: "long",
-    day: "numeric",
-    hour: "numeric",
-    minute: "2-digit",
-    timeZoneName: "short",
-  });
-  return format.format(new Date(time));
-}
-
-/** Write a time into an element, and again when the language changes. */
-export function writeTime(element: HTMLElement, time: string): void {
-  clear(element);
-  element.dataset["time"] = time;
-  element.textContent = inWords(time);
 }
 
 function translate(): void {
@@ -293,9 +327,6 @@ function translate(): void {
   document.title = say("title");
   for (const element of document.querySelectorAll<HTMLElement>("[data-text]")) {
     element.textContent = say(element.dataset["text"] as Key, JSON.parse(element.dataset["values"] ?? "{}"));
-  }
-  for (const element of document.querySelectorAll<HTMLElement>("[data-time]")) {
-    element.textContent = inWords(element.dataset["time"] ?? "");
   }
   for (const element of document.querySelectorAll<HTMLElement>("[data-label]")) {
     element.setAttribute("aria-label", say(element.dataset["label"] as Key));

@@ -14,7 +14,11 @@ const SIGN_IN: Record<NotSignedIn["trouble"], Key> = {
   denied: "eDenied",
 };
 
-const BY_STATUS: Record<number, Key> = {
+/** What to say, by the code or status of an error. */
+export type Advice = Record<string, Key>;
+
+const CREATING: Advice = {
+  "request-in-flight": "eInFlight",
   0: "eNetwork",
   400: "e400",
   403: "e403",
@@ -24,6 +28,18 @@ const BY_STATUS: Record<number, Key> = {
   502: "e502",
   503: "e503",
   504: "e504",
+};
+
+/** For the list of key pairs. All its requests can be repeated. */
+export const LISTING: Advice = {
+  "key-pair-in-use": "eInUse",
+  0: "eRepeat",
+  403: "e403Mine",
+  404: "eGone",
+  409: "eRepeat",
+  429: "e429",
+  503: "eRepeat",
+  504: "eRepeat",
 };
 
 /** Whether a key pair may exist despite the error, or may still appear. */
@@ -55,7 +71,12 @@ function place({ field: path, advice, adviceZh = "" }: FieldProblem): void {
 }
 
 /** Say what to do about `error`. `again` repeats the same request, if that helps. */
-export function explain(error: unknown, typed: boolean, again: (() => void) | null): void {
+export function explain(
+  error: unknown,
+  typed: boolean,
+  again: (() => void) | null,
+  advice: Advice = CREATING,
+): void {
   const list = find("trouble-list");
   list.replaceChildren();
   find("trouble-wait").hidden = true;
@@ -64,9 +85,8 @@ export function explain(error: unknown, typed: boolean, again: (() => void) | nu
   if (error instanceof Refusal) {
     const { status, code } = error;
     repeats = [0, 429, 500, 503, 504].includes(status) || !code || code === "request-in-flight";
-    let key = BY_STATUS[status] ?? "eOther";
+    let key = advice[code] ?? advice[status] ?? "eOther";
     if (status === 401) key = typed ? "e401Typed" : "e401Issuer";
-    if (code === "request-in-flight") key = "eInFlight";
     write(find("trouble-text"), key);
     for (const problem of error.problems) place(problem);
     if (code === "name-taken") mark(find("name"), "eTaken");

@@ -130,6 +130,7 @@ def test_content_types_that_dingtalk_may_write(dingtalk: DingTalk, content_type:
         ("/keypair a", "nobody", "你还没有登记。", "unregistered"),
         ("/keypair a in ap-tokyo", PINNED, "策略不允许这个请求。", "not-granted-region"),
         ("/keypair a expires 31d", PINNED, "有效期超过策略允许的上限。", "not-granted-expiry"),
+        ("/keypair 删除 a", FREE, "这个平台无法证明消息是谁写的，", "chat-delete-unauthenticated"),
     ],
 )  # fmt: skip
 def test_what_makes_no_key_pair(

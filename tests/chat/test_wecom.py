@@ -75,6 +75,7 @@ def test_replies_are_chinese_unless_the_command_is_english(wecom: WeCom) -> None
     assert wecom.at_once(f"/keypair {fresh_name()}") == WORKING_ZH
     assert wecom.at_once(f"/密钥对 {fresh_name()} 有效期 12h") == WORKING_ZH
     assert wecom.at_once(f"/keypair {fresh_name()} IN ap-guangzhou") == WORKING
+    assert wecom.at_once("/keypair list") == wecom.at_once("/keypair delete a") == WORKING
     assert wecom.at_once("帮助").startswith("我会在腾讯云创建 SSH 密钥对")
     assert wecom.at_once("help").startswith("I create SSH key pairs in Tencent Cloud")
     assert wecom.chat.decisions() == []

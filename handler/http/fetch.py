@@ -68,10 +68,12 @@ def fetch(request: HttpRequest, *, seconds: float, limit: int) -> HttpResponse |
     A body longer than `limit` bytes is cut one byte after it. Raises what `request.resolve` raises of this
     function's own errors.
     """
+    if seconds <= 0:
+        return None  # a request that was begun might still be sent
     exchange = _Exchange(request, seconds, limit)
     # Name resolution has no time-out at all, and a socket's applies to each read only. Hence a thread.
     exchange.thread.start()
-    exchange.thread.join(max(seconds, 0))
+    exchange.thread.join(seconds)
     if exchange.thread.is_alive():
         exchange.give_up()
         return None

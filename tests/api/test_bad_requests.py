@@ -630,8 +630,8 @@ IDEMPOTENCY_KEYS = [
     "a/b", "{a}", "a" * 256, f'"{"a" * 256}"',
 ]  # fmt: skip
 ACTIONS = [
-    None, "", "createkeypair", "CreateKeyPair ", "CreateKeyPairs", "DescribeKeyPairs", "DeleteKeyPairs",
-    "ImportKeyPair", "RunInstances",
+    None, "", "createkeypair", "CreateKeyPair ", "CreateKeyPairs", "DescribeKeyPair", "describekeypairs",
+    "DeleteKeyPair", "RunInstances",
 ]  # fmt: skip
 VERSIONS = [None, "", "2017-03-13", "2017-03-12 ", "20170312", "2020-09-01"]
 

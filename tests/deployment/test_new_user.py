@@ -29,6 +29,7 @@ def commands() -> list[list[str]]:
 
 
 def test_the_page_s_commands_work_one_after_the_other(deployer: Deployer) -> None:
+    deployer.at_terminal = True
     del deployer.environment["KEYPAIR_MASTER_SECRET"]
     seen = []
     for command, *arguments in commands():

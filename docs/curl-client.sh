@@ -2,13 +2,11 @@
 # Requests a key pair with only curl and openssl, and prints the answer:
 #   FUNCTION_URL=https://... SECRET_ID=... SECRET_KEY=... curl-client.sh NAME RECIPIENT [IDEMPOTENCY_KEY]
 # RECIPIENT is an age recipient or an SSH public key line. Copy this file to wherever it is needed.
-# Run it again with the printed idempotency key to get the same answer, never a second key pair.
+# Run it again to get the same answer, never a second key pair: the order itself is the key unless you give one.
 set -euo pipefail
 usage='usage: FUNCTION_URL=... SECRET_ID=... SECRET_KEY=... curl-client.sh NAME RECIPIENT [IDEMPOTENCY_KEY]'
 name=${1:?$usage} recipient=${2:?$usage}
 : "${FUNCTION_URL:?$usage}" "${SECRET_ID:?$usage}" "${SECRET_KEY:?$usage}"
-idempotency_key=${3:-$(openssl rand -hex 16)}
-printf 'Idempotency-Key: %s\n' "$idempotency_key" >&2
 
 path=/v1/key-pairs
 url=${FUNCTION_URL%/}
@@ -23,9 +21,13 @@ hmac() { openssl dgst -sha256 -mac HMAC -macopt "hexkey:$1" -r | cut -d' ' -f1; 
 hex() { od -An -vtx1 | tr -d ' \n'; }
 
 # TC3-HMAC-SHA256: https://cloud.tencent.com/document/api/213/30654
-signed_headers='content-type;host;idempotency-key'
-canonical=$(printf 'POST\n%s\n\ncontent-type:application/json\nhost:%s\nidempotency-key:%s\n\n%s\n%s' \
-    "$path" "$(lower "$host")" "$(lower "$idempotency_key")" "$signed_headers" "$(printf %s "$body" | sha256)")
+signed_headers='content-type;host' idempotency='' extra=()
+if [ -n "${3:-}" ]; then
+    signed_headers+=';idempotency-key' idempotency="idempotency-key:$(lower "$3")"$'\n'
+    extra=(--header "Idempotency-Key: $3")
+fi
+canonical=$(printf 'POST\n%s\n\ncontent-type:application/json\nhost:%s\n%s\n%s\n%s' \
+    "$path" "$(lower "$host")" "$idempotency" "$signed_headers" "$(printf %s "$body" | sha256)")
 scope=$date/cvm/tc3_request
 text=$(printf 'TC3-HMAC-SHA256\n%s\n%s\n%s' "$timestamp" "$scope" "$(printf %s "$canonical" | sha256)")
 key=$(printf 'TC3%s' "$SECRET_KEY" | hex)
@@ -35,7 +37,7 @@ done
 
 curl --silent --show-error --fail-with-body --max-time 60 "$url$path" \
     --header 'Content-Type: application/json' \
-    --header "Idempotency-Key: $idempotency_key" \
+    ${extra[@]+"${extra[@]}"} \
     --header "X-TC-Timestamp: $timestamp" \
     --header "Authorization: TC3-HMAC-SHA256 Credential=$SECRET_ID/$scope, SignedHeaders=$signed_headers, Signature=$key" \
     --data-binary "$body"

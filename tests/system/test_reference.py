@@ -104,6 +104,10 @@ def test_curl_and_open(home: Home) -> None:
     home.run("bash", "-euc", opening, status=1)
     assert json.loads((home.folder / "web_1.json").read_text()) == answer
     assert private_key.read_bytes() == before
+    # After a lost answer, the same order gets it.
+    (home.folder / "web_1.json").unlink()
+    home.run("bash", "-euc", request)
+    assert json.loads((home.folder / "web_1.json").read_text()) == answer
 
 
 def test_sdk(home: Home) -> None:

@@ -556,6 +556,7 @@ Exit codes:
         """按名称或 ID 删除密钥对，删除前会询问。
 
     服务器 authorized_keys 中的公钥不受影响，仍可登录：请在服务器上一并删除。""",
+    "Nothing was deleted.": "没有删除任何密钥对。",
     "There is nobody to ask.": "没有可以确认的人。",
     "Add --yes to delete without a question.": "加上 --yes 可不经询问直接删除。",
     "Delete {number}? Nobody can bring a key pair back.": "删除这 {number} 个？密钥对删除后无法恢复。",

@@ -45,9 +45,10 @@ def delete_command(
         return
     for line in table(pairs, service.now()):
         session.console.note(line)
-    if not yes:
-        _ask(session, len(pairs))
-    _delete(session, service, pairs)
+    if yes or _agreed(session, len(pairs)):
+        _delete(session, service, pairs)
+    else:
+        session.console.note(tr("Nothing was deleted."))
 
 
 delete_command.help = tr(
@@ -57,12 +58,10 @@ delete_command.help = tr(
 )
 
 
-def _ask(session: Session, number: int) -> None:
+def _agreed(session: Session, number: int) -> bool:
     if not session.console.interactive:
         raise UsageProblem(tr("There is nobody to ask."), tr("Add --yes to delete without a question."))
-    click.confirm(
-        tr("Delete {number}? Nobody can bring a key pair back.", number=number), abort=True, err=True
-    )
+    return click.confirm(tr("Delete {number}? Nobody can bring a key pair back.", number=number), err=True)
 
 
 def _delete(session: Session, service: Service, pairs: Sequence[KeyPair]) -> None:

@@ -105,3 +105,20 @@ def test_a_key_of_ones_own_is_imported(home: Home, service: Served, tmp_path: Pa
     assert home.run("import", name, public, "--expires", "30d").stdout == first.stdout
     assert "has this public key already" in home.run("import", fresh_name(), public, status=5).stderr
     assert "private key" in home.run("import", fresh_name(), file, status=2).stderr
+
+
+def test_whoever_says_no_keeps_it(home: Home, service: Served, made: str) -> None:
+    """`script` gives the command a terminal (util-linux)."""
+    typed = " ".join(home.command("delete", made))
+    done = subprocess.run(
+        ["script", "-qec", typed, "/dev/null"],
+        env=home.variables,
+        cwd=home.folder,
+        input="n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Nothing was deleted." in done.stdout
+    assert done.returncode == 0
+    assert made in key_pairs(service)

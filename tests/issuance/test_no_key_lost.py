@@ -126,6 +126,12 @@ def test_the_stored_answer_is_repeated_while_the_cloud_does_not_answer(
     assert function.audit_lines()[-1]["decision"] == "replayed"
 
 
+def test_the_look_before_the_release_is_repeated(instances: Instances, unkeyed: Request) -> None:
+    function = instances.instance()
+    instances.emulator.add_faults({"action": "DescribeKeyPairs", "kind": "cut"})
+    assert [issued(unkeyed.to(function))] == left(instances.emulator)
+
+
 def test_a_captured_request_does_not_start_again(instances: Instances, unkeyed: Request) -> None:
     """Whoever sees a signed request go by and sends it again gets the old answer, and makes nothing."""
     function = instances.instance()

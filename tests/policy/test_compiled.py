@@ -139,6 +139,11 @@ def test_an_index_that_is_not_this_policys_is_not_used(file: Path, change: Calla
     assert found == Policy.parse(json.loads(file.read_text("utf-8")))
 
 
+def test_a_policy_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
+    with pytest.raises(PolicyInvalid):
+        file_digest(tmp_path / "nowhere")
+
+
 def test_an_index_of_another_version(file: Path) -> None:
     """Its callers and its head are checked by the rules of the version that reads them."""
     packed = file.read_bytes().replace(b'"rate": "1/hour"', b'"rate": "1/year"')

@@ -49,6 +49,7 @@ EXCLUDED = {
     "cffi/*": "makes bindings; cryptography loads the finished one through _cffi_backend alone",
     "joserfc/drafts/*": "drafts of algorithms; one needs PyCryptodome, which is not installed",
     "pycparser/*": "reads C declarations for cffi",
+    "pydantic/deprecated/decorator.py": "a decorator of the old API, imported only by those who use it",
     "pydantic/experimental/*": "imported only by those who use them",
     "pydantic/mypy.py": "a plug-in of the type checker",
     "pydantic/v1/*": "the old API, imported only for classes written against it",

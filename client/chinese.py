@@ -568,6 +568,9 @@ Exit codes:
         """把 FILE 中的 RSA 公钥（例如 ~/.ssh/id_rsa.pub）导入为密钥对 NAME。
 
     只发送公钥。可用 `ssh-keygen -t rsa -b 3072` 生成密钥。""",
+    "The public key cannot be imported.": "无法导入该公钥。",
+    "Import an RSA key of 2048 to 4096 bits: ssh-keygen -t rsa -b 3072":
+        "请导入 2048 至 4096 位的 RSA 公钥：ssh-keygen -t rsa -b 3072",
     "{place} contains {number} keys.": "{place} 中有 {number} 个公钥。",
     "Give a file with one key, such as ~/.ssh/id_rsa.pub.":
         "请给出只含一个公钥的文件，例如 ~/.ssh/id_rsa.pub。",

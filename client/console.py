@@ -14,8 +14,8 @@ WELL = click.style("✓", fg="green") + " "
 BROKEN = click.style("✗", fg="red") + " "
 ATTENTION = click.style("!", fg="yellow") + " "
 FAILED = click.style("keypair: ", fg="red", bold=True)
-# Control characters, of which terminals obey some; and those that turn the direction of what follows, hide
-# it, or cannot be written: https://www.unicode.org/reports/tr44/#General_Category_Values
+# Control and format characters, lone surrogates, and line and paragraph separators. Terminals obey some of
+# them, and others hide text or reverse it: https://www.unicode.org/reports/tr44/#General_Category_Values
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 

@@ -66,7 +66,7 @@ def _explained(answer: Answer, service: Service, request: PendingRequest | None)
             tr("A key pair named {name} exists in the account.", name=name),
             tr("Choose another name: keypair create {name}", name=_another_name(name)),
         )
-    if code in {"malformed-request", "recipient-refused", "tags-refused"}:
+    if code in {"malformed-request", "recipient-refused", "public-key-refused", "tags-refused"}:
         return RequestRefused(_TEXTS[code][0](), _fields(answer.content or {}) or _TEXTS[code][1]())
     if code in _TEXTS:
         message, advice = _TEXTS[code]
@@ -99,6 +99,10 @@ _TEXTS: dict[str, tuple[Callable[[], str], Callable[[], str]]] = {
     "recipient-refused": (
         lambda: tr("The function refuses a recipient."),
         lambda: tr("Give another public key, or leave --recipient out."),
+    ),
+    "public-key-refused": (
+        lambda: tr("The public key cannot be imported."),
+        lambda: tr("Import an RSA key of 2048 to 4096 bits: ssh-keygen -t rsa -b 3072"),
     ),
     "tags-refused": (
         lambda: tr("The cloud refuses the tags."),
@@ -211,8 +215,8 @@ def _another_server(answer: Answer, service: Service) -> ClientError:
 def _fields(content: Mapping[str, Any]) -> str:
     """Say which options the function complains about, by their names here."""
     options = {
-        "keyName": "NAME", "recipients": "--recipient", "projectId": "--project", "region": "--region",
-        "tags": "--tag", "expiresIn": "--expires", "privateKeyFormat": "--format",
+        "keyName": "NAME", "publicKey": "FILE", "recipients": "--recipient", "projectId": "--project",
+        "region": "--region", "tags": "--tag", "expiresIn": "--expires", "privateKeyFormat": "--format",
     }  # fmt: skip
     found = []
     for problem in content.get("errors", ()):

@@ -120,7 +120,7 @@ class SshConfig:
 
 
 def _text_of(path: Path) -> str:
-    """Return a file's text, whatever its encoding; empty where there is no file."""
+    """Return a file's text, in any encoding; empty if the file does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:

@@ -183,7 +183,7 @@ def _secret(options: argparse.Namespace, *, may_print: bool) -> int:
     except PolicyUnusable as error:
         return _unusable(str(error))
     except KeyError:
-        return _unusable(f"{options.policy}: no caller {options.caller}, so there is no secret for it")
+        return _unusable(f"{options.policy}: there is no caller {options.caller}, and therefore no secret")
     except ValueError:
         return _unusable(f"{name} has to be set as for the function")
     if not (caller.v2 if options.v2 else caller.tc3):

@@ -104,7 +104,7 @@ def _block(text: str) -> tuple[str, str] | None:
 
 
 def _compact_jwe(text: str) -> str:
-    """Return the first compact JWE (RFC 7516 section 7.1): five parts, of which the second may be empty."""
+    """Return the first compact JWE (RFC 7516 section 7.1): five parts; the second may be empty."""
     for run in _COMPACT_JWE_LETTERS.findall(text):
         parts = run.split(".")
         for place in range(len(parts) - 4):

@@ -212,11 +212,11 @@ def _on_device(issuer: Issuer, console: Console) -> dict[str, Any]:
         "device_code": str(started["device_code"]),
     }
     while time.monotonic() < deadline:
+        # RFC 8628 section 3.5: the provider sets the pause, and a client that does not wait is refused.
         time.sleep(interval)
         status, answer = issuer.post(issuer.token_endpoint, form)
         if status == _OK:
             return answer
-        # RFC 8628 section 3.5.
         if answer.get("error") == "slow_down":
             interval += 5
         elif answer.get("error") != "authorization_pending":

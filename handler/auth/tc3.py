@@ -93,7 +93,7 @@ class Tc3Verifier(SignatureVerifier):
         if parsed["date"] != datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d"):
             raise Unauthenticated("tc3-date")
         signed = parsed["signed"].split(";")
-        # Without a body there is no type of content to sign.
+        # A request without a body has no Content-Type.
         required = {"content-type", "host"} if request.method == "POST" else {"host"}
         if signed != sorted(set(signed)) or not required <= set(signed):
             raise Unauthenticated("tc3-signed-headers")

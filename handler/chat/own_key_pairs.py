@@ -1,6 +1,6 @@
 """Lists and deletes the author's key pairs.
 
-A delete takes two messages: the first is answered with a word, and the second has to repeat it.
+Deleting takes two messages: the reply to the first contains a word, and the second must repeat it.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ tc3 = true
 names = ["*"]
 projects = [0]
 regions = ["ap-guangzhou"]
+optional_tags = {{ team = "*" }}
 own_recipients = true
 actions = ["create", "list", "delete", "import"]
 """

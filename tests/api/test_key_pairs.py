@@ -309,7 +309,7 @@ def test_importing(function: FunctionUnderTest) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in stored["Tags"]}
     assert (tags["team"], tags[CALLER_TAG]) == ("core", "demo")
     assert listed(function) == [body["keyName"]]
-    # The same order, signed anew, is the same request.
+    # The same order with a new signature is the same request.
     function.clock.time += 5
     again = function.call(function.signed(REST, body))
     assert again.event == answer.event

@@ -105,6 +105,10 @@ def test_a_key_of_ones_own_is_imported(home: Home, service: Served, tmp_path: Pa
     assert home.run("import", name, public, "--expires", "30d").stdout == first.stdout
     assert "has this public key already" in home.run("import", fresh_name(), public, status=5).stderr
     assert "private key" in home.run("import", fresh_name(), file, status=2).stderr
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    refused = home.run("import", fresh_name(), f"{other}.pub", status=6).stderr
+    assert "FILE: only an ssh-rsa public key line can be imported" in refused
 
 
 def test_whoever_says_no_keeps_it(home: Home, service: Served, made: str) -> None:

@@ -496,7 +496,7 @@ def test_a_secret_needs_a_master_secret(master: str | None, demo: str) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["nobody"], "FILE: no caller nobody, so there is no secret for it"),
+        (["nobody"], "FILE: there is no caller nobody, and therefore no secret"),
         (["page"], "FILE: callers.page has no tc3 = true: no secret would work"),
         (["page", "--v2"], "FILE: callers.page has no v2: no secret would work"),
     ],

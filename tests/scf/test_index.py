@@ -33,7 +33,7 @@ MISCONFIGURED = {"title": "The function is not configured correctly.", "status":
 
 @pytest.fixture
 def container(function: FunctionUnderTest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Load `index.py` anew, as a new container does. The environment of `function` comes with the calls."""
+    """Load `index.py` again, as a new container does. Each call sets the environment of `function`."""
     for name in os.environ:
         if name.startswith(("KEYPAIR_", "TENCENTCLOUD_")):
             monkeypatch.delenv(name)

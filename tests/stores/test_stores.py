@@ -132,7 +132,7 @@ def place_of(kind: str, servers: Servers, tmp_path: Path) -> Place:
 
 
 def kinds(*names: str) -> list[object]:
-    """Return the kinds of store, of which a newer Python has another SQLite, and Valkey."""
+    """Return the kinds of store. A newer Python has another SQLite, and can have Valkey."""
     newer = {"sqlite": [pytest.mark.interpreter], "valkey": [pytest.mark.interpreter]}
     return [pytest.param(name, marks=newer.get(name, ())) for name in names]
 

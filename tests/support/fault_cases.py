@@ -290,8 +290,8 @@ def _every_run() -> Iterator[tuple[Case, str]]:
 
     What handles a fault knows of a store only whether other instances share it and whether it outlives the
     process, and all three pass the same contract in tests/stores. So the stores take turns, and only a killed
-    process is tried with both kinds. A cloud that behaves badly is no matter of the store: it meets the
-    stores in turn, and one of its four faults also without an idempotency key.
+    process is tried with both kinds. How the cloud behaves does not depend on the store: its faults take
+    the stores in turn too, and one in four is repeated without an idempotency key.
     """
     memory, *shared = STORES
     for number, case in enumerate(_FAULTS):

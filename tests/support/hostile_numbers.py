@@ -191,7 +191,7 @@ _OTHER_BASES = {
 
 @functools.cache
 def bad_points(curve: Curve) -> tuple[tuple[str, int, int], ...]:
-    """Return coordinates that are no point of a curve, or another spelling of one."""
+    """Return coordinates that are not a point of the curve, or spell a point in another way."""
     return tuple(_bad_points(curve))
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Version:
-    """What one version of a function is made of; it never changes."""
+    """What one version of a function is made of; it never changes, and equals no other."""
 
     code: bytes
     variables: Mapping[str, str]
@@ -39,7 +39,7 @@ class RunningFunction:
     """What the Function URL does to an event, and to what comes of it."""
     meddle_after: Callable[[Outcome], Outcome]
     resources: ExitStack = field(default_factory=ExitStack)
-    _instances: dict[int, Instance] = field(default_factory=dict)
+    _instances: dict[Version, Instance] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -52,9 +52,9 @@ class RunningFunction:
     def call(self, version: Version, event: Mapping[str, object]) -> Outcome:
         """Run `version` on an event."""
         with self._lock:
-            instance = self._instances.get(id(version))
+            instance = self._instances.get(version)
             if instance is None:
-                instance = self._instances[id(version)] = self._start(version)
+                instance = self._instances[version] = self._start(version)
         return instance.call(event)
 
     def _start(self, version: Version) -> Instance:

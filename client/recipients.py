@@ -11,7 +11,7 @@ from client.errors import UsageProblem
 from client.folders import shown
 from client.language import tr
 
-_PRIVATE = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
+_PRIVATE = re.compile(r"PRIVATE\sKEY|AGE-SECRET-KEY-", re.IGNORECASE)
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LINE = re.compile(r"(?:age1|ssh-|ecdsa-|sk-)")
 _KEY_TEXT = re.compile(rf"{_LINE.pattern}|-----BEGIN|\{{")

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from handler.order import RECIPIENTS_LIMIT, Action, Duration, KeyName, PrivateKeyFormat, Region, seconds
 from handler.records import dataclass
+from handler.sealing.recipient_text import straight_boundaries
 from handler.sealing.ssh_keys import SSH_KEY, SshKey, read_key
 
 TEXT_LIMIT = 16_000
@@ -117,7 +118,8 @@ _SEPARATORS = r"\s,;\u3001\u3002"
 _DASHES = "-\u2010-\u2015\u2212"
 # Between words: white space, punctuation, and quotes or code fences, which mean nothing here.
 _GAP = re.compile(rf"[{_SEPARATORS}{_QUOTES}]*")
-_GAP_BEFORE_KEY = re.compile(rf"(?:[{_SEPARATORS}{_QUOTES}]|(?<!\S)#[^\n]*)*")
+# Comment lines too, but for the one in which age-keygen writes a key.
+_GAP_BEFORE_KEY = re.compile(rf"(?:[{_SEPARATORS}{_QUOTES}]|(?<!\S)#(?![ \t]*(?i:public key):)[^\n]*)*")
 _WORD = re.compile(rf"[^{_SEPARATORS}{_QUOTES}]+")
 # Perhaps with dashes, as on a command line; the value follows after a space, `=` or `:`, in Chinese directly.
 _OPTION = re.compile(
@@ -148,7 +150,7 @@ _DURATION = TypeAdapter[str](Duration)
 
 def plain(text: str) -> str:
     """Return `text` without what chat clients and input methods add to it."""
-    return _INVISIBLE.sub("", text).translate(_FULL_WIDTH)
+    return straight_boundaries(_INVISIBLE.sub("", text).translate(_FULL_WIDTH))
 
 
 def parse_command(text: str) -> Command:
@@ -272,6 +274,7 @@ class _Parser:
         """Read keys up to the next option that is not a part of one of them."""
         while self._key():
             self.position = self._after(_GAP_BEFORE_KEY)
+        self.position = self._after(_GAP_BEFORE_KEY)
         if not self.keys and not self._is_option() and not self.at_end():
             self._other_recipient()
         if not self.keys:

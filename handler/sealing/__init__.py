@@ -20,13 +20,15 @@ __all__ = ["Contents", "NormalisedText", "Sealer", "prepare_sealer", "read_recip
 # Checked before anything else, so that no parser, error or log ever sees a private key.
 _PRIVATE = re.compile(
     # A member of a JWK that is null is absent: some programs write all members.
-    r"PRIVATE KEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-|\"(?:d|p|q|dp|dq|qi|k|oth)\"\s*:(?!\s*null\b)",
+    r"PRIVATE\sKEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-"
+    # Quotes as chat clients and Python print them count as well.
+    r"|[\"'\u201c-\u201e\uff02](?:d|p|q|dp|dq|qi|k|oth)[\"'\u201c-\u201e\uff02]\s*:(?!\s*null\b)",
     re.IGNORECASE,
 )
 
 
 # In a request body. Members of a private JWK are searched for only in recipients.
-_PRIVATE_IN_BODY = re.compile(r"PRIVATE KEY|AGE-SECRET-KEY-", re.IGNORECASE)
+_PRIVATE_IN_BODY = re.compile(r"PRIVATE\sKEY|AGE-SECRET-KEY-", re.IGNORECASE)
 
 
 def refuse_private_keys(body: str) -> None:

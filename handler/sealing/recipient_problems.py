@@ -17,6 +17,7 @@ MAKE_AGE_KEY = "age-keygen -o key.txt"
 MAKE_SSH_KEY = "ssh-keygen -t ed25519"
 MAKE_SSH_RSA_KEY = "ssh-keygen -t rsa -b 3072"
 PRINT_SSH_KEY = "cat ~/.ssh/id_ed25519.pub"
+FETCH_KEY = "curl -fsS URL"
 CONVERT_SSH2_BLOCK = "ssh-keygen -i -f FILE"
 CUT_SSH_KEY = "grep -Eo '(ssh|ecdsa)-[a-z0-9-]+ AAAA[^ ]+' FILE"
 PRINT_PUBLIC_KEY = "openssl pkey -in key.pem -pubout"
@@ -97,6 +98,21 @@ class RecipientProblem(Enum):
         "recipient-fingerprint",
         f"this is the fingerprint of a key; send the key itself: {PRINT_SSH_KEY}",
         f"这是公钥的指纹。请发送公钥本身：`{PRINT_SSH_KEY}`。",
+    )
+    PGP_FINGERPRINT = (
+        "recipient-pgp-fingerprint",
+        f"this is the fingerprint or the id of a PGP key; send the key itself: {EXPORT_PGP_KEY}",
+        f"这是 PGP 公钥的指纹或 ID。请发送公钥本身：`{EXPORT_PGP_KEY}`。",
+    )
+    FILE_NAME = (
+        "recipient-file-name",
+        f"this is the name of a file; send what is in it: {PRINT_SSH_KEY}",
+        f"这是文件名。请发送文件的内容：`{PRINT_SSH_KEY}`。",
+    )
+    URL = (
+        "recipient-url",
+        f"this is an address; send the key that is there: {FETCH_KEY}",
+        f"这是网址。请发送该网址上的公钥：`{FETCH_KEY}`。",
     )
     DER = (
         "recipient-der",

@@ -57,11 +57,22 @@ _QUOTES = {
     "\u300c": "\u300d",
     "\u00ab": "\u00bb",
 }
+# What is left of a list or of JSON that was written twice, or ends the sentence around a key.
+_TRAILING = ",;.\u3002\uff0c\uff1b"
+_TRAILING_ESCAPES = ("\\n", "\\r")
+_QUOTED_LINE = re.compile(r"^(?:>[ \t]?)+", re.MULTILINE)
+_STRAIGHT_QUOTES = dict.fromkeys(map(ord, "\u201c\u201d\u201e\uff02"), '"')
 _FENCE = re.compile(r"```[a-z0-9]{0,16}\n(?P<inside>.*)\n?```", re.DOTALL)
 _NOT_ASCII = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[^\x00-\x7f]")
 
 _PEM_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _PEM_END = re.compile(r"-----END ([A-Z0-9 ]{1,64})-----")
+# Programs that make typing look nicer turn two hyphens into a dash.
+_DASHES = "-\u2010-\u2015\u2212"
+_TYPED_BOUNDARY = re.compile(
+    rf"(?<![{_DASHES}])[{_DASHES}]{{1,5}}(?P<text>(?:BEGIN|END)[ \u00a0][A-Z0-9 \u00a0]{{1,64}})"
+    rf"[{_DASHES}]{{1,5}}(?![{_DASHES}])"
+)
 _ANY_BOUNDARY = re.compile(r"-----(?:BEGIN|END)\b", re.IGNORECASE)
 # RFC 9580 section 6.2.2.
 _ARMOR_HEADERS = re.compile(r"[ \t]*\n(?P<headers>(?:[ \t]*[A-Za-z][A-Za-z-]*: ?[^\n]*\n)+)(?=[ \t]*\n)")
@@ -69,14 +80,27 @@ _RFC_4716 = re.compile(r"---- BEGIN SSH2 PUBLIC KEY ----")
 _AGE = re.compile(r"(?<![A-Za-z0-9])age1[a-z0-9]{20}", re.IGNORECASE)
 _AGE_START = re.compile(r"age1", re.IGNORECASE)
 _AGE_PIECES = 8
+# The line that age-keygen prints, and writes as a comment above the identity.
+_AGE_LABEL = re.compile(r"^#?[ \t]*public key:[ \t]*(?=age1)", re.IGNORECASE)
 # sshd(8), AUTHORIZED_KEYS FILE FORMAT: options, of which some have values in quotes.
 _OPTIONS = re.compile(r"[^\n]*=\"|(?:no-|restrict|cert-authority|agent-forwarding|port-forwarding|pty)")
 # sshd(8), SSH_KNOWN_HOSTS FILE FORMAT: a marker, hashed hosts, or hosts, before the key.
-_KNOWN_HOST = re.compile(r"(?:@[a-z-]+[ \t]+)?(?:\|1\||\[|[A-Za-z0-9-]+[.,]|localhost\b)\S*[ \t]+$")
-# DER of a SEQUENCE of 256 bytes or more, or of the length of a key on a curve, in base64 and in bytes.
-_DER_BASE64 = re.compile(r"M(?:I[A-Za-z]|Fk|HY|Co)[A-Za-z0-9+/=\s]{56,}")
+_KNOWN_HOST = re.compile(r"(?:@[a-z-]+[ \t]+)?(?:\|1\||\[|[A-Za-z0-9-]+[.,]\w|localhost\b)\S*[ \t]+$")
+# DER of a SEQUENCE of 256 bytes or more, or of the length of a key on a curve, in bytes.
 _DER = re.compile(r"0(?:[\x81\x82\ufffd]|[*Yv]0[\x00-\x1f])")
 _FINGERPRINT = re.compile(r"(?:\d+ )?(?:SHA256:|MD5:)[A-Za-z0-9+/:]{16,}")
+_INSTEAD_OF_A_KEY = (
+    # The same DER in base64.
+    (r"M(?:I[A-Za-z]|Fk|HY|Co)[A-Za-z0-9+/=\s]{56,}", RecipientProblem.DER),
+    # RFC 9580 section 5.5.4, as gpg prints it: a fingerprint, or its last 16 or 8 digits.
+    (r"(?i:(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|(?:[0-9A-F]{4}\s*){10}))", RecipientProblem.PGP_FINGERPRINT),
+    (r"(?i:https?://\S+)", RecipientProblem.URL),
+    (
+        r"(?i:(?:~|\.{0,2}|[A-Z]:)[/\\]\S+|\S+\.(?:pub|asc|gpg|pem|crt|cer|der|jwk|json|txt))",
+        RecipientProblem.FILE_NAME,
+    ),
+)
+"""What a whole text may be in the place of a key."""
 
 
 def normalise(text: str) -> NormalisedText:
@@ -85,7 +109,7 @@ def normalise(text: str) -> NormalisedText:
     The caller has searched it for private keys.
     """
     dropped: list[Dropped] = []
-    inside = _unwrapped(_LINE_END.sub("\n", text), dropped)
+    inside = _unwrapped(straight_boundaries(_LINE_END.sub("\n", text)), dropped)
     limit = PGP_RECIPIENT_LIMIT if PGP_LABEL in inside else RECIPIENT_LIMIT
     if len(text) > limit:
         pgp = limit is PGP_RECIPIENT_LIMIT
@@ -101,13 +125,18 @@ def normalise(text: str) -> NormalisedText:
     return NormalisedText(_line(inside, dropped), tuple(dropped))
 
 
+def straight_boundaries(text: str) -> str:
+    """Return `text` with the lines around a PEM block as RFC 7468 section 2 has them: five hyphens."""
+    return _TYPED_BOUNDARY.sub(lambda found: f"-----{found['text']}-----".replace("\u00a0", " "), text)
+
+
 def _keys_in(text: str) -> int:
     """Return how many keys seem to begin in `text`."""
     return len(SSH_KEY.findall(text)) + len(_AGE.findall(text)) + len(_ANY_BOUNDARY.findall(text))
 
 
 def _unwrapped(text: str, dropped: list[Dropped]) -> str:
-    """Remove white space and pairs of quotes around the whole text, as often as there are some."""
+    """Remove white space, pairs of quotes, a mail's quotation marks and trailing punctuation, all of them."""
     text = text.strip(_ENDS)
     while len(text) > 1:
         fence = _FENCE.fullmatch(text)
@@ -115,6 +144,12 @@ def _unwrapped(text: str, dropped: list[Dropped]) -> str:
             text = fence["inside"].strip(_ENDS)
         elif _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1].strip(_ENDS)
+        elif text[0] == ">" and all(line.startswith(">") for line in text.split("\n") if line.strip()):
+            text = _QUOTED_LINE.sub("", text).strip(_ENDS)
+        elif text[-1] in _TRAILING:
+            text = text.rstrip(_TRAILING + _ENDS)
+        elif text.endswith(_TRAILING_ESCAPES):
+            text = text[:-2].strip(_ENDS)
         else:
             break
         dropped[:] = [Dropped.QUOTES]
@@ -145,6 +180,8 @@ def _ascii(text: str) -> str:
 def _json(text: str) -> str:
     # The parser of JSON refuses control characters in its own way, and reads only members that are ASCII.
     # A lone surrogate could not even be encoded.
+    if '"' not in text:
+        text = text.translate(_STRAIGHT_QUOTES)
     if re.search(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]", text):
         raise RecipientRefused(RecipientProblem.CONTROL_CHARACTERS)
     return text
@@ -183,7 +220,9 @@ def _pem(text: str, dropped: list[Dropped]) -> str:
 def _line(text: str, dropped: list[Dropped]) -> str:
     """Return the only key in `text`: an age recipient, or an SSH key without its comment."""
     lines = [line.strip(_ENDS) for line in text.split("\n")]
-    kept = [line for line in lines if not _is_comment(line)]
+    kept = [_AGE_LABEL.sub("", line) for line in lines if not _is_comment(line)]
+    if not _keys_in("\n".join(kept)):
+        kept = [_AGE_LABEL.sub("", line) for line in lines if _AGE_LABEL.match(line)] or kept
     if len(kept) < len(list(filter(None, lines))):
         dropped.append(Dropped.COMMENT_LINES)
     text = "\n".join(kept)
@@ -211,7 +250,7 @@ def _age(text: str, dropped: list[Dropped]) -> str:
     words = text.split()
     # The checksum tells where a key ends that was broken into several lines.
     for count in range(1, min(len(words), _AGE_PIECES) + 1):
-        key = "".join(words[:count])
+        key = "".join(words[:count]).lower()  # telephones, see `read_key`, and QR codes write capitals
         if bech32.is_valid(key):
             dropped += [Dropped.LINE_BREAKS] * (count > 1) + [Dropped.COMMENT] * (count < len(words))
             return key
@@ -229,7 +268,10 @@ def _other_problem(text: str) -> RecipientProblem:
             return RecipientProblem.KNOWN_HOSTS
     if key is not None or _AGE.search(text):
         return RecipientProblem.SURROUNDING_TEXT
-    if _DER_BASE64.fullmatch(text) or _DER.match(text):
+    for pattern, problem in _INSTEAD_OF_A_KEY:
+        if re.fullmatch(pattern, text):
+            return problem
+    if _DER.match(text):
         return RecipientProblem.DER
     if _FINGERPRINT.match(text):
         return RecipientProblem.FINGERPRINT

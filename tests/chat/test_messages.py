@@ -92,7 +92,7 @@ def test_each_problem_has_its_advice_in_chinese(problem: RecipientProblem) -> No
 
 
 def test_the_commands_are_found() -> None:
-    assert len(COMMANDS) == 25
+    assert len(COMMANDS) == 26
     assert all(any(command in problem.advice for problem in RecipientProblem) for command in COMMANDS)
 
 

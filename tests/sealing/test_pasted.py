@@ -36,6 +36,7 @@ AZURE = "J2BqqErWKOkhBVsnUMqJUQw1y0EOHVi_rxim8gFwPUE"
 
 
 ECDSA = ecdsa_line()
+AGE = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
 
 READ = {
@@ -68,6 +69,22 @@ READ = {
         pem("RSA PUBLIC KEY", sequence(integer(MODULUS), integer(65537))),
         fingerprint(public(GOOD_RSA)),
     ),
+    "age-keygen's line": (f"Public key: {AGE}", AGE),
+    "age-keygen's comment": (f"# created: 2026-01-01T00:00:00Z\n# public key: {AGE}\n", AGE),
+    "an age recipient in capitals": (AGE.upper(), AGE),
+    "an age recipient with a capital": (AGE.capitalize(), AGE),
+    "a list's comma": (f"{LINE},", ED25519),
+    "the end of a sentence": (f"{AGE}.", AGE),
+    "a line end that was escaped twice": (f'"{LINE}\\n"', ED25519),
+    "quoted in a mail": (f"> {LINE} a@b", ED25519),
+    "PEM quoted in a mail of a mail": (
+        "".join(f"> > {line}\n" for line in CERTIFICATE.splitlines()),
+        fingerprint(CERTIFICATE),
+    ),
+    "PEM with dashes": (CERTIFICATE.replace("-----", "\u2014\u2014-"), fingerprint(CERTIFICATE)),
+    "PEM with a hyphen too few": (CERTIFICATE.replace("-----B", "----B"), fingerprint(CERTIFICATE)),
+    "PEM with fixed blanks": (CERTIFICATE.replace(" CERT", "\u00a0CERT"), fingerprint(CERTIFICATE)),
+    "a JWK with smart quotes": (JWK.replace('"', "\u201d"), AZURE),
     "ecdsa": (f"{ECDSA} alice@desk", fingerprint(ECDSA)),
 }
 """A text, and the fingerprint of the key in it."""
@@ -91,6 +108,21 @@ REFUSED = {
     "a private member besides nulls": (JWK.replace('"d": null', '"d": "AQAB"'), PROBLEM.PRIVATE),
     "a character inside": (LINE[:40] + "\u200b" + LINE[40:], PROBLEM.CONTROL_CHARACTERS),
     "a fingerprint": (ED25519, PROBLEM.FINGERPRINT),
+    "a private member in smart quotes": (
+        JWK.replace('"d": null', '"d": "AQAB"').replace('"', "\u201c"),
+        PROBLEM.PRIVATE,
+    ),
+    "a private member as Python prints it": ("{'kty': 'OKP', 'd': 'AQAB'}", PROBLEM.PRIVATE),
+    "a private key with dashes": (
+        "-----BEGIN PRIVATE\u00a0KEY-----\nMC4C\n-----END PRIVATE\u00a0KEY-----".replace("--", "\u2014"),
+        PROBLEM.PRIVATE,
+    ),
+    "two keys of age-keygen": (f"# public key: {AGE}\n# public key: {AGE[:-1]}q", PROBLEM.SEVERAL),
+    "a numbered line": (f"1. {LINE}", PROBLEM.SURROUNDING_TEXT),
+    "a PGP fingerprint": (f"{PGP[:20]}  {PGP[20:]}", PROBLEM.PGP_FINGERPRINT),
+    "a PGP key's id": (f"0x{PGP[-16:]}", PROBLEM.PGP_FINGERPRINT),
+    "a file's name": ("~/.ssh/id_ed25519.pub", PROBLEM.FILE_NAME),
+    "an address": ("https://github.com/alice.keys", PROBLEM.URL),
     "DER in base64": ("".join(public(GOOD_RSA).splitlines()[1:-1]), PROBLEM.DER),
 }
 SEVERAL = {

@@ -343,8 +343,6 @@ def test_the_owner_cannot_open_an_envelope_to_another_encoding() -> None:
         (bech32_encode("age1pq", bytes(1216)), PROBLEM.PLUGIN),
         (bech32_encode("age", b"\x09" + bytes(30)), PROBLEM.PLUGIN),
         (bech32_encode("age", b"\x09" + bytes(32)), PROBLEM.PLUGIN),
-        (age_recipient(9).upper(), PROBLEM.BECH32),
-        (age_recipient(9).replace("age", "Age"), PROBLEM.BECH32),
         (age_recipient(9)[:-1], PROBLEM.BECH32),
         (age_recipient(9) + "," + age_recipient(9), PROBLEM.SEVERAL),
         ("age1", PROBLEM.BECH32),

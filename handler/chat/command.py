@@ -93,6 +93,7 @@ Command: TypeAlias = KeyPairCommand | ListCommand | DeleteCommand | HelpCommand 
 
 _COMMANDS = {"/keypair", "keypair", "/密钥对", "密钥对"}
 _HELP = {"help", "/help", "?", "帮助", "/帮助"}
+_CREATE = {"create", "创建"}
 _LIST = {"list", "列表"}
 _DELETE = {"delete", "删除"}
 _OPTIONS = {
@@ -123,7 +124,7 @@ _GAP_BEFORE_KEY = re.compile(rf"(?:[{_SEPARATORS}{_QUOTES}]|(?<!\S)#(?![ \t]*(?i
 _WORD = re.compile(rf"[^{_SEPARATORS}{_QUOTES}]+")
 # Perhaps with dashes, as on a command line; the value follows after a space, `=` or `:`, in Chinese directly.
 _OPTION = re.compile(
-    rf"[{_DASHES}]*(?:(?P<english>for|in|expires|as)(?:[:=]|(?=[{_SEPARATORS}{_QUOTES}])|$)"
+    rf"[{_DASHES}]*(?:(?P<english>for|in|expires(?:\s+in(?=\s+[0-9]))?|as)(?:[:=]|(?=[{_SEPARATORS}{_QUOTES}])|$)"
     r"|(?P<chinese>给|在|有效期|格式)[:=为]?)",
     re.IGNORECASE,
 )
@@ -171,6 +172,8 @@ def parse_command(text: str) -> Command:
             return ListCommand(parser.region_only())
         if name.lower() in _DELETE:
             return parser.delete()
+        if name.lower() in _CREATE and parser.has_word():  # else it is a name
+            name = parser.word()
         return parser.options(_key_name(name))
     except _CommandError as error:
         return error.problem
@@ -216,10 +219,14 @@ class _Parser:
         """Return whether no word follows."""
         return _WORD.search(self.text, self.position) is None
 
+    def has_word(self) -> bool:
+        """Return whether a word follows that is no option."""
+        return not self.at_end() and not self._is_option()
+
     def delete(self) -> DeleteCommand:
         """Read everything after `delete`; raise _CommandError."""
         name = _key_name(self.word())
-        word = None if self.at_end() or self._is_option() else self.word().lower()
+        word = self.word().lower() if self.has_word() else None
         return DeleteCommand(name, word, self.region_only())
 
     def region_only(self) -> str | None:
@@ -254,7 +261,7 @@ class _Parser:
         if found is None:
             return None
         self.position = found.end()
-        return _OPTIONS[(found["english"] or found["chinese"]).lower()]
+        return _OPTIONS[(found["english"] or found["chinese"]).lower().split()[0]]
 
     def _after(self, gap: re.Pattern[str]) -> int:
         found = gap.match(self.text, self.position)
@@ -266,7 +273,7 @@ class _Parser:
     def _value(self) -> str:
         """Return the words up to the next option."""
         words: list[str] = []
-        while not self.at_end() and not self._is_option():
+        while self.has_word():
             words.append(self.word())
         return " ".join(words)
 
@@ -275,7 +282,7 @@ class _Parser:
         while self._key():
             self.position = self._after(_GAP_BEFORE_KEY)
         self.position = self._after(_GAP_BEFORE_KEY)
-        if not self.keys and not self._is_option() and not self.at_end():
+        if not self.keys and self.has_word():
             self._other_recipient()
         if not self.keys:
             raise _CommandError(CommandProblem.RECIPIENT)

@@ -159,6 +159,10 @@ BAD_RECIPIENTS = [
         "256 SHA256:4n8aTroiMGqQZSs6v+ZQdaAwa4R2btRhDne2hiGLeUI a@b (ED25519)",
         _R.FINGERPRINT,
     ),
+    BadRecipient("a PGP fingerprint", "FCF10BC0A30DDA84BBD2CBE92E25B0C91C8B3F70", _R.PGP_FINGERPRINT),
+    BadRecipient("the name of a file", "~/.ssh/id_ed25519.pub", _R.FILE_NAME),
+    BadRecipient("the name of a file on Windows", "C:\\Users\\me\\key.pub", _R.FILE_NAME),
+    BadRecipient("a web address", "https://github.com/alice.keys", _R.URL),
     BadRecipient("DER in base64", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE" + "ERER" * 21, _R.DER),
     BadRecipient("DER as Latin-1", "0\x82\x01\x22" + "\x30\x0d" * 99, _R.DER),
     BadRecipient(

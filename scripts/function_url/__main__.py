@@ -33,6 +33,7 @@ from scripts.function_url.invocations import Invocations
 from scripts.function_url.local_profile import LocalProfile
 from scripts.info_file import NotStarted, read_info, write_info
 from scripts.policy_file import PolicyUnusable, compile_policy
+from scripts.python310 import find_python310
 
 _CALLER = "demo"
 _DEMO_POLICY = f"""
@@ -113,7 +114,8 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     """Run until interrupted. `cleanup` collects what to undo at the end."""
     _make_way(options.info)
     folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="function-url-")))
-    code = cleanup.enter_context(unpacked(options.package, os.environ)) if options.package else source_code()
+    package = options.package
+    code = cleanup.enter_context(unpacked(package, find_python310())) if package else source_code()
     front = cleanup.enter_context(_front(options.port))
     emulator = cleanup.enter_context(running_emulator(folder)) if options.emulator else None
 

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.python310 import HOW_TO_GET_ONE, find_python310
+from scripts.python310 import HOW_TO_GET_ONE
 
 
 class CodeUnusable(Exception):
@@ -35,16 +35,15 @@ def source_code() -> CodeRoot:
 
 
 @contextmanager
-def unpacked(package: Path, environment: Mapping[str, str]) -> Iterator[CodeRoot]:
-    """Unpack a deployment package into a read-only folder, for a Python 3.10 that sees no other packages.
+def unpacked(package: Path, python: Path | None) -> Iterator[CodeRoot]:
+    """Unpack a deployment package into a read-only folder, for a `python` that sees no other packages.
 
-    Raises CodeUnusable if the file is not a zip or no Python 3.10 is found.
+    Raises CodeUnusable if the file is not a zip or there is no `python`: packages are built for 3.10.
     """
-    python310 = find_python310(environment)
-    if python310 is None:
+    if python is None:
         raise CodeUnusable(HOW_TO_GET_ONE)
     # -I and -S: no environment variables and no site-packages; the package must bring all it needs.
-    command = (*_bound_by_permissions(), str(python310), "-I", "-S", "-B", "-X", "utf8")
+    command = (*_bound_by_permissions(), str(python), "-I", "-S", "-B", "-X", "utf8")
     with tempfile.TemporaryDirectory(prefix="function-code-") as folder:
         root = Path(folder).resolve()
         try:

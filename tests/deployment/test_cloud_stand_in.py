@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from scripts.function_url.instance import Returned
 from scripts.packaging.archive import with_entries
-from scripts.python310 import find_python310
 from tests.support.cloud_stand_in.functions import RunningFunction, Version
 
-pytestmark = pytest.mark.skipif(
-    find_python310() is None, reason="no Python 3.10 here, on which functions run"
-)
 _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 _CODE = b"import os\n\ndef main_handler(event, context):\n    return os.environ['KEYPAIR_ROUND']\n"
 

@@ -57,7 +57,8 @@ def build(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.C
 @pytest.fixture(scope="session")
 def python310() -> Path:
     found = find_python310()
-    assert found, "these tests need a Python 3.10"
+    if found is None:
+        pytest.skip("no Python 3.10 here, which compiles the package")
     return found
 
 
@@ -74,8 +75,8 @@ def policy(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(folder: Path, policy: Path) -> subprocess.CompletedProcess[str]:
-    done = build("--output", str(folder / "function.zip"), "--policy", str(policy))
+def built(folder: Path, policy: Path, python310: Path) -> subprocess.CompletedProcess[str]:
+    done = build("--output", str(folder / "function.zip"), "--policy", str(policy), PYTHON310=str(python310))
     assert done.returncode == 0, done.stderr
     return done
 

@@ -175,6 +175,8 @@ class PublicKeyTaken(RequestRefused):
     code = "public-key-taken"
     status = 409
     title = "A key pair with this public key already exists."
+    elsewhere = False
+    """Whether a key pair of another name was seen with it."""
 
 
 class KeyPairInUse(RequestRefused):

@@ -31,7 +31,7 @@ from handler.order import CALLER_TAG, KEY_ID, TAG_PREFIX
 from handler.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from handler.scf.invocation import Credentials, Deadline
 
@@ -228,7 +228,14 @@ class Cvm:
 
         Raises the errors of `create_key_pair`, and PublicKeyTaken.
         """
-        answer = self._make("ImportKeyPair", name, project_id, tags, {"PublicKey": public_key})
+        try:
+            answer = self._make("ImportKeyPair", name, project_id, tags, {"PublicKey": public_key})
+        except PublicKeyTaken as taken:
+            key = public_key.split()
+            taken.elsewhere = any(
+                pair.key_name != name and pair.public_key.split()[:2] == key for pair in self._describe()
+            )
+            raise
         imported = _parse(_Imported, answer)
         if imported is None:
             raise OutcomeUnknown("import-undecodable")
@@ -293,10 +300,10 @@ class Cvm:
         # What an endpoint sends as a code is shown to operators.
         return answer.code if re.fullmatch(r"[A-Za-z.]{1,64}", answer.code) else "unreadable"
 
-    def _describe(self, filters: list[dict[str, object]]) -> list[KeyPairSummary]:
+    def _describe(self, filters: Sequence[dict[str, object]] = ()) -> list[KeyPairSummary]:
         found: list[KeyPairSummary] = []
         while True:
-            listed = self._described({"Filters": filters, "Offset": len(found), "Limit": _PAGE})
+            listed = self._described({"Filters": list(filters), "Offset": len(found), "Limit": _PAGE})
             found += [pair.summary() for pair in listed.KeyPairSet]
             if not listed.KeyPairSet or len(found) >= listed.TotalCount:
                 return found

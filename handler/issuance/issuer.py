@@ -27,6 +27,7 @@ from handler.errors import (
     OutcomeUnknown,
     OutOfTime,
     PolicyInvalid,
+    PublicKeyTaken,
     RecipientRefused,
     RequestInFlight,
     StoreUnavailable,
@@ -376,7 +377,9 @@ class Issuance(Generic[_Released]):
                 # NameTaken: perhaps by an earlier call of ours whose effect came late.
                 failure = error
             except KeyPairFunctionError as error:
-                return _failed(error, unresolved)
+                # A key that another name has was not imported by an earlier call of ours either.
+                elsewhere = isinstance(error, PublicKeyTaken) and error.elsewhere
+                return _failed(error, None if elsewhere else unresolved)
             else:
                 self.trail.note(key_id=pair.key_id, upstream_request_id=pair.request_id)
                 return Created(pair, expires_at)

@@ -355,6 +355,24 @@ def test_a_public_key_is_in_an_account_once(function: FunctionUnderTest) -> None
     assert told(taken) == (409, "name-taken")
 
 
+def test_a_key_under_another_name_settles_an_import_that_was_cut(function: FunctionUnderTest) -> None:
+    first = import_body()
+    assert function.call(function.signed(REST, first)).status == 201
+    function.emulator.add_faults({"action": "ImportKeyPair", "kind": "cut", "after": "before"})
+    answer = function.call(function.signed(REST, {**first, "keyName": fresh_name()}))
+    assert told(answer) == (409, "public-key-taken")
+    assert [pair["KeyName"] for pair in function.emulator.key_pairs()] == [first["keyName"]]
+
+
+def test_a_key_that_nobody_seems_to_have_settles_nothing(function: FunctionUnderTest) -> None:
+    duplicate = {"kind": "error", "code": "InvalidPublicKey.Duplicate"}
+    for fault in ({"kind": "cut"}, duplicate):
+        function.emulator.add_faults({"action": "ImportKeyPair", "after": "before", **fault})
+    body = import_body()
+    assert told(function.call(function.signed(REST, body))) == (504, "outcome-unknown")
+    assert function.call(function.signed(REST, body)).status == 201
+
+
 @pytest.mark.parametrize("kind", ["cut", "truncate", "http-status"])
 @pytest.mark.parametrize("after", ["before", "effect"])
 def test_an_import_whose_answer_was_lost(function: FunctionUnderTest, kind: str, after: str) -> None:

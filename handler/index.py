@@ -8,7 +8,12 @@ import gc
 # answer.
 gc.disable()
 
-import os  # noqa: E402  # after the line above, as all that follow
+from handler import precomputed  # noqa: E402  # after the line above, as all that follow
+
+_PRECOMPUTED = precomputed.Precomputed()
+_PRECOMPUTED.begin()
+
+import os  # noqa: E402  # after the lines above, as all that follow
 import sys  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
@@ -56,6 +61,7 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
         response = problem_details(InternalFault(), invocation.request_id)
     finally:
         gc.enable()
+        _PRECOMPUTED.end()
     return response.to_event()
 
 

@@ -76,9 +76,14 @@ EXCLUDED = {
     "urllib3/contrib/emscripten/*": "for Python inside a browser",
 }
 
-# Modules that are packed empty, each with the reason.
-EMPTIED = {
-    "redis/__init__.py": "imports the whole client before any module of the package",
+# Modules that are packed with another content, each with the reason.
+REPLACED = {
+    # It looks for plug-ins in the metadata of all distributions, of which none is packed.
+    "pydantic/plugin/_loader.py": "def get_plugins():\n    return ()\n",
+    # It imports the whole client before any module of the package.
+    "redis/__init__.py": "",
+    # It switches HTTP/2 on, which needs h2, and reads the metadata of that.
+    "urllib3/http2/__init__.py": "",
 }
 
 # Distributions that are pinned and not packed, each with the reason.
@@ -118,8 +123,8 @@ def install_dependencies(
             path = source.relative_to(wheels)
             if source.is_file() and is_needed(path.as_posix()):
                 (tree / path).parent.mkdir(parents=True, exist_ok=True)
-                if path.as_posix() in EMPTIED:
-                    (tree / path).touch()
+                if path.as_posix() in REPLACED:
+                    (tree / path).write_text(REPLACED[path.as_posix()], "utf-8")
                 else:
                     shutil.copyfile(source, tree / path)
         return _distributions(wheels, report)

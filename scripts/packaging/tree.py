@@ -41,22 +41,31 @@ def lay_out(
     distributions = install_dependencies(requirements, tree, without=without)
     if python310:
         compile_modules(tree, python310)
+        precompute(tree, python310)
         drop_sources_of_dependencies(tree)
     return distributions
 
 
 def compile_modules(tree: Path, python310: Path) -> None:
     """Write bytecode by `python310` beside every module below `tree`; raise PackagingError."""
-    program = Path(__file__).with_name("compile_tree.py")
+    _run(python310, "compile_tree.py", tree, *sorted(OWN))
+
+
+def precompute(tree: Path, python310: Path) -> None:
+    """Write what a start on `python310` reads instead of working it out; raise PackagingError."""
+    _run(python310, "precompute.py", tree, tree / "handler" / "precomputed.bin")
+
+
+def _run(python310: Path, program: str, *arguments: str | Path) -> None:
     done = subprocess.run(
-        [python310, "-S", "-B", program, tree],
+        [python310, "-S", "-B", Path(__file__).with_name(program), *arguments],
         env={"PYTHONHASHSEED": "0"},  # see compile_tree; and no other variables
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise PackagingError(f"{python310} could not compile the modules:\n{done.stderr.strip()}")
+        raise PackagingError(f"{python310} could not run {program}:\n{done.stderr.strip()}")
 
 
 def drop_sources_of_dependencies(tree: Path) -> None:

@@ -10,7 +10,7 @@ The file is code, like bytecode: whoever could change it could change any module
 
 from __future__ import annotations
 
-import _sre  # type: ignore[import-not-found]  # not documented; TAG is that of a Python that has it
+import _sre  # type: ignore[import-not-found]  # not documented; TAG names a Python that has it
 import dataclasses
 import marshal
 import os
@@ -71,5 +71,5 @@ class Precomputed:
 
 
 def _compiler() -> Any:  # noqa: ANN401  # a module
-    """Return the module whose `compile` is behind all functions of `re`."""
-    return re.sre_compile  # type: ignore[attr-defined]  # not public; TAG is that of a Python that has it
+    """Return the module whose `compile` is behind all functions of `re`; Python 3.11 renamed it."""
+    return vars(re).get("sre_compile") or vars(re)["_compiler"]

@@ -9,23 +9,24 @@ platform, some are missing. The function then starts more slowly.
 import dataclasses
 import marshal
 import re
-import sre_compile
-import sre_parse
 import sys
 from typing import Any
 
+# As in handler/precomputed.py; only tests run on a newer Python.
+COMPILER = vars(re).get("sre_compile") or vars(re)["_compiler"]
+PARSER = vars(COMPILER).get("sre_parse") or vars(COMPILER)["_parser"]
+
 patterns: dict[tuple[object, int], bytes] = {}
 sources: dict[str, bytes] = {}
-_compile, _exec = sre_compile.compile, exec
+_compile, _exec = COMPILER.compile, exec
 # Version 2 of the format has no references, which depend on who else holds an object.
 _VERSION = 2
 
 
 def _pattern(pattern: object, flags: int = 0) -> re.Pattern[Any]:
-    compiled: re.Pattern[Any] = _compile(pattern, flags)  # type: ignore[arg-type]  # what `re` passes on
-    if isinstance(pattern, (str, bytes)) and not flags & sre_compile.SRE_FLAG_DEBUG:
-        parsed = sre_parse.parse(pattern, flags)  # type: ignore[arg-type]  # bytes too
-        code = sre_compile._code(parsed, flags)  # type: ignore[attr-defined]  # noqa: SLF001  # there is no public access
+    compiled: re.Pattern[Any] = _compile(pattern, flags)
+    if isinstance(pattern, (str, bytes)) and not flags & re.DEBUG:
+        code = COMPILER._code(PARSER.parse(pattern, flags), flags)  # noqa: SLF001  # there is no public access
         names: list[str | None] = [None] * (compiled.groups + 1)
         for name, number in compiled.groupindex.items():
             names[number] = name
@@ -42,7 +43,7 @@ def _source(source: str, *namespaces: dict[str, Any]) -> None:
 
 def main(folder: str, file: str) -> None:
     """Write the file."""
-    sre_compile.compile = _pattern  # type: ignore[assignment]  # the types of what it takes
+    COMPILER.compile = _pattern
     dataclasses.exec = _source  # type: ignore[attr-defined]  # found before the built-in function
     import contextlib
     import importlib

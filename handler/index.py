@@ -60,8 +60,11 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
         application.log_fault(error)
         response = problem_details(InternalFault(), invocation.request_id)
     finally:
-        gc.enable()
-        _PRECOMPUTED.end()
+        if not gc.isenabled():
+            _PRECOMPUTED.end()
+            # What a start has made stays. The first collection would go through all of it.
+            gc.freeze()
+            gc.enable()
     return response.to_event()
 
 

@@ -151,6 +151,11 @@ Exit codes:
     "Store your secret, or sign in with your browser.": "保存密钥，或用浏览器登录。",
     "Read the secret key from standard input instead of asking.": "从标准输入读取 secret key，不再询问。",
     "Stored in {place}. Check it with: keypair doctor": "已保存到 {place}。检查：keypair doctor",
+    "The profile of --local is written by `scripts/serve` and is not changed here.":
+        "--local 的配置由 `scripts/serve` 生成，不能在这里修改。",
+    "To change a profile of yours, leave --local out.": "要修改您自己的配置，请去掉 --local。",
+    "{option} is written before the command.": "{option} 要写在命令之前。",
+    "For example: keypair {option} create NAME": "例如：keypair {option} create NAME",
     "--local needs no sign-in.": "--local 无需登录。",
     "Run: keypair --local create NAME": "请执行：keypair --local create NAME",
     "Signed in as {who}.": "已登录：{who}。",
@@ -561,6 +566,9 @@ Exit codes:
     "Add --yes to delete without a question.": "加上 --yes 可不经询问直接删除。",
     "Delete {number}? Nobody can bring a key pair back.": "删除这 {number} 个？密钥对删除后无法恢复。",
     "Deleted {name} ({id})": "已删除 {name}（{id}）",
+    "  {file} is still here. Remove it when no server trusts the key any more.":
+        "  本机仍有 {file}。等服务器都不再信任这个密钥后，请删除它。",
+    "  {file} still has a block for the host {name}.": "  {file} 中仍有主机 {name} 的配置。",
     "Imported {name} as {id} in {region}.": "已在 {region} 导入 {name}，ID 为 {id}。",
     """Import the RSA public key in FILE, such as ~/.ssh/id_rsa.pub, as the key pair NAME.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.console import FAILED, Console
-from client.errors import ClientError, LocalFailure
+from client.errors import ClientError, LocalFailure, UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ _COMMANDS = {
     "config": tr("Show and change profiles."),
     "doctor": tr("Check everything between here and a key."),
     "completion": tr("Print the completion script of your shell."),
+}
+
+# With their values, for an example.
+_GLOBAL_OPTIONS = {
+    "--local": "--local",
+    "--profile": "--profile NAME",
+    "--url": "--url URL",
+    "--quiet": "--quiet",
+    "-q": "-q",
 }
 
 _EXIT_CODES = tr("""\b
@@ -151,6 +160,16 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         console.note(tr("Interrupted. Run the same command again; it goes on where it stopped."))
         return 130
+    except click.NoSuchOption as error:
+        if error.option_name in _GLOBAL_OPTIONS:
+            problem = UsageProblem(
+                tr("{option} is written before the command.", option=error.option_name),
+                tr("For example: keypair {option} create NAME", option=_GLOBAL_OPTIONS[error.option_name]),
+            )
+            _show(problem)
+        else:
+            error.show()
+        return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

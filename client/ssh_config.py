@@ -72,6 +72,13 @@ class SshConfig:
                 tr("Correct its permissions and run the command again."),
             ) from None
 
+    def has(self, name: str) -> bool:
+        """Tell whether the file has a block for `name`."""
+        try:
+            return _block(_text_of(self.file), name) is not None
+        except OSError:
+            return False
+
     @property
     def included(self) -> bool:
         """Whether ~/.ssh/config includes the file before its first Host or Match (ssh_config(5))."""
@@ -130,10 +137,14 @@ def _text_of(path: Path) -> str:
 def _with_block(text: str, name: str, block: str) -> str:
     """Put a block in place of the earlier one for `name`, or at the end; everything else stays as it is."""
     text = text if text.endswith("\n") else text + "\n"
-    earlier = re.search(rf"^Host {re.escape(name)}\n(?:[ \t]+.*\n)*", text, re.MULTILINE)
+    earlier = _block(text, name)
     if earlier is None:
         return f"{text}\n{block}"
     return text[: earlier.start()] + block + text[earlier.end() :]
+
+
+def _block(text: str, name: str) -> re.Match[str] | None:
+    return re.search(rf"^Host {re.escape(name)}\n(?:[ \t]+.*\n)*", text, re.MULTILINE)
 
 
 def _words(line: str) -> list[str]:

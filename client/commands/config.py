@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from client.errors import UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def set_command(session: Session, /, *, setting: str, value: str) -> None:
     """Change a setting."""
     from client.profiles import ProfileFile
 
+    _require_profile(session)
     stored = ProfileFile.read()
     stored.set(session.profile_name or stored.default, setting, value)
 
@@ -61,5 +63,13 @@ def use_command(session: Session, /, *, name: str) -> None:
     """Change the default profile."""
     from client.profiles import ProfileFile
 
-    del session
+    _require_profile(session)
     ProfileFile.read().use(name)
+
+
+def _require_profile(session: Session) -> None:
+    if session.local:
+        raise UsageProblem(
+            tr("The profile of --local is written by `scripts/serve` and is not changed here."),
+            tr("To change a profile of yours, leave --local out."),
+        )

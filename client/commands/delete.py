@@ -74,8 +74,26 @@ def _delete(session: Session, service: Service, pairs: Sequence[KeyPair]) -> Non
         answer = service.ask("DELETE", f"{KEY_PAIRS}/{pair['keyId']}", {"region": str(pair["region"])})
         if answer.status == HTTPStatus.NO_CONTENT:
             session.console.result(tr("Deleted {name} ({id})", name=pair["keyName"], id=pair["keyId"]))
+            _say_what_stays(session, str(pair["keyName"]))
         else:
             refusals.append(explained(answer, service))
             session.console.important(f"{pair['keyName']}: {refusals[-1]}")
     if refusals:
         raise refusals[0]
+
+
+def _say_what_stays(session: Session, name: str) -> None:
+    """Name what `create` wrote on this machine: servers may still trust the key, so it is left alone."""
+    from client.folders import shown, ssh_folder
+    from client.ssh_config import SshConfig
+
+    path = ssh_folder() / name
+    if path.exists():
+        session.console.note(
+            tr("  {file} is still here. Remove it when no server trusts the key any more.", file=shown(path))
+        )
+    config = SshConfig(ssh_folder())
+    if config.has(name):
+        session.console.note(
+            tr("  {file} still has a block for the host {name}.", file=shown(config.file), name=name)
+        )

@@ -59,7 +59,15 @@ def test_what_is_deleted_is_gone_after_a_question(home: Home, service: Served, m
     assert "Add --yes" in asked.stderr
     assert made in key_pairs(service)
     identity = key_id(service, made)
-    assert home.run("delete", made, "--yes").stdout == f"Deleted {made} ({identity})\n"
+    config = home.folder / ".ssh" / "config.d" / "keypair"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"Host {made}\n    HostName 203.0.113.7\n")
+    done = home.run("delete", made, "--yes")
+    assert done.stdout == f"Deleted {made} ({identity})\n"
+    # Servers may still trust the key, so what is on this machine is named and left alone.
+    assert f"~/.ssh/{made} is still here." in done.stderr
+    assert f"~/.ssh/config.d/keypair still has a block for the host {made}." in done.stderr
+    assert (home.folder / ".ssh" / made).exists()
     assert made not in key_pairs(service)
     assert f"no key pair {made}" in home.run("delete", made, "--yes", status=6).stderr
     assert "Give names, or --caller" in home.run("delete", status=2).stderr

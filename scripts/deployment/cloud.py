@@ -24,6 +24,15 @@ BODY_LIMIT = 10 * 1024 * 1024
 _TIMEOUT = 60
 _READING = ("Get", "List", "Describe", "Search")
 _TRIES = 3
+_NETWORK_FAULTS = (
+    ("NameResolutionError", "the name of the cloud's API cannot be resolved"),
+    ("CERTIFICATE_VERIFY_FAILED", "the certificate of the cloud's API is not trusted"),
+    ("SSLError", "no TLS connection came about"),
+    ("timed out", "nothing came in time"),
+    ("Connection refused", "the connection was refused"),
+    ("unreachable", "the network is unreachable"),
+)
+"""What urllib3 says when a connection fails, and that in plain words. The first that fits counts."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,13 @@ class TencentCloud:
                 if failure.code or not tries:
                     raise
 
+    def _without_answer(self, message: str) -> str:
+        """Return what to do about a failure that the SDK reports in the words of urllib3."""
+        found = next((text for sign, text in _NETWORK_FAULTS if sign in message), None)
+        if found is None:
+            return message
+        return f"{found}. Check this machine's network and proxy, and that the region {self.region} exists."
+
     def _call_once(self, service: str, action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         # The SDK's datetime.utcfromtimestamp is deprecated from Python 3.12 on.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="tencentcloud")
@@ -100,7 +116,8 @@ class TencentCloud:
         except TencentCloudSDKException as error:
             code = str(error.get_code() or "")
             # The SDK's own codes for 'no usable answer' begin with Client or Server.
-            code = "" if code.startswith(("Client", "Server")) else code
+            if code.startswith(("Client", "Server")):
+                raise CallFailed(what, "", self._without_answer(str(error.get_message()))) from None
             raise CallFailed(what, code, str(error.get_message())) from None
         except (ValueError, KeyError) as error:
             raise CallFailed(what, "", "the answer is not of the API") from error

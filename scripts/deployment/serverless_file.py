@@ -31,6 +31,7 @@ _CRON_FIELDS = 7
 
 # Page 583/19805 (CreateFunction); the last character is a letter or digit.
 _FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,58}[A-Za-z0-9]$")]
+_REGION = re.compile(r"[a-z]+(?:-[a-z]+)+(?:-[0-9])?")
 _VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{1,63}$")]
 
 
@@ -48,6 +49,13 @@ class _Part(BaseModel):
 def _memory(value: int) -> int:
     if value % _STEP_MB and value != _STEP_MB // 2:
         raise ValueError("must be 64, or a multiple of 128")
+    return value
+
+
+def _region(value: str) -> str:
+    # The cloud would answer a call to no region of its own with an error that does not say so.
+    if not _REGION.fullmatch(value):
+        raise ValueError("must be a region, for example ap-guangzhou")
     return value
 
 
@@ -146,7 +154,7 @@ class Inputs(_Part):
     type: Literal["event"]
     handler: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{2,60}\.[A-Za-z0-9_-]{2,60}$")]
     runtime: Annotated[str, StringConstraints(pattern=r"^Python3\.[0-9]{1,2}$")]
-    region: str
+    region: Annotated[str, AfterValidator(_region)]
     namespace: str = "default"
     description: Annotated[str, StringConstraints(max_length=800, pattern=r"^[A-Za-z0-9 ,.\n]*$")] = ""
     memory_size: Annotated[int, Field(ge=64, le=3072), AfterValidator(_memory)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,11 @@ import pytest
 
 from scripts.deployment.package import POLICY
 from scripts.packaging.archive import with_entries
-from tests.deployment.conftest import READING, STUB, changes, write_stub
+from tests.deployment.conftest import READING, STUB, CloudStandIn, changes, write_stub
 from tests.support.function_process import clean_environment
 
 if TYPE_CHECKING:
-    from tests.deployment.conftest import CloudStandIn, Deployer
+    from tests.deployment.conftest import Deployer
 
 SLACK = "8f742231b10e8888abcd99yyyzzz85a5"
 IN_A_BUCKET = ("--bucket", "code", "--yes")
@@ -349,3 +350,23 @@ def test_every_value_obeys_the_pattern_that_scf_documents(deployer: Deployer, cl
     # The store holds a password and travels as a variable; the region does not, and travels in the package.
     assert {"KEYPAIR_STORE", "KEYPAIR_HOSTS", "KEYPAIR_HOSTS_2", "KEYPAIR_MASTER_SECRET"} <= variables
     assert "KEYPAIR_REGION" not in variables
+
+
+def test_a_region_that_cannot_be_one_is_found_before_any_call(
+    deployer: Deployer, cloud: CloudStandIn
+) -> None:
+    deployer.environment["KEYPAIR_REGION"] = "guangzhou"
+    assert deployer.apply() == 1
+    assert "inputs.region: Value error, must be a region, for example ap-guangzhou" in deployer.error
+    assert cloud.calls == []
+
+
+def test_a_cloud_out_of_reach_is_told_in_plain_words(deployer: Deployer) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without listening: whoever connects is refused
+        deployer.cloud = CloudStandIn({"url": f"http://127.0.0.1:{taken.getsockname()[1]}"})
+        assert deployer.apply() == 1
+    assert deployer.error == (
+        "scripts/deploy: cam GetUserAppId failed: no answer: the connection was refused. "
+        "Check this machine's network and proxy, and that the region ap-guangzhou exists.\n"
+    )

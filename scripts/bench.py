@@ -6,24 +6,21 @@ Times are medians and include the emulator's own time for CreateKeyPair. Compare
 from __future__ import annotations
 
 import io
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyrage
 
-from handler.auth.master_secret import MasterSecrets, Purpose
-from handler.auth.tc3 import sign
 from handler.composition import build
 from handler.scf.invocation import Clock, Invocation
+from scripts.benchmark import events
 from scripts.function_url.emulator import running_emulator
 from scripts.policy_file import compile_policy
 
@@ -34,9 +31,6 @@ if TYPE_CHECKING:
 
 STARTS = 15
 CALLS = 60
-_PATH = "/v1/key-pairs"
-_HOST = "bench.example.com"
-_SECRET_TEXT = "A" * 43
 _POLICY = """
 [callers.bench]
 tc3 = true
@@ -57,8 +51,8 @@ def main() -> int:
         compile_policy(Path(name) / "policy.toml", Path(name) / "policy.json")
         environ = {
             "KEYPAIR_REGION": "ap-guangzhou",
-            "KEYPAIR_HOSTS": _HOST,
-            "KEYPAIR_MASTER_SECRET": _SECRET_TEXT,
+            "KEYPAIR_HOSTS": events.HOST,
+            "KEYPAIR_MASTER_SECRET": events.SECRET_TEXT,
             "KEYPAIR_POLICY": str(Path(name) / "policy.json"),
             "KEYPAIR_CVM_ENDPOINT": emulator.cvm_endpoint,
             **emulator.credentials(),
@@ -68,11 +62,10 @@ def main() -> int:
         answer = _answer_with(application, environ)
         issues, replays, refusals = [], [], []
         for number in range(CALLS):
-            event = signed_event(json.dumps({"keyName": f"bench_{number}", "recipients": [recipient]}))
+            event = events.rest(f"bench_{number}", [recipient])
             issues.append(_timed(partial(answer, event), 201))
             replays.append(_timed(partial(answer, event), 201))
-            forged = {**event, "body": "{}"}
-            refusals.append(_timed(partial(answer, forged), 401))
+            refusals.append(_timed(partial(answer, events.forged(event)), 401))
             time.sleep(0.1)  # the emulator allows 10 requests a second, as the cloud does
     print(f"{'first issue, with the import of the SDK':34} {issues[0]:8.1f} ms")
     issue = statistics.median(issues[1:])
@@ -109,32 +102,6 @@ def _timed(call: Callable[[], int], expected: int) -> float:
     if status != expected:
         raise RuntimeError(f"status {status} instead of {expected}: nothing was measured")
     return taken
-
-
-def signed_event(body: str) -> dict[str, object]:
-    """Return the event of a REST request, signed as `bench`."""
-    timestamp = int(time.time())
-    signature = sign(
-        MasterSecrets([bytes(32)]).derive(Purpose.TC3_SECRET, "bench")[0],
-        path=_PATH,
-        canonical_headers=f"content-type:application/json\nhost:{_HOST}\n",
-        signed_headers="content-type;host",
-        body=body.encode(),
-        timestamp=timestamp,
-        service="cvm",
-    )
-    date = datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
-    authorization = (
-        f"TC3-HMAC-SHA256 Credential=bench/{date}/cvm/tc3_request, "
-        f"SignedHeaders=content-type;host, Signature={signature}"
-    )
-    headers = {"content-type": "application/json", "x-tc-timestamp": str(timestamp)}
-    return {
-        "httpMethod": "POST",
-        "path": _PATH,
-        "headers": {**headers, "authorization": authorization},
-        "body": body,
-    }
 
 
 if __name__ == "__main__":

@@ -10,26 +10,32 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyrage
+from cryptography.hazmat.primitives.asymmetric import rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scripts.bench import signed_event
-from scripts.benchmark import packages
-from scripts.benchmark.starts import Subject, interleaved, ratio
+from scripts.benchmark import events, growth, packages
+from scripts.benchmark.plot import bars
+from scripts.benchmark.starts import Subject, interleaved, percentile, ratio, run
 from scripts.policy_file import pack
 from scripts.python310 import HOW_TO_GET_ONE, find_python310
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scripts.benchmark.starts import Runs
 
-_GRANT = {"names": ["*"], "regions": ["ap-guangzhou"], "own_recipients": True}
+_GRANT = {"names": ["*"], "regions": [events.REGION], "own_recipients": True}
 _OURS = "this function"
 _MANY = 100_000
 _FEW = 10
+_WARM = 500
+"""Requests that one instance answers, one after another."""
+_PEERS = ("hour", "hour with bytecode", "floor")
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +44,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=12, help="how often each package starts")
     parser.add_argument("--against", metavar="REV", help="compare with the package of another commit")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there as well")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the starts there, in SVG")
+    parser.add_argument("--growth", action="store_true", help="fill each store with records as well")
     options = parser.parse_args(arguments)
     python310 = find_python310()
     if python310 is None:
@@ -47,12 +55,21 @@ def main(arguments: list[str]) -> int:
         folder = Path(name)
         subjects, size = _subjects(folder, python310, endpoint, options.against)
         runs = interleaved(subjects, python310, folder, options.rounds)
+        reports = {what: run(subject, python310, folder)[2] for what, subject in _warm(subjects).items()}
+    grown = {name: times for name, *times in growth.measure()} if options.growth else {}
     print(f"package: {size} bytes")
-    for line in _table(runs):
+    for line in (*_table(runs), *_warm_table(reports), *_growth_table(grown)):
         print(line)
     if options.json:
         found = {name: {"wall": r.wall, "cpu": r.cpu, "memory": r.memory} for name, r in runs.items()}
-        options.json.write_text(json.dumps({"bytes": size, "runs": found}, indent=1) + "\n")
+        warm = {what: {"answers": r["answers"], "memory": r["memory_kb"]} for what, r in reports.items()}
+        options.json.write_text(
+            json.dumps({"bytes": size, "runs": found, "warm": warm, "growth": grown}, indent=1) + "\n"
+        )
+    if options.plot:
+        cpu = {name: found.cpu for name, found in runs.items()}
+        ours = frozenset(cpu) - set(_PEERS)
+        options.plot.write_text(bars("Cold start to the first answer: CPU time", "ms", cpu, ours))
     return 0
 
 
@@ -60,26 +77,67 @@ def _subjects(
     folder: Path, python310: Path, endpoint: str, against: str | None
 ) -> tuple[dict[str, Subject], int]:
     policies = {count: _policy(folder, count) for count in (_FEW, _MANY)}
-    recipient = str(pyrage.x25519.Identity.generate().to_public())
-    event = signed_event(json.dumps({"keyName": "bench", "recipients": [recipient]}))
-
-    def subject(package: Path, policy: Path) -> Subject:
-        return Subject(package, {**_environ(endpoint), "KEYPAIR_POLICY": str(policy)}, [event])
-
     own = folder / "ours"
     size = packages.ours(packages.ROOT, own, policies[_FEW])
+    age, jwe, cms = _recipients()
+    event = events.rest("bench", [age])
+
+    def subject(
+        sent: events.Event, status: int = 201, package: Path = own, policy: Path = policies[_FEW]
+    ) -> Subject:
+        return Subject(package, {**_environ(endpoint), "KEYPAIR_POLICY": str(policy)}, [sent], [status])
+
     subjects = {
-        _OURS: subject(own, policies[_FEW]),
-        f"with {_MANY} callers": subject(own, policies[_MANY]),
+        _OURS: subject(event),
+        "JWE": subject(events.rest("bench", [jwe])),
+        "CMS": subject(events.rest("bench", [cms])),
+        "API v3": subject(events.api_v3("bench", [age]), 200),
+        "refused signature": subject(events.forged(event), 401),
+        "health page": subject(events.health(), 200),
+        f"with {_MANY} callers": subject(event, policy=policies[_MANY]),
     }
     if against:
         tree = packages.tree_of(against, folder / "tree")
         other = folder / "other"
         packages.ours(tree, other, policies[_FEW])
-        subjects[f"at {against}"] = subject(other, policies[_FEW])
+        subjects[f"at {against}"] = subject(event, package=other)
     for name, package in packages.peers(folder / "peers", python310).items():
         subjects[name] = Subject(package, _environ(endpoint), [event])
     return subjects, size
+
+
+def _warm(subjects: Mapping[str, Subject]) -> dict[str, Subject]:
+    """Return instances that answer many requests, the first of which does not count."""
+    age, jwe, cms = _recipients()
+    others = [str(pyrage.x25519.Identity.generate().to_public()) for _ in range(20)]
+    own, hour = subjects[_OURS], subjects["hour with bytecode"]
+
+    def many(subject: Subject, recipients: list[str]) -> Subject:
+        sent = [events.rest(f"warm_{number}", recipients) for number in range(_WARM)]
+        return replace(subject, events=sent, statuses=[201] * _WARM)
+
+    issue = many(own, [age])
+    refused = replace(
+        own, events=[events.forged(dict(event)) for event in issue.events], statuses=[401] * _WARM
+    )
+    again = replace(issue, events=[issue.events[0]] * _WARM)
+    return {
+        "age": issue,
+        "age, 20 recipients": many(own, others),
+        "JWE": many(own, [jwe]),
+        "CMS": many(own, [cms]),
+        "replay": again,
+        "refused signature": refused,
+        "hour with bytecode": many(hour, [age]),
+    }
+
+
+def _recipients() -> tuple[str, str, str]:
+    """Return a recipient for each format."""
+    spki = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    jwe = x25519.X25519PrivateKey.generate().public_key().public_bytes(*spki).decode()
+    cms = rsa.generate_private_key(65537, 3072).public_key().public_bytes(*spki).decode()
+    return str(pyrage.x25519.Identity.generate().to_public()), jwe, cms
 
 
 def _table(runs: Mapping[str, Runs]) -> Iterator[str]:
@@ -94,6 +152,28 @@ def _table(runs: Mapping[str, Runs]) -> Iterator[str]:
         )
 
 
+def _warm_table(reports: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    yield ""
+    yield f"{f'warm, {_WARM} requests':26}{'p50 ms':>9}{'p99 ms':>9}{'CPU p50':>9}{'MB':>7}{'CPU / age':>12}"
+    issue = None
+    for name, report in reports.items():
+        _, walls, cpus = (list(column) for column in zip(*report["answers"][1:], strict=True))
+        cpu = statistics.median(cpus)
+        issue = issue or cpu
+        yield (
+            f"{name:26}{statistics.median(walls):9.2f}{percentile(walls, 99):9.2f}{cpu:9.2f}"
+            f"{report['memory_kb'] / 1024:7.1f}{cpu / issue:12.3f}"
+        )
+
+
+def _growth_table(grown: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    if grown:
+        yield ""
+        yield f"{'a claim, microseconds':26}{'records':>9}{'at none':>9}{'at many':>9}{'ratio':>7}"
+    for name, (records, none, many) in grown.items():
+        yield f"{name:26}{records:9.0f}{none:9.1f}{many:9.1f}{many / none:7.2f}"
+
+
 def _policy(folder: Path, callers: int) -> Path:
     tables = {"bench": {"tc3": True, "grants": [_GRANT]}}
     tables |= {f"team-{number}": {"tc3": True, "grants": [_GRANT]} for number in range(1, callers)}
@@ -105,9 +185,9 @@ def _policy(folder: Path, callers: int) -> Path:
 
 def _environ(endpoint: str) -> dict[str, str]:
     return {
-        "KEYPAIR_REGION": "ap-guangzhou",
-        "KEYPAIR_HOSTS": "bench.example.com",
-        "KEYPAIR_MASTER_SECRET": "A" * 43,
+        "KEYPAIR_REGION": events.REGION,
+        "KEYPAIR_HOSTS": events.HOST,
+        "KEYPAIR_MASTER_SECRET": events.SECRET_TEXT,
         "KEYPAIR_CVM_ENDPOINT": endpoint,
         "TENCENTCLOUD_SECRETID": "AKIDbench",
         "TENCENTCLOUD_SECRETKEY": "bench",

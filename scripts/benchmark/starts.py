@@ -80,3 +80,8 @@ def interleaved(
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Return the median of the ratios within each round."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return a percentile."""
+    return statistics.quantiles(values, n=100)[percent - 1]

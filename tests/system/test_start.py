@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import json, sys
+import gc, json, sys
 import handler.index
+collections = sum(generation["collections"] for generation in gc.get_stats())
 answer = handler.index.main_handler(json.loads(sys.argv[1]), {"request_id": "r"})
-print(json.dumps({"status": answer["statusCode"], "modules": sorted(sys.modules)}))
+collections = sum(generation["collections"] for generation in gc.get_stats()) - collections
+set_aside = gc.get_freeze_count() > 10_000 and gc.isenabled()
+found = {"status": answer["statusCode"], "modules": sorted(sys.modules)}
+print(json.dumps({**found, "collections": collections, "set_aside": set_aside}))
 """
 OF_OTHERS = {
     "handler.chat.bot", "handler.issuance.sweeper", "handler.auth.bearer", "handler.auth.jwks",
@@ -45,6 +50,7 @@ def started(function: FunctionUnderTest, event: Mapping[str, object]) -> tuple[i
         timeout=60,
     )
     found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["collections"], found["set_aside"]) == (0, True)
     return found["status"], set(found["modules"])
 
 
@@ -63,6 +69,20 @@ def test_a_start_loads_only_what_its_door_needs(
     found, modules = started(function, event)
     assert found == status
     assert not_loaded & modules == set()
+
+
+def test_an_issue_calls_the_cloud_three_times(function: FunctionUnderTest) -> None:
+    """Each call is a round trip, so one more is a decision."""
+    for _ in range(2):
+        before = Counter(function.emulator.state()["calls"])
+        event = function.signed(REST)
+        assert function.call(event).status == 201
+        after = Counter(function.emulator.state()["calls"])
+        assert after - before == {
+            "CreateKeyPair": 1,
+            "DescribeKeyPairs": 1,
+            "ModifyKeyPairAttribute": 1,
+        }
 
 
 def test_a_public_page_loads_nothing_of_issuing(function: FunctionUnderTest) -> None:

@@ -19,6 +19,7 @@ from handler.errors import (
     KeyPairNotFound,
     OutcomeUnknown,
     RequestInFlight,
+    StoreUnavailable,
 )
 from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released
 from handler.order import TAG_PREFIX, Action
@@ -119,7 +120,8 @@ class Inventory:
 
         Deletes none if one of them is out of reach or in use, as far as the cloud's list says.
 
-        Raises KeyPairInUse, RequestInFlight, OutcomeUnknown if one may still exist, and what `show` raises.
+        Raises KeyPairInUse, RequestInFlight, OutcomeUnknown if one may still exist or its stored answer may
+        still be released, and what `show` raises.
         """
         view = self._view(Action.DELETE, region, caller_id, invocation, trail)
         found = {key_id: self._deletable(key_id, view, caller_id) for key_id in key_ids}
@@ -132,7 +134,11 @@ class Inventory:
                 if not view.cvm.delete_key_pair(key_id):
                     raise KeyPairInUse
             # Before the audit line: a stored answer must not be released again, even if the log is down.
-            self.ledger.finish_delete(key_id)
+            try:
+                self.ledger.finish_delete(key_id)
+            except StoreUnavailable:
+                # The key pair is gone, and its stored answer is not withdrawn before a repeat has noted that.
+                raise OutcomeUnknown("delete-not-noted") from None
             trail.write(Decision.DELETED)
 
     def _deletable(self, key_id: str, view: _View, caller_id: str) -> OwnedKeyPair | None:

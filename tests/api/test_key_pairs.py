@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
     from handler.cloud.cvm import Cvm
+    from handler.store.base import Store
     from tests.support.emulator_process import EmulatorProcess
 
 ACTIONS = ["create", "list", "delete", "import"]
@@ -280,6 +282,41 @@ def test_a_retry_goes_on_where_a_delete_was_interrupted(function: FunctionUnderT
     shown = create(function)
     function.emulator.behave(lag={"deleted": 2})
     assert [ask(function, "DELETE", shown["keyId"]).status for _ in range(3)] == [204] * 3
+
+
+def test_a_delete_that_the_store_did_not_note_is_not_certain(function: FunctionUnderTest) -> None:
+    """503 would mean that the key pair is still there, and its stored answer still of use."""
+    order = function.signed(REST, function.rest_body(), also_signed={"idempotency-key": "k-1"})
+    key_id = function.call(order).json["keyId"]
+    services = function.services
+    function.services = replace(services, store=StoreWithoutMarks(services.store))
+    assert told(ask(function, "DELETE", key_id)) == (504, "outcome-unknown")
+    assert function.emulator.key_pairs() == []
+    function.services = services
+    assert ask(function, "DELETE", key_id).status == 204
+    assert told(function.call(order)) == (410, "key-pair-deleted")
+
+
+@dataclass(frozen=True)
+class StoreWithoutMarks:
+    """Fails when it is to note that a key pair was deleted."""
+
+    store: Store
+
+    @property
+    def shared(self) -> bool:
+        return self.store.shared
+
+    def get(self, key: str) -> str | None:
+        return self.store.get(key)
+
+    def add(self, key: str, value: str, ttl: float) -> bool:
+        if key.startswith("deleted:"):
+            raise StoreUnavailable
+        return self.store.add(key, value, ttl)
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        return self.store.replace(key, expected, value, ttl)
 
 
 def test_without_the_audit_log_or_the_store_nothing_is_deleted(function: FunctionUnderTest) -> None:

@@ -268,7 +268,7 @@ def test_a_captured_list_of_ids_deletes_nothing(function: FunctionUnderTest) -> 
 
 
 def test_terraforms_calls(function: FunctionUnderTest) -> None:
-    """As resource_tc_key_pair.go makes them: the state holds the ciphertext's key pair, and no plain key."""
+    """As resource_tc_key_pair.go makes them of CVM: its state would hold no plain key."""
     order = {"KeyName": fresh_name(), "ProjectId": 0}
     made = ask(function, "CreateKeyPair", order, "registered")
     key_id = made["KeyPair"]["KeyId"]
@@ -280,6 +280,16 @@ def test_terraforms_calls(function: FunctionUnderTest) -> None:
     renamed = ask(function, MODIFY, {"KeyId": key_id, "KeyName": "other"}, "registered")
     assert code(renamed) == "UnsupportedOperation"
     assert ask(function, DESCRIBE, {"KeyIds": [key_id]}, "registered")["TotalCount"] == 1
+    # Before it deletes a key pair in use, it would stop the instances to detach it.
+    function.emulator.control("POST", f"/key-pairs/{key_id}/bind")
+    (bound,) = ask(function, DESCRIBE, {"KeyIds": [key_id]}, "registered")["KeyPairSet"]
+    detach = {"KeyIds": [key_id], "InstanceIds": bound["AssociatedInstanceIds"], "ForceStop": True}
+    assert code(ask(function, "DisassociateInstancesKeyPairs", detach, "registered")) == "InvalidAction"
+    assert code(ask(function, DELETE, {"KeyIds": [key_id]}, "registered")) == (
+        "InvalidParameterValue.KeyPairNotSupported"
+    )
+    function.emulator.control("DELETE", f"/key-pairs/{key_id}/bind")
+    function.clock.time += 1
     assert code(ask(function, DELETE, {"KeyIds": [key_id]}, "registered")) is None
     function.clock.time += 1
     assert ask(function, DESCRIBE, {"KeyIds": [key_id]}, "registered")["KeyPairSet"] == []

@@ -1,6 +1,10 @@
 // Answers lines of JSON: a request names a module here and what it takes; the answer holds the plain text,
 // or that it would not open. One process for hundreds of envelopes.
+import { webcrypto } from "node:crypto";
 import { createInterface } from "node:readline";
+
+// Node 18, which Debian 12 has, does not name it.
+globalThis.crypto ??= webcrypto;
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { format, ...request } = JSON.parse(line);

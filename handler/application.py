@@ -21,8 +21,8 @@ from handler.errors import (
     RequestRefused,
 )
 from handler.http.endpoint import RequestContext
-from handler.records import dataclass
 from handler.scf.events import parse_event
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from handler.errors import AuditUnavailable
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

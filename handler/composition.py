@@ -24,16 +24,16 @@ from handler.http.endpoint import LazyEndpoint
 from handler.order import KEY_ID
 from handler.policy.compiled import file_digest
 from handler.policy.model import Policy
-from handler.records import dataclass
 from handler.scf.events import DEFERRED, INTERNAL, TIMER
 from handler.settings import Settings, effective_environ
+from handler.startup.records import dataclass
 from handler.store import open_store
 from handler.store.authenticated import AuthenticatedStore
 from handler.store.sharing import Host
 from handler.web.origins import CrossOriginRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from handler.chat.bot import Bot
@@ -147,11 +147,6 @@ class Services:
         from handler.cloud.scf import Scf
         from handler.pickup.links import PickupLinks
 
-        def own_key_pairs() -> OwnKeyPairs:
-            from handler.chat.own_key_pairs import OwnKeyPairs
-
-            return OwnKeyPairs(self.inventory, store, _new_word, settings.region)
-
         settings, store = self.settings, self.store
         published_keys = self.chat.published_keys(self.policy.keys_from)
         if settings.keys_from_cloud_networks:
@@ -167,9 +162,14 @@ class Services:
             invoke_again=Scf(settings.region, settings.scf_endpoint).invoke_again,
             pickup_links=PickupLinks(store, self.clock, settings.link_base, master_secrets),
             published_keys=published_keys,
-            own_key_pairs=own_key_pairs,
+            own_key_pairs=self._own_key_pairs,
             default_region=settings.region,
         )
+
+    def _own_key_pairs(self) -> OwnKeyPairs:
+        from handler.chat.own_key_pairs import OwnKeyPairs
+
+        return OwnKeyPairs(self.inventory, self.store, _new_word, self.settings.region)
 
     @cached_property
     def _ledger(self) -> IdempotencyLedger:
@@ -188,7 +188,8 @@ class Services:
     def application(self) -> Application:
         """Return the application; raise PolicyInvalid if the web page cannot work."""
         endpoints: dict[str | re.Pattern[str], list[Endpoint]] = {}
-        for endpoint in [*_api(self), *_web(self), *_chat(self), *_timer(self)]:
+        make = _Endpoints(self)
+        for endpoint in [*make.api(), *make.web(), *make.chat(), *make.timer()]:
             endpoints.setdefault(endpoint.path, []).append(endpoint)
         web = self.policy.web
         rules = CrossOriginRules(() if web is None else web.origins, (_REST_PATH, _GRANTS_PATH))
@@ -276,138 +277,174 @@ def _new_holder() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(HOLDER_DIGITS))
 
 
-def _api(services: Services) -> list[Endpoint]:
-    """Return the endpoints for programs."""
-    auth, region = services.authenticator, services.settings.region
+@dataclass(frozen=True)
+class _Endpoints:
+    """Makes the endpoints. Each method that imports a module is called by the first request to its path."""
 
-    def rest() -> Endpoint:
+    services: Services
+
+    def api(self) -> list[Endpoint]:
+        """Return the endpoints for programs."""
+        return [
+            LazyEndpoint(_REST_PATH, ("POST",), "rest", self._rest),
+            LazyEndpoint(_REST_PATH, ("GET",), "rest", self._key_pairs),
+            LazyEndpoint(_KEY_PAIR_PATH, ("GET", "DELETE"), "rest", self._key_pair),
+            LazyEndpoint("/", ("POST",), "tencent-v3", self._tencent_v3),
+            LazyEndpoint("/v2/index.php", ("GET", "POST"), "tencent-v2", self._tencent_v2),
+            LazyEndpoint(_GRANTS_PATH, ("POST",), "grants", self._grants),
+            LazyEndpoint("/readyz", ("GET", "POST"), "readiness", self._readiness),
+            LazyEndpoint("/healthz", ("GET",), None, self._health),
+            LazyEndpoint("/openapi.json", ("GET",), None, self._openapi),
+        ]
+
+    def web(self) -> list[Endpoint]:
+        """Return the endpoints for browsers, if the policy has a table [web]."""
+        policy = self.services.policy
+        if policy.web is None:
+            return []
+        from handler.api.pages import PageEndpoint
+        from handler.web.page import pages
+
+        endpoints: list[Endpoint] = [
+            PageEndpoint(*page) for page in pages(policy, self.services.settings.region).items()
+        ]
+        if policy.issuers:
+            # Without an issuer there are no tokens to type into the form.
+            form = partial(self._form, policy.web.origins)
+            endpoints.append(LazyEndpoint("/form", ("POST",), "form", form))
+        return endpoints
+
+    def chat(self) -> list[Endpoint]:
+        """Return the webhooks of the configured chat platforms, the job endpoint and the pick-up links."""
+        return [
+            *(
+                LazyEndpoint(f"/chat/{name}", platform.methods, name, partial(self._webhook, platform))
+                for name, platform in self.services.platforms.items()
+            ),
+            LazyEndpoint(DEFERRED, (INTERNAL,), "deferred", self._job),
+            LazyEndpoint(pickup.PATH, ("GET", "POST"), "pickup", self._links),
+        ]
+
+    def timer(self) -> list[Endpoint]:
+        """Return the endpoint that sweeps."""
+        return [LazyEndpoint(TIMER, (INTERNAL,), None, self._sweep)]
+
+    def _rest(self) -> Endpoint:
         from handler.api.rest import RestEndpoint
 
-        return RestEndpoint(auth.token_or_tc3, services.admission, services.issuer, region)
-
-    def key_pairs() -> Endpoint:
-        from handler.api.key_pairs import ListEndpoint
-
-        return ListEndpoint(auth.token_or_tc3, services.admission, services.inventory, region)
-
-    def key_pair() -> Endpoint:
-        from handler.api.key_pairs import KeyPairEndpoint
-
-        return KeyPairEndpoint(auth.token_or_tc3, services.admission, services.inventory, region)
-
-    def tencent_v3() -> Endpoint:
-        from handler.api.tencent_v3 import TencentV3Endpoint
-
-        return TencentV3Endpoint(
-            auth.tc3,
+        services = self.services
+        return RestEndpoint(
+            services.authenticator.token_or_tc3,
             services.admission,
             services.issuer,
-            region,
-            inventory=lambda: services.inventory,
-            nonces=auth.nonces,
+            services.settings.region,
         )
 
-    def tencent_v2() -> Endpoint:
+    def _key_pairs(self) -> Endpoint:
+        from handler.api.key_pairs import ListEndpoint
+
+        services = self.services
+        return ListEndpoint(
+            services.authenticator.token_or_tc3,
+            services.admission,
+            services.inventory,
+            services.settings.region,
+        )
+
+    def _key_pair(self) -> Endpoint:
+        from handler.api.key_pairs import KeyPairEndpoint
+
+        services = self.services
+        return KeyPairEndpoint(
+            services.authenticator.token_or_tc3,
+            services.admission,
+            services.inventory,
+            services.settings.region,
+        )
+
+    def _tencent_v3(self) -> Endpoint:
+        from handler.api.tencent_v3 import TencentV3Endpoint
+
+        services = self.services
+        return TencentV3Endpoint(
+            services.authenticator.tc3,
+            services.admission,
+            services.issuer,
+            services.settings.region,
+            inventory=lambda: services.inventory,
+            nonces=services.authenticator.nonces,
+        )
+
+    def _tencent_v2(self) -> Endpoint:
         from handler.api.tencent_v2 import TencentV2Endpoint
 
-        return TencentV2Endpoint(auth.v2, services.admission, services.issuer, region)
+        services = self.services
+        return TencentV2Endpoint(
+            services.authenticator.v2, services.admission, services.issuer, services.settings.region
+        )
 
-    def grants() -> Endpoint:
+    def _grants(self) -> Endpoint:
         from handler.api.grants import GrantsEndpoint
 
-        return GrantsEndpoint(auth.token_or_tc3, services.admission, services.policy, region)
+        services = self.services
+        return GrantsEndpoint(
+            services.authenticator.token_or_tc3,
+            services.admission,
+            services.policy,
+            services.settings.region,
+        )
 
-    def readiness() -> Endpoint:
+    def _readiness(self) -> Endpoint:
         from handler.api.readiness import ReadinessEndpoint
 
+        services = self.services
         return ReadinessEndpoint(
-            auth.token_or_tc3,
+            services.authenticator.token_or_tc3,
             services.admission,
             services.policy,
             services.readiness,
             services.audit_log.policy_digest,
         )
 
-    def health() -> Endpoint:
+    def _health(self) -> Endpoint:
         from handler.api import pages
 
         return pages.PageEndpoint("/healthz", pages.health)
 
-    def openapi() -> Endpoint:
+    def _openapi(self) -> Endpoint:
         from handler.api import pages
 
         return pages.PageEndpoint("/openapi.json", pages.openapi)
 
-    return [
-        LazyEndpoint(_REST_PATH, ("POST",), "rest", rest),
-        LazyEndpoint(_REST_PATH, ("GET",), "rest", key_pairs),
-        LazyEndpoint(_KEY_PAIR_PATH, ("GET", "DELETE"), "rest", key_pair),
-        LazyEndpoint("/", ("POST",), "tencent-v3", tencent_v3),
-        LazyEndpoint("/v2/index.php", ("GET", "POST"), "tencent-v2", tencent_v2),
-        LazyEndpoint(_GRANTS_PATH, ("POST",), "grants", grants),
-        LazyEndpoint("/readyz", ("GET", "POST"), "readiness", readiness),
-        LazyEndpoint("/healthz", ("GET",), None, health),
-        LazyEndpoint("/openapi.json", ("GET",), None, openapi),
-    ]
-
-
-def _web(services: Services) -> list[Endpoint]:
-    """Return the endpoints for browsers, if the policy has a table [web]."""
-    policy, region = services.policy, services.settings.region
-    if policy.web is None:
-        return []
-    from handler.api.pages import PageEndpoint
-    from handler.web.page import pages
-
-    endpoints: list[Endpoint] = [PageEndpoint(*page) for page in pages(policy, region).items()]
-    origins = policy.web.origins
-
-    def form() -> Endpoint:
+    def _form(self, origins: Collection[str]) -> Endpoint:
         from handler.web.form import FormEndpoint
 
-        verify, hosts = services.authenticator.bearer.authenticate, services.settings.hosts
-        return FormEndpoint(verify, services.admission, services.issuer, region, hosts, origins)
+        services = self.services
+        return FormEndpoint(
+            services.authenticator.bearer.authenticate,
+            services.admission,
+            services.issuer,
+            services.settings.region,
+            services.settings.hosts,
+            origins,
+        )
 
-    if policy.issuers:
-        # Without an issuer there are no tokens to type into the form.
-        endpoints.append(LazyEndpoint("/form", ("POST",), "form", form))
-    return endpoints
-
-
-def _chat(services: Services) -> list[Endpoint]:
-    """Return the webhooks of the configured chat platforms, the job endpoint and the pick-up links."""
-
-    def job() -> Endpoint:
-        from handler.chat.endpoints import JobEndpoint
-
-        return JobEndpoint(services.bot)
-
-    def links() -> Endpoint:
-        from handler.pickup.endpoint import PickupEndpoint
-
-        return PickupEndpoint(services.bot.pickup_links)
-
-    def webhook(platform: Platform) -> Endpoint:
+    def _webhook(self, platform: Platform) -> Endpoint:
         from handler.chat.endpoints import ChatWebhook
 
-        return ChatWebhook(platform, services.bot, services.admission)
+        return ChatWebhook(platform, self.services.bot, self.services.admission)
 
-    return [
-        *(
-            LazyEndpoint(f"/chat/{name}", platform.methods, name, partial(webhook, platform))
-            for name, platform in services.platforms.items()
-        ),
-        LazyEndpoint(DEFERRED, (INTERNAL,), "deferred", job),
-        LazyEndpoint(pickup.PATH, ("GET", "POST"), "pickup", links),
-    ]
+    def _job(self) -> Endpoint:
+        from handler.chat.endpoints import JobEndpoint
 
+        return JobEndpoint(self.services.bot)
 
-def _timer(services: Services) -> list[Endpoint]:
-    """Return the endpoint that sweeps."""
+    def _links(self) -> Endpoint:
+        from handler.pickup.endpoint import PickupEndpoint
 
-    def sweep() -> Endpoint:
+        return PickupEndpoint(self.services.bot.pickup_links)
+
+    def _sweep(self) -> Endpoint:
         from handler.api.timer import SweepEndpoint
 
-        return SweepEndpoint(services.sweeper)
-
-    return [LazyEndpoint(TIMER, (INTERNAL,), None, sweep)]
+        return SweepEndpoint(self.services.sweeper)

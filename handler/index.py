@@ -8,7 +8,7 @@ import gc
 # answer.
 gc.disable()
 
-from handler import precomputed  # noqa: E402  # after the line above, as all that follow
+from handler.startup import precomputed  # noqa: E402  # after the line above, as all that follow
 
 _PRECOMPUTED = precomputed.Precomputed()
 _PRECOMPUTED.begin()

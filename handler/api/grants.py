@@ -9,7 +9,7 @@ from handler.api.request_fields import json_body, read
 from handler.api.wire_models import WireModel
 from handler.http.messages import json_response
 from handler.order import Action
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

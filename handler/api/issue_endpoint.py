@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from handler.errors import OutcomeUnknown
 from handler.issuance.order_terms import OrderTerms
 from handler.order import Action
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     KeyName,
     Region,
 )
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.http.messages import Response, json_response
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.errors import NotGranted
 from handler.http.messages import json_response
 from handler.issuance.readiness import OK
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

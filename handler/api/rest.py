@@ -29,8 +29,8 @@ from handler.order import (  # pydantic reads the annotations at run time
     Tags,
     seconds,
 )
-from handler.records import dataclass
 from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,8 +28,8 @@ from handler.order import (  # pydantic reads the annotations at run time
     Recipients,
     Region,
 )
-from handler.records import dataclass
 from handler.sealing import refuse_private_keys
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

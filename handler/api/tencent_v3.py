@@ -35,7 +35,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     TagValue,
     seconds,
 )
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

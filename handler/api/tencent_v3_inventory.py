@@ -16,7 +16,7 @@ from handler.api.wire_models import WireModel
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import FieldProblem, KeyPairFixed, KeyPairNotFound, MalformedRequest, Unauthenticated
 from handler.order import KEY_ID, Action, Region  # pydantic reads the annotations at run time
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.http.messages import json_response
-from handler.records import dataclass
 from handler.scf.events import INTERNAL, TIMER
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.http.endpoint import RequestContext

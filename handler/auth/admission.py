@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from handler.auth.rate_limits import Allowance, source_of
 from handler.errors import Unauthenticated
 from handler.order import Action
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

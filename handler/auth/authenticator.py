@@ -10,7 +10,7 @@ from handler.auth.master_secret import MasterSecrets
 from handler.auth.nonces import Nonces
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

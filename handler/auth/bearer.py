@@ -14,7 +14,7 @@ from handler.auth.jwks import FetchedKeys, FixedKeys, public_keys, same_algorith
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http.strict_json import parse_json_object
 from handler.order import ANSWER_TTL
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

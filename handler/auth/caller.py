@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.http.messages import Request

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 from handler.errors import IssuerUnavailable, MalformedRequest, Unauthenticated
 from handler.http.fetch import HttpRequest, fetch
 from handler.http.strict_json import parse_json_object
-from handler.records import dataclass
 from handler.scf.invocation import LONG_AGO, Moment
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,7 +13,7 @@ from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from handler.errors import Unauthenticated
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.store.base import Store

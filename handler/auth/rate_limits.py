@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import RateLimited, StoreUnavailable
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.scf.invocation import Clock

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.errors import Unauthenticated
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

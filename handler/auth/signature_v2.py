@@ -19,8 +19,8 @@ from urllib.parse import parse_qsl
 from handler.auth.master_secret import Purpose
 from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
-from handler.records import dataclass
 from handler.scf.events import BODY_LIMIT
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

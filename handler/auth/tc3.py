@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from handler.auth.master_secret import Purpose
 from handler.auth.request_signatures import SignatureVerifier
 from handler.errors import Unauthenticated
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ from handler.errors import (
 from handler.issuance.order_terms import OrderTerms
 from handler.order import ANSWER_TTL, Action, KeyPairOrder, PrivateKeyFormat
 from handler.pickup.links import file_name_of
-from handler.records import dataclass
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing import refuse_private_recipient
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.recipient_text import PGP_LABEL
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

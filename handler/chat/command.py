@@ -18,9 +18,9 @@ from typing import TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from handler.order import RECIPIENTS_LIMIT, Action, Duration, KeyName, PrivateKeyFormat, Region, seconds
-from handler.records import dataclass
 from handler.sealing.recipient_text import straight_boundaries
 from handler.sealing.ssh_keys import SSH_KEY, SshKey, read_key
+from handler.startup.records import dataclass
 
 TEXT_LIMIT = 16_000
 """The longest command, in characters.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from handler.errors import RequestInFlight, StoreUnavailable
 from handler.order import ANSWER_TTL
-from handler.records import dataclass
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

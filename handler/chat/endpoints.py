@@ -9,8 +9,8 @@ from handler.chat.command import action_of
 from handler.chat.jobs import Job
 from handler.chat.platforms.base import ImmediateResponse, Message
 from handler.http.messages import json_response
-from handler.records import dataclass
 from handler.scf.events import DEFERRED, INTERNAL
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.auth.admission import Admission

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from handler.errors import PlatformUnavailable
 from handler.http.fetch import HttpRequest, HttpResponse, fetch
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,9 +17,9 @@ from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.auth.time_window import TimeWindow
 from handler.chat.platforms.base import Message
 from handler.errors import Unauthenticated
-from handler.records import dataclass
 from handler.scf.events import DEFERRED
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.scf.invocation import Clock

@@ -14,7 +14,7 @@ from handler.chat import messages
 from handler.chat.command import ListCommand
 from handler.errors import KeyPairInUse, KeyPairNotFound, NotGranted
 from handler.order import ANSWER_TTL, Action
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from handler.errors import KeysNotFound, KeysUnavailable, RecipientRefused
 from handler.http.fetch import HttpRequest, fetch, resolve_name
 from handler.order import RECIPIENTS_LIMIT, EnvelopeFormat
-from handler.records import dataclass
 from handler.sealing import prepare_sealer
 from handler.sealing.ssh_keys import read_key
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -28,7 +28,7 @@ from handler.errors import (
     Upstream,
 )
 from handler.order import CALLER_TAG, KEY_ID, TAG_PREFIX
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from handler.cloud.sdk import Api, Failure
 from handler.errors import CloudRefused, CloudUnreachable, OutcomeUnknown, OutOfTime, Upstream
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError

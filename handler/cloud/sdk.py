@@ -7,21 +7,18 @@ import logging
 import re
 import warnings
 from dataclasses import field
-from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from handler.records import dataclass
 from handler.scf.invocation import LONG_AGO
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import requests
 
     from handler.scf.invocation import Clock, Credentials, Moment
 
-_ANSWER_LIMIT = 1024 * 1024
 _MESSAGE_LIMIT = 200
 _NOT_IN_A_LINE = re.compile(r"[^\x20-\x7e\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]+")
 
@@ -115,6 +112,8 @@ class Api:
         from tencentcloud.common.profile.client_profile import ClientProfile
         from tencentcloud.common.profile.http_profile import HttpProfile
 
+        from handler.cloud.bounded_http import BoundedAdapter, read_body
+
         _silence_loggers()
         protocol, _, host = self.endpoint.partition("://")
         http = HttpProfile(protocol=protocol, endpoint=host)
@@ -131,96 +130,11 @@ class Api:
         session.max_redirects = 0
         # Otherwise a .netrc entry for the host would replace the Authorization header.
         session.trust_env = False
-        adapter = _adapter_class()()
-        adapter.limit = Limit(self.clock)
+        adapter = BoundedAdapter(self.clock)
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter)
-        session.hooks["response"].append(_read_body)
+        session.hooks["response"].append(read_body)
         return client
-
-
-class Limit:
-    """Until when the current call may read. Not a part of the adapter: that would be a reference cycle."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.until = 0.0
-
-    def remaining(self) -> float:
-        """Return the seconds left."""
-        return self.until - self._clock.monotonic()
-
-
-@cache
-def _adapter_class() -> Any:  # noqa: ANN401  # made after requests is imported
-    """Return the class of adapters whose connections give up reading at their `limit`.
-
-    The time-out of requests bounds each read, and not their sum: a peer that sends one byte after another,
-    of the head or of the body, would keep the connection for as long as it likes.
-
-    Made once: classes made for each call are garbage that is collected late, 8 MB of it in 500 requests.
-    """
-    import io
-    from http.client import HTTPResponse
-
-    from requests.adapters import HTTPAdapter
-
-    class Raw(io.RawIOBase):
-        def __init__(self, raw: Any, sock: socket.socket, remaining: Callable[[], float]) -> None:  # noqa: ANN401  # http.client's own stream
-            self._raw, self._sock, self._remaining = raw, sock, remaining
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401  # any buffer
-            remaining = self._remaining()
-            if remaining <= 0:
-                raise TimeoutError
-            self._sock.settimeout(remaining)
-            count: int | None = self._raw.readinto(buffer)
-            return count
-
-        def close(self) -> None:
-            self._raw.close()
-            super().close()
-
-    class Bounded(HTTPResponse):
-        def __init__(
-            self,
-            remaining: Callable[[], float],
-            sock: socket.socket,
-            *arguments: Any,  # noqa: ANN401  # passed on
-            **named: Any,  # noqa: ANN401  # passed on
-        ) -> None:
-            super().__init__(sock, *arguments, **named)
-            stream: Any = self.fp
-            self.fp = io.BufferedReader(Raw(stream.detach(), sock, remaining))
-
-    def connection(kind: Any, remaining: Callable[[], float], **named: Any) -> Any:  # noqa: ANN401  # passed on
-        made = kind(**named)
-        made.response_class = partial(Bounded, remaining)
-        return made
-
-    class Adapter(HTTPAdapter):
-        limit: Limit
-
-        def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # passed on
-            pool: Any = super().get_connection_with_tls_context(*arguments, **named)
-            if not isinstance(pool.ConnectionCls, partial):
-                pool.ConnectionCls = partial(connection, pool.ConnectionCls, self.limit.remaining)
-            return pool
-
-    return Adapter
-
-
-def _read_body(response: requests.Response, *_: object, **__: object) -> None:
-    """Read a body that is not too long."""
-    body = b""
-    while chunk := response.raw.read1(_ANSWER_LIMIT, decode_content=True):
-        body += chunk
-        if len(body) > _ANSWER_LIMIT:
-            raise TimeoutError
-    response._content = body  # noqa: SLF001  # what `Response.content` returns
 
 
 def request_id_of(value: object) -> str:

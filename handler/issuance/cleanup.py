@@ -28,7 +28,7 @@ from handler.errors import (
 )
 from handler.issuance.idempotency import State
 from handler.order import ANSWER_TTL, RFC_3339, TAG_PREFIX
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.audit import AuditTrail

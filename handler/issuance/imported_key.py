@@ -10,9 +10,9 @@ from handler.audit import Decision
 from handler.errors import PublicKeyRefused, RecipientRefused
 from handler.issuance.issuer import KeySource, ReleasedKeyPair
 from handler.issuance.key_material import CheckedKeyPair
-from handler.records import dataclass
 from handler.sealing import age, read_recipient
 from handler.sealing.recipient_problems import RecipientProblem
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,8 +25,8 @@ from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released
 from handler.order import TAG_PREFIX, Action
 from handler.policy.evaluation import reach
 from handler.policy.grants import ExistingKeyPair
-from handler.records import dataclass
 from handler.sealing.ssh_keys import fingerprint
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

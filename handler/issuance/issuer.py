@@ -38,7 +38,7 @@ from handler.issuance.idempotency import FinishedRecord, State
 from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
 from handler.order import RFC_3339
 from handler.policy.evaluation import granted_order
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

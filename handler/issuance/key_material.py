@@ -13,7 +13,7 @@ from pydantic import SecretBytes
 from handler.errors import CloudAnswerInvalid
 from handler.issuance.ppk import ppk
 from handler.order import PrivateKeyFormat
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 _BITS_MINIMUM = 2048
 _EXPONENT = 65537

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from handler.auth.master_secret import Purpose
 from handler.order import CALLER_TAG, RFC_3339, TAG_PREFIX
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

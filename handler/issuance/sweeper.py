@@ -17,7 +17,7 @@ from handler.errors import KeyPairFunctionError, RequestInFlight, StoreUnavailab
 from handler.issuance.cleanup import ORPHAN_AGE, age_of, is_released, never_released
 from handler.issuance.readiness import OK, store_status
 from handler.order import CALLER_TAG
-from handler.records import dataclass
+from handler.startup.records import dataclass
 from handler.store.authenticated import RECORD_FORGED
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from handler.api.problem_details import problem_details
 from handler.audit import Decision
 from handler.errors import AuditUnavailable
 from handler.pickup import PATH, PREFIX, page
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.errors import KeyPairFunctionError

@@ -16,7 +16,7 @@ from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.http.messages import Response
 from handler.order import EnvelopeFormat
 from handler.pickup import PREFIX
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.audit import Facts

@@ -28,7 +28,7 @@ from pydantic import PrivateAttr, ValidationError
 from handler.errors import PolicyInvalid
 from handler.policy.explanations import UNREADABLE
 from handler.policy.model import Caller, ClaimOf, Policy, PolicyHead
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

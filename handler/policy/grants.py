@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from handler.order import TAGS_LIMIT, Action, Duration, ProjectId, Region, TagKey, TagValue, seconds
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.order import KeyPairOrder

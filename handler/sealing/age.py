@@ -9,11 +9,11 @@ import pyrage
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.records import dataclass
 from handler.sealing import bech32, ssh_keys
 from handler.sealing.public_keys import X25519_LENGTH, P, require_full_order, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

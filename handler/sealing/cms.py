@@ -25,11 +25,11 @@ from cryptography.x509 import ObjectIdentifier
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.records import dataclass
 from handler.sealing import cms_asn1 as syntax
 from handler.sealing.public_keys import pem_content, vet_rsa
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

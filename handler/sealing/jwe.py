@@ -23,11 +23,11 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from handler.errors import MalformedRequest, RecipientRefused
 from handler.http.strict_json import parse_json_object
 from handler.order import EnvelopeFormat
-from handler.records import dataclass
 from handler.sealing import ssh_keys
 from handler.sealing.public_keys import X25519_LENGTH, pem_content, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,11 +15,11 @@ from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorit
 
 from handler.errors import RecipientRefused
 from handler.order import EnvelopeFormat
-from handler.records import dataclass
 from handler.scf.invocation import MAX_INVOCATION_SECONDS
 from handler.sealing.public_keys import X25519_LENGTH, vet_rsa, vet_x25519
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.sealing.sealer import Contents, KeyReference, Sealer, distinct, parse_each
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

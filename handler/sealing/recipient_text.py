@@ -12,7 +12,6 @@ import textwrap
 from enum import Enum
 
 from handler.errors import RecipientRefused
-from handler.records import dataclass
 from handler.sealing import bech32
 from handler.sealing.recipient_problems import (
     PGP_RECIPIENT_LIMIT,
@@ -20,6 +19,7 @@ from handler.sealing.recipient_problems import (
     RecipientProblem,
 )
 from handler.sealing.ssh_keys import SSH_KEY, SSH_START, read_key
+from handler.startup.records import dataclass
 
 
 class Dropped(Enum):

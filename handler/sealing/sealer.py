@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from handler.errors import RecipientRefused, SealingFailed
-from handler.records import dataclass
 from handler.sealing.recipient_problems import RecipientProblem
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

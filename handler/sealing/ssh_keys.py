@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 # The key types of OpenSSH. Types that are refused later count as SSH keys as well.
 _TYPE = r"(?:sk-|webauthn-sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]{1,64}"

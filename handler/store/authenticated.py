@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from handler.errors import StoreUnavailable
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,7 +27,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     seconds,
 )
-from handler.records import dataclass
+from handler.startup.records import dataclass
 from handler.web.origins import crosses_origins
 from handler.web.page import stylesheet
 

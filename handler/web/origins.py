@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.http.messages import Response
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Writes what handler/precomputed.py reads. Python 3.10 runs it: `python3.10 precompute.py FOLDER FILE`.
+"""Writes handler/startup/precomputed.bin. Python 3.10 runs it: `python3.10 precompute.py FOLDER FILE`.
 
 Imports every module below FOLDER, and keeps the regular expressions and the source texts of dataclasses that
 are compiled meanwhile. Where the binary modules of the package do not load, because the build runs on another
@@ -12,7 +12,7 @@ import re
 import sys
 from typing import Any
 
-# As in handler/precomputed.py; only tests run on a newer Python.
+# As in handler/startup/precomputed.py; only tests run on a newer Python.
 COMPILER = vars(re).get("sre_compile") or vars(re)["_compiler"]
 PARSER = vars(COMPILER).get("sre_parse") or vars(COMPILER)["_parser"]
 
@@ -58,7 +58,7 @@ def main(folder: str, file: str) -> None:
             # Some need an optional dependency, or are binaries for another platform.
             with contextlib.suppress(ImportError):
                 importlib.import_module(".".join(parts).removesuffix(".__init__"))
-    from handler.precomputed import TAG
+    from handler.startup.precomputed import TAG
 
     Path(file).write_bytes(TAG + marshal.dumps((patterns, sources), _VERSION))
 

@@ -53,7 +53,7 @@ def compile_modules(tree: Path, python310: Path) -> None:
 
 def precompute(tree: Path, python310: Path) -> None:
     """Write what a start on `python310` reads instead of working it out; raise PackagingError."""
-    _run(python310, "precompute.py", tree, tree / "handler" / "precomputed.bin")
+    _run(python310, "precompute.py", tree, tree / "handler" / "startup" / "precomputed.bin")
 
 
 def _run(python310: Path, program: str, *arguments: str | Path) -> None:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from pydantic import SecretBytes
 
-from handler import records
 from handler.api.rest import RestEndpoint
 from handler.cloud.cvm import CreatedKeyPair, Cvm, KeyPairSummary
 from handler.cloud.sdk import Api, Failure
@@ -34,6 +33,7 @@ from handler.errors import StoreUnavailable
 from handler.policy.model import Policy
 from handler.scf.invocation import Credentials, Deadline, Invocation
 from handler.settings import Settings
+from handler.startup import records
 from handler.store.memory import MemoryStore
 from handler.store.redis import RedisStore
 from handler.store.sqlite import SqliteStore

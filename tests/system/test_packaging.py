@@ -154,7 +154,7 @@ def test_the_zip_holds_the_handler_its_dependencies_and_nothing_else(package: zi
         if path.is_file() and "__pycache__" not in path.parts
     }
     ours = {name for name in names if name.startswith("handler/") and not name.endswith(".pyc")}
-    made = {"handler/policy.json", "handler/policy.index", "handler/precomputed.bin"}
+    made = {"handler/policy.json", "handler/policy.index", "handler/startup/precomputed.bin"}
     assert ours == handler - {"handler/index.py"} | made
     assert package.read("index.py") == (ROOT / "handler" / "index.py").read_bytes()
     assert {name.split("/")[0] for name in names} == {

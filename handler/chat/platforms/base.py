@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from handler.http.messages import Request, Response

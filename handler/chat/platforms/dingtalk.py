@@ -33,8 +33,8 @@ from handler.chat.platforms.platform_settings import PlatformSecret, require_set
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response, require_json
 from handler.http.strict_json import parse_json_object
-from handler.records import dataclass
 from handler.settings import environment_config
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from handler.errors import PolicyInvalid
-from handler.records import dataclass
 from handler.settings import PREFIX
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -21,8 +21,8 @@ from handler.chat.platforms.base import Block, ImmediateResponse, Locale, Messag
 from handler.chat.platforms.platform_settings import PlatformSecret, require_settings
 from handler.errors import MalformedRequest, PlatformRefused, Unauthenticated
 from handler.http.messages import json_response
-from handler.records import dataclass
 from handler.settings import environment_config
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,8 +25,8 @@ from handler.chat.platforms.wecom_callbacks import (
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
 from handler.http.messages import json_response
 from handler.http.strict_json import parse_json_object
-from handler.records import dataclass
 from handler.settings import environment_config
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,7 +25,7 @@ from handler.auth.time_window import SIGNATURE_WINDOW
 from handler.chat.platforms.base import ImmediateResponse, Locale
 from handler.errors import Unauthenticated
 from handler.http.messages import Response
-from handler.records import dataclass
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -29,8 +29,8 @@ from handler.chat.platforms.wecom_callbacks import (
     plain_text,
 )
 from handler.errors import MalformedRequest, PlatformRefused, PlatformUnavailable, Unauthenticated
-from handler.records import dataclass
 from handler.settings import environment_config
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

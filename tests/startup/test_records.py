@@ -1,4 +1,4 @@
-"""`handler.records.dataclass` against the standard library's."""
+"""`handler.startup.records.dataclass` against the standard library's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from handler import records
+from handler.startup import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

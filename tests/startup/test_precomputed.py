@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from handler.precomputed import TAG, Precomputed
+from handler.startup.precomputed import TAG, Precomputed
 
 SRE: Any = vars(re).get("sre_compile") or vars(re)["_compiler"]
 PROGRAM = Path(__file__).parents[2] / "scripts" / "packaging" / "precompute.py"
@@ -31,9 +31,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     (folder / "module.py").write_text(MODULE)
     (folder / "broken.py").write_text("import is_not_installed")
-    (folder / "handler").mkdir()
-    (folder / "handler" / "precomputed.py").write_text(
-        Path(sys.modules["handler.precomputed"].__file__ or "").read_text()
+    startup = folder / "handler" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "precomputed.py").write_text(
+        Path(sys.modules["handler.startup.precomputed"].__file__ or "").read_text()
     )
     made = folder / "precomputed.bin"
     subprocess.run([sys.executable, "-S", "-B", PROGRAM, folder, made], check=True)
@@ -73,7 +74,7 @@ def test_it_is_used_until_the_end(file: Path) -> None:
 def test_a_start_does_not_parse_what_is_in_it(file: Path) -> None:
     program = f"""
 import re
-from handler.precomputed import Precomputed
+from handler.startup.precomputed import Precomputed
 precomputed = Precomputed({str(file)!r})
 precomputed.begin()
 compiler = vars(re).get('sre_compile') or re._compiler

@@ -35,7 +35,7 @@ _MANY = 100_000
 _FEW = 10
 _WARM = 500
 """Requests that one instance answers, one after another."""
-_PEERS = ("hour", "hour with bytecode", "floor")
+_PEERS = ("hour", "hour with bytecode", "bare calls", "floor")
 
 
 def main(arguments: list[str]) -> int:
@@ -110,7 +110,7 @@ def _warm(subjects: Mapping[str, Subject]) -> dict[str, Subject]:
     """Return instances that answer many requests, the first of which does not count."""
     age, jwe, cms = _recipients()
     others = [str(pyrage.x25519.Identity.generate().to_public()) for _ in range(20)]
-    own, hour = subjects[_OURS], subjects["hour with bytecode"]
+    own = subjects[_OURS]
 
     def many(subject: Subject, recipients: list[str]) -> Subject:
         sent = [events.rest(f"warm_{number}", recipients) for number in range(_WARM)]
@@ -128,7 +128,7 @@ def _warm(subjects: Mapping[str, Subject]) -> dict[str, Subject]:
         "CMS": many(own, [cms]),
         "replay": again,
         "refused signature": refused,
-        "hour with bytecode": many(hour, [age]),
+        **{peer: many(subjects[peer], [age]) for peer in ("hour with bytecode", "bare calls")},
     }
 
 

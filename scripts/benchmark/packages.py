@@ -46,6 +46,7 @@ def peers(folder: Path, python310: Path) -> dict[str, Path]:
     for name, source, compiled in (
         ("hour", "hour.py", False),
         ("hour with bytecode", "hour.py", True),
+        ("bare calls", "bare.py", True),
         ("floor", "floor.py", True),
     ):
         found[name] = folder / name.replace(" ", "-")

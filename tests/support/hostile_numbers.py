@@ -301,7 +301,7 @@ def _sizes(largest: int) -> Iterator[_BadRsa]:
 def _bad_exponents() -> tuple[_BadRsa, ...]:
     """Return exponents below 2^16 or even (FIPS 186-5 section 5.1), and some that few programs can read."""
     good = good_modulus(2048)
-    short = (1, 2, 3, 4, 5, 7, 11, 13, 17, 35, 37, 41, 257, 32767, 65535, 65536, 65538)
+    short = (1, 2, 3, 4, 5, 7, 11, 13, 17, 35, 37, 41, 257, 32767, 65535, 65536, 65540)
     long = (2**31, *(2**bits + 1 for bits in (31, 32, 33, 63, 64, 65, 127, 255, 256, 257, 1024, 2040)))
     return tuple((f"exponent {e:x}", good, e, _R.RSA_EXPONENT) for e in (*short, *long))
 

@@ -45,12 +45,16 @@ SHORT = 1.1
 
 @dataclass
 class Time:
-    """Real time without sleeping: a pause is recorded and subtracted from the remaining time."""
+    """Time that passes in pauses, which are recorded and take none; with `real`, as it does besides."""
 
+    real: bool = False
     paused: list[float] = field(default_factory=list)
 
     def clock(self) -> Clock:
-        return Clock(monotonic=lambda: time.monotonic() + sum(self.paused), sleep=self.paused.append)
+        return Clock(monotonic=self._now, sleep=self.paused.append)
+
+    def _now(self) -> float:
+        return sum(self.paused) + (time.monotonic() if self.real else 0.0)
 
 
 def client(
@@ -61,7 +65,7 @@ def client(
     times: Time | None = None,
     jitter: float = 1,
 ) -> Cvm:
-    clock = (times or Time()).clock()
+    clock = (times or Time(real=True)).clock()
     deadline = Deadline(clock, clock.monotonic() + seconds)
     return Cvm(credentials, REGION, deadline, jitter=lambda: jitter, endpoint=endpoint)
 

@@ -87,7 +87,8 @@ def fits(jwk: Mapping[str, object], algorithm: str) -> bool:
 
 
 def _numbers(jwk: Mapping[str, object]) -> list[object]:
-    return [jwk.get(name) for name in ("kty", "n", "e", "crv", "x", "y")]
+    """Return what tells apart keys that fit the same algorithm."""
+    return [jwk.get(name) for name in ("n", "e", "x", "y")]
 
 
 def public_keys(jwks: object) -> tuple[Mapping[str, object], ...] | None:

@@ -116,8 +116,16 @@ def test_a_key_that_is_listed_twice_is_one_key() -> None:
     key = listed[0]
     assert choose(listed, "k1", "RS256") == key
     assert choose([key, {**key, "x5t": "AA"}], None, "RS256") == key
-    with pytest.raises(Unauthenticated):
-        choose([key, {**key, "n": key["n"][:-2] + "AA"}], "k1", "RS256")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "number"), [("RS256", "n"), ("RS256", "e"), ("ES256", "x"), ("ES256", "y")]
+)
+def test_two_keys_with_one_id_are_ambiguous(algorithm: str, number: str) -> None:
+    key = jwk(RSA if algorithm == "RS256" else EC, kid="k1")
+    with pytest.raises(Unauthenticated) as refused:
+        choose([key, {**key, number: "AQAD"}], "k1", algorithm)
+    assert refused.value.reason == "bearer-key-ambiguous"
 
 
 @pytest.mark.parametrize("algorithm", get_args(TokenAlgorithm))

@@ -105,7 +105,9 @@ def test_a_replayed_request_is_limited_by_itself(function: FunctionUnderTest) ->
     assert [answer.status for answer in answers] == [201] * 61 + [429]
     assert function.audit_lines()[-1]["reason"] == "rate-repeat"
     function.clock.time += 1
-    assert function.call(function.signed(REST)).headers["RateLimit"].startswith('"caller";r=1;')
+    other = function.signed(REST)
+    assert function.call(other).headers["RateLimit"].startswith('"caller";r=1;')
+    assert function.call(other).status == 201
     function.delete_key_pairs()
 
 
@@ -128,6 +130,18 @@ def test_of_equal_requests_at_once_one_is_counted() -> None:
     store.meanwhile = lambda: limiter.take_once("caller", "x", allowance, "same")
     assert limiter.take_once("caller", "x", allowance, "same") is None
     assert limiter.take("caller", "x", allowance).left == 18
+
+
+def test_what_is_given_back_does_not_outlive_its_time() -> None:
+    now = TestClock()
+    store = Racing(now.clock())
+    limiter, allowance = Limiter(store, now.clock()), Allowance.of("1/hour")
+    store.meanwhile = lambda: limiter.take_once("caller", "x", Allowance.of("2/hour"), "same")
+    assert limiter.take_once("caller", "x", Allowance.of("2/hour"), "same") is None
+    assert store.get("rate:caller:x") is not None
+    now.time += 1801
+    assert store.get("rate:caller:x") is None
+    assert limiter.take("caller", "x", allowance).left == 0
 
 
 def test_what_cannot_be_given_back_stays_counted() -> None:

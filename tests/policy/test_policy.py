@@ -174,6 +174,8 @@ def test_the_tags_of_an_order_and_its_grant_have_a_limit_together() -> None:
     tags = {f"own-{n}": "x" for n in range(16)}
     forced = {f"forced-{n}": "x" for n in range(15)}
     given = policy({**GRANT, "forced_tags": forced, "optional_tags": dict.fromkeys(tags, "*")})
+    fewer = {key: value for key, value in tags.items() if key != "own-0"}
+    assert len(granted_order(given, "a", order(tags=fewer)).tags) == 30
     with pytest.raises(TagsRefused) as refused:
         granted_order(given, "a", order(tags=tags))
     assert refused.value.reason == "tags-too-many"

@@ -163,9 +163,9 @@ def test_interrupted_while_it_waits(tmp_path: Path) -> None:
     headers = {"Content-Type": "application/problem+json", "Retry-After": "60"}
     with serving(lambda _order: (503, headers, busy)) as (url, asked):
         home = home_at(tmp_path, url)
-        with subprocess.Popen(
-            home.command("create", "web_1"), env=home.variables, stderr=subprocess.PIPE, text=True
-        ) as process:
+        # A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
+        command = ["env", "--default-signal=INT", *home.command("create", "web_1")]
+        with subprocess.Popen(command, env=home.variables, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             assert "The cloud is busy. Trying again in 60 s" in process.stderr.readline()
             process.send_signal(signal.SIGINT)

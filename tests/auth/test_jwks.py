@@ -143,7 +143,7 @@ def test_keys_are_fetched_once(server: KeyServer) -> None:
     assert keys(None) == OLD
     keys.clock.time += 299.9
     assert keys("old") == OLD
-    assert server.paths == ["/keys?of=all"]
+    assert (server.paths, server.accepts) == (["/keys?of=all"], ["application/json"])
     keys.clock.time += 0.1
     assert keys("old") == OLD
     assert len(server.paths) == 2

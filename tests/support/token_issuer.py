@@ -109,6 +109,8 @@ class KeyServer:
     """Whether it answers a byte at a time, and is never done."""
     paths: list[str] = field(default_factory=list)
     """What was asked for."""
+    accepts: list[str | None] = field(default_factory=list)
+    """In which form."""
     over: threading.Event = field(default_factory=threading.Event)
 
     def publish(self, *keys: Mapping[str, object]) -> None:
@@ -116,6 +118,7 @@ class KeyServer:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.paths.append(request.path)
+        self.accepts.append(request.headers["Accept"])
         if self.holds:
             self.over.wait()
             return

@@ -82,9 +82,18 @@ def test_it_is_the_same_policy(file: Path) -> None:
     assert found.callers.get("") is None
 
 
-@pytest.mark.parametrize("user", [("slack", "T", "U"), ("slack", "U", "T"), ("feishu", "T", "U")])
-def test_chat_users(file: Path, user: tuple[str, str, str]) -> None:
-    assert Policy.load(file).chat_caller(*user) == Policy.parse(CONTENT).chat_caller(*user)
+@pytest.mark.parametrize(
+    ("user", "caller"),
+    [
+        (("slack", "T", "U"), "talker"),
+        (("slack", "U", "T"), None),
+        (("slack", "T", "other"), None),
+        (("slack", "other", "U"), None),
+        (("feishu", "T", "U"), None),
+    ],
+)
+def test_chat_users(file: Path, user: tuple[str, str, str], caller: str | None) -> None:
+    assert Policy.load(file).chat_caller(*user) == Policy.parse(CONTENT).chat_caller(*user) == caller
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,9 @@ from tests.support.function_under_test import (
     signature,
 )
 from tests.support.random_cases import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # ---------------------------------------------------------------- as published
 
@@ -57,6 +61,7 @@ VECTORS = [
 ]
 
 
+@pytest.mark.usefixtures("time_zone")
 @pytest.mark.parametrize("vector", VECTORS)
 def test_published_vectors(vector: Vector) -> None:
     canonical = "".join(f"{name}:{value}\n" for name, value in sorted(vector.headers.items()))
@@ -268,6 +273,16 @@ def test_the_method_is_signed(change: dict[str, Any], reason: str) -> None:
     assert refusal(replace(Signed().request(), **change)) == reason
 
 
+@pytest.fixture(params=["UTC0", "CST-8", "EST5"])
+def time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("time_zone")
 @pytest.mark.parametrize(("date", "reason"), [("2026-11-24", None), ("2026-11-25", "tc3-date")])
 def test_the_date_is_that_of_the_timestamp(date: str, reason: str | None) -> None:
     """One second before midnight UTC, the date is the old one in every time zone."""

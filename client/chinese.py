@@ -245,6 +245,11 @@ Exit codes:
     "Passphrase of {file}": "{file} 的密码",
     "There is no envelope in this JSON.": "该 JSON 中没有信封。",
     "The envelope is cut off: it has no END line.": "信封不完整：缺少 END 行。",
+    "The key pair was made. Make room, and run the same command again: it gets the same key.": (
+        "密钥对已创建。请腾出空间后重新执行同一命令，即可得到同一密钥。"
+    ),
+    "This is a private key already; there is nothing to open.": "这已经是私钥，无需打开。",
+    "Log in with it: ssh -i FILE USER@HOST": "用它登录：ssh -i FILE USER@HOST",
     # client/explanations.py
     "The function answers: {title} ({code})": "函数返回：{title}（{code}）",
     "Tell its operator.": "请告知函数管理员。",
@@ -266,6 +271,7 @@ Exit codes:
     "The policy does not grant this.": "策略不允许该请求。",
     "A key pair named {name} exists in the account.": "账号中已有名为 {name} 的密钥对。",
     "Choose another name: keypair create {name}": "请换一个名称：keypair create {name}",
+    "Choose another name: keypair import {name} FILE": "请换一个名称：keypair import {name} FILE",
     "The function cannot read the request.": "函数无法解析该请求。",
     "This client may be older than the function; update it.": "本客户端可能比函数旧，请更新。",
     "The function refuses a recipient.": "函数拒绝了一个收件公钥。",

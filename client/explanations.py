@@ -30,10 +30,15 @@ _CLOCK_TOLERANCE = 240
 
 
 def explained(
-    answer: Answer, service: Service, request: PendingRequest | None = None, *, unfinished: bool = False
+    answer: Answer,
+    service: Service,
+    request: PendingRequest | None = None,
+    *,
+    imported: str = "",
+    unfinished: bool = False,
 ) -> ClientError:
     """Return the error that an answer of the function stands for."""
-    error = _explained(answer, service, request)
+    error = _explained(answer, service, request, imported)
     request_id = answer.request_id or (answer.content or {}).get("requestId")
     if request_id and isinstance(error, (ServiceFailed, SignInFailed)):
         error.advice += " " + tr("Request id: {id}", id=request_id)
@@ -50,7 +55,9 @@ def kept_request() -> str:
     )
 
 
-def _explained(answer: Answer, service: Service, request: PendingRequest | None) -> ClientError:
+def _explained(
+    answer: Answer, service: Service, request: PendingRequest | None, imported: str
+) -> ClientError:
     code = answer.code
     if not code:
         return _another_server(answer, service)
@@ -61,10 +68,13 @@ def _explained(answer: Answer, service: Service, request: PendingRequest | None)
     if code == "not-granted":
         return NotGranted(tr("The policy does not grant this."), _what_is_granted(service, request))
     if code == "name-taken":
-        name = request.name if request else ""
+        name = request.name if request else imported
+        another = _another_name(name)
         return AlreadyExists(
             tr("A key pair named {name} exists in the account.", name=name),
-            tr("Choose another name: keypair create {name}", name=_another_name(name)),
+            tr("Choose another name: keypair import {name} FILE", name=another)
+            if imported
+            else tr("Choose another name: keypair create {name}", name=another),
         )
     if code in {"malformed-request", "recipient-refused", "public-key-refused", "tags-refused"}:
         return RequestRefused(_TEXTS[code][0](), _fields(answer.content or {}) or _TEXTS[code][1]())

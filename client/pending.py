@@ -60,8 +60,15 @@ class PendingFile:
 
     def keep_answer(self, answer: Mapping[str, Any]) -> None:
         """Add the function's answer."""
-        if self.request is not None:
+        if self.request is None:
+            return
+        try:
             self.save(replace(self.request, answer=answer))
+        except LocalFailure as failure:
+            raise LocalFailure(
+                str(failure),
+                tr("The key pair was made. Make room, and run the same command again: it gets the same key."),
+            ) from None
 
     def forget(self) -> None:
         """Delete the request: it is finished, or nothing came of it."""

@@ -51,7 +51,7 @@ def checked_private_key(plain: bytes, public_key: str = "", fingerprint: str = "
             tr("What was sealed is not a sound private key."),
             tr("Do not use it. Tell the function's operator, with the request id."),
         )
-    announced = " ".join(public_key.split()[:2])
+    announced = " ".join(str(public_key).split()[:2])  # in pasted JSON it may be anything
     if (announced and announced != found.public_key) or (fingerprint and fingerprint != found.fingerprint):
         raise NotOpened(
             tr("The private key does not belong to the public key that was announced."),

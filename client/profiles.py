@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from client.errors import UsageProblem
 from client.folders import config_file, local_profile, shown
 from client.language import tr
+from client.order import check_region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -236,6 +237,7 @@ class ProfileFile:
                 tr("Settings are: {settings}", settings=", ".join(SETTINGS)),
             )
         value = checked_url(value) if key == "url" and value else value
+        value = check_region(value) if key == "region" and value else value
         if key == "sign-in" and value and value not in SIGN_IN_METHODS:
             raise UsageProblem(
                 tr("Unknown sign-in method {method!r}.", method=value),

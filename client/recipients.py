@@ -11,7 +11,13 @@ from client.errors import UsageProblem
 from client.folders import shown
 from client.language import tr
 
-_PRIVATE = re.compile(r"PRIVATE\sKEY|AGE-SECRET-KEY-", re.IGNORECASE)
+# The last one: a private member of a JWK, however the text around it is damaged. Azure writes null for those
+# of a public key.
+_PRIVATE = re.compile(
+    r"PRIVATE\sKEY|AGE-SECRET-KEY-|PuTTY-User-Key-File-"
+    r'|"(?:d|p|q|dp|dq|qi|oth|k)\\?"\s*:(?!\s*null)',
+    re.IGNORECASE,
+)
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LINE = re.compile(r"(?:age1|ssh-|ecdsa-|sk-)")
 _KEY_TEXT = re.compile(rf"{_LINE.pattern}|-----BEGIN|\{{")

@@ -61,7 +61,7 @@ def import_key_command(
     # Without an idempotency key: the function knows an order that is repeated, and there is no key to lose.
     answer = service.post(KEY_PAIRS, json.dumps(body, sort_keys=True).encode())
     if answer.status != HTTPStatus.CREATED or not answer.content:
-        raise explained(answer, service)
+        raise explained(answer, service, imported=name)
     made = answer.content
     if as_json:
         session.console.data(made)

@@ -34,6 +34,11 @@ def find_envelope(text: str) -> Found:
         # A JSON string that lost its quotes: no envelope has a backslash of its own.
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\/", "/")
     found = _in_text(text)
+    if found is None and "PRIVATE KEY-----" in text:
+        raise NotOpened(
+            tr("This is a private key already; there is nothing to open."),
+            tr("Log in with it: ssh -i FILE USER@HOST"),
+        )
     if found is None:
         cut = "-----BEGIN" in text
         raise NotOpened(
@@ -65,7 +70,8 @@ def _in_json(parsed: Any) -> Found:  # noqa: ANN401  # decoded JSON
     if isinstance(parsed, dict):
         if "ciphertext" in parsed and ("protected" in parsed or {"recipients", "iv"} <= parsed.keys()):
             return Found("jwe", json.dumps(parsed))
-        parsed = parsed.get("Response", parsed)
+        response = parsed.get("Response")
+        parsed = response if isinstance(response, dict) else parsed
         sealed = parsed.get("sealedPrivateKey") or parsed.get("KeyPair") or parsed.get("data") or parsed
         if isinstance(sealed, dict):
             for member in ("ciphertext", "PrivateKey", "secretkey"):

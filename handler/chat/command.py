@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from handler.order import RECIPIENTS_LIMIT, Action, Duration, KeyName, PrivateKeyFormat, Region, seconds
 from handler.sealing.recipient_text import straight_boundaries
-from handler.sealing.ssh_keys import SSH_KEY, SshKey, read_key
+from handler.sealing.ssh_keys import SSH_KEY, SshKey, blobs_in, read_key
 from handler.startup.records import dataclass
 
 TEXT_LIMIT = 16_000
@@ -308,13 +308,15 @@ class _Parser:
         return True
 
     def _ssh_key(self, key: SshKey) -> None:
-        self.keys.append(key.line)
         line_end = self.text.find("\n", key.end)
         line_end = len(self.text) if line_end < 0 else line_end
         # A client may have joined the lines of two keys.
         following = SSH_KEY.search(self.text, key.end, line_end)
         self.position = following.start() if following else line_end
-        self.comments.append(self.text[key.end : self.position])
+        comment = self.text[key.end : self.position]
+        self.comments.append(comment)
+        # A key in the comment, such as one that followed without a line end. Sealing refuses the two.
+        self.keys.append(key.line + comment if blobs_in(comment) else key.line)
 
     def _end_of_block(self, block: re.Match[str]) -> int:
         # SECURITY BOUNDARY: certificates that follow each other are a chain, which sealing refuses, because

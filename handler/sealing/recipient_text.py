@@ -18,7 +18,7 @@ from handler.sealing.recipient_problems import (
     RECIPIENT_LIMIT,
     RecipientProblem,
 )
-from handler.sealing.ssh_keys import SSH_KEY, SSH_START, read_key
+from handler.sealing.ssh_keys import SSH_KEY, SSH_START, blobs_in, read_key
 from handler.startup.records import dataclass
 
 
@@ -78,6 +78,8 @@ _ANY_BOUNDARY = re.compile(r"-----(?:BEGIN|END)\b", re.IGNORECASE)
 _ARMOR_HEADERS = re.compile(r"[ \t]*\n(?P<headers>(?:[ \t]*[A-Za-z][A-Za-z-]*: ?[^\n]*\n)+)(?=[ \t]*\n)")
 _RFC_4716 = re.compile(r"---- BEGIN SSH2 PUBLIC KEY ----")
 _AGE = re.compile(r"(?<![A-Za-z0-9])age1[a-z0-9]{20}", re.IGNORECASE)
+# The beginning of one, which may be broken. bech32 has no b, i, o and 1.
+_AGE_ANYWHERE = re.compile(r"(?<![A-Za-z0-9])age1[ac-hj-np-z02-9]{8}", re.IGNORECASE)
 _AGE_START = re.compile(r"age1", re.IGNORECASE)
 _AGE_PIECES = 8
 # The line that age-keygen prints, and writes as a comment above the identity.
@@ -109,6 +111,11 @@ def normalise(text: str) -> NormalisedText:
     The caller has searched it for private keys.
     """
     dropped: list[Dropped] = []
+    if len(text) > PGP_RECIPIENT_LIMIT:
+        # First, because what follows takes longer the longer a text is.
+        raise RecipientRefused(
+            RecipientProblem.PGP_TOO_LONG if PGP_LABEL in text else RecipientProblem.TOO_LONG
+        )
     inside = _unwrapped(straight_boundaries(_LINE_END.sub("\n", text)), dropped)
     limit = PGP_RECIPIENT_LIMIT if PGP_LABEL in inside else RECIPIENT_LIMIT
     if len(text) > limit:
@@ -131,8 +138,9 @@ def straight_boundaries(text: str) -> str:
 
 
 def _keys_in(text: str) -> int:
-    """Return how many keys seem to begin in `text`."""
-    return len(SSH_KEY.findall(text)) + len(_AGE.findall(text)) + len(_ANY_BOUNDARY.findall(text))
+    """Return how many keys seem to begin in `text`, damaged and hidden ones included."""
+    ssh = max(len(SSH_KEY.findall(text)), blobs_in(text))
+    return ssh + len(_AGE_ANYWHERE.findall(text)) + len(_ANY_BOUNDARY.findall(text)) + text.count('"kty"')
 
 
 def _unwrapped(text: str, dropped: list[Dropped]) -> str:
@@ -221,8 +229,9 @@ def _line(text: str, dropped: list[Dropped]) -> str:
     """Return the only key in `text`: an age recipient, or an SSH key without its comment."""
     lines = [line.strip(_ENDS) for line in text.split("\n")]
     kept = [_AGE_LABEL.sub("", line) for line in lines if not _is_comment(line)]
-    if not _keys_in("\n".join(kept)):
-        kept = [_AGE_LABEL.sub("", line) for line in lines if _AGE_LABEL.match(line)] or kept
+    if not kept:
+        # Only then: otherwise the key that is meant is in the text, even if nothing can be read from it.
+        kept = [_AGE_LABEL.sub("", line) for line in lines if _AGE_LABEL.match(line)]
     if len(kept) < len(list(filter(None, lines))):
         dropped.append(Dropped.COMMENT_LINES)
     text = "\n".join(kept)

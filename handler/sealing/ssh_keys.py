@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 
 from handler.startup.records import dataclass
@@ -20,6 +21,10 @@ _QUOTES = "\"'`\u201d\u2019\u300d\u00bb"
 _WORD = re.compile(rf"([^\s{_QUOTES}]+)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _PIECE = re.compile(rf"\s+([A-Za-z0-9+/]+={{0,2}}|={{1,2}})(?![^\s{_QUOTES}])")
+# Fewer columns are no line width that a blob is wrapped at.
+_WRAPPED_AT_LEAST = 40
+_BLOB = re.compile(r"AAAA[BCEI][A-Za-z0-9+/]{30}[A-Za-z0-9+/]*")
+"""The blob of an SSH key anywhere in a text, whatever precedes it."""
 _FIELDS = {
     "ssh-ed25519": 2,
     "ssh-rsa": 3,
@@ -50,7 +55,8 @@ def read_key(text: str, start: int = 0) -> SshKey | None:
 
     If the blob was broken into several lines, its pieces are joined. They end where the strings inside the
     blob end, so a comment that looks like base64 is not taken for a piece. If they never end there, the blob
-    is the first word as it is.
+    is the first word as it is. A cut blob is not completed with its comment: where a program has turned line
+    ends into blanks, there are three pieces or more, and those in the middle are long.
     """
     begun = SSH_START.match(text, start)
     first = _WORD.match(text, begun.end()) if begun else None
@@ -64,11 +70,24 @@ def read_key(text: str, start: int = 0) -> SshKey | None:
             pieces.append(piece)
         joined = "".join(piece[1] for piece in pieces)
         length, wanted = 0, _length(key_type, joined)
-        for piece in pieces:
+        for count, piece in enumerate(pieces, 1):
             length += len(piece[1])
-            if length == wanted:
+            if length == wanted and _was_wrapped(text, pieces[:count]):
                 return SshKey(key_type, joined[:length], piece.end(), wrapped=True)
     return SshKey(key_type, first[0], first.end(), wrapped=False)
+
+
+def _was_wrapped(text: str, pieces: list[re.Match[str]]) -> bool:
+    """Tell whether line ends separate the pieces, or may have done so."""
+    if all("\n" in text[before.end() : piece.start(1)] for before, piece in itertools.pairwise(pieces)):
+        return True
+    middle = pieces[1:-1]
+    return bool(middle) and all(len(piece[1]) >= _WRAPPED_AT_LEAST for piece in middle)
+
+
+def blobs_in(text: str) -> int:
+    """Return how many blobs of SSH keys seem to begin in `text`."""
+    return len(_BLOB.findall(text))
 
 
 def _length(key_type: str, encoded: str) -> int | None:

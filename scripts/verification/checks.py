@@ -92,7 +92,7 @@ def rights(live: Live) -> Finding:
         for name, answer in zip(names, answers, strict=True)
         if _code(answer).startswith(("UnauthorizedOperation", "AuthFailure"))
     ]
-    return _broken("; ".join(denied)) if denied else _holds("all four actions, tags included")
+    return _broken("; ".join(denied)) if denied else _holds("create, describe, modify, delete, with tags")
 
 
 def modify_at_once(live: Live) -> Finding:

@@ -113,6 +113,12 @@ def test_a_key_of_ones_own_is_imported(home: Home, service: Served, tmp_path: Pa
     assert home.run("import", name, public, "--expires", "30d").stdout == first.stdout
     assert "has this public key already" in home.run("import", fresh_name(), public, status=5).stderr
     assert "private key" in home.run("import", fresh_name(), file, status=2).stderr
+    own, another = fresh_name(), tmp_path / "another"
+    home.run("create", own)
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", another], check=True)
+    taken = home.run("import", own, f"{another}.pub", status=5).stderr
+    assert f"A key pair named {own} exists" in taken
+    assert "keypair import " in taken
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
     refused = home.run("import", fresh_name(), f"{other}.pub", status=6).stderr

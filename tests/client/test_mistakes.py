@@ -126,6 +126,8 @@ MISTAKES = [
             ("create", "{NAME}", "--expires", "a month")),
     Mistake("a region in words", "is not a region", "such as ap-guangzhou", 2,
             ("create", "{NAME}", "--region", "Guangzhou")),
+    Mistake("such a region in the profile", "is not a region", "such as ap-guangzhou", 2,
+            ("config", "set", "region", "guangzhou")),
     Mistake("a tag without a value", "is not a tag", "--tag KEY=VALUE", 2,
             ("create", "{NAME}", "--tag", "team")),
     Mistake("a private key as recipient", "contains a private key. Nothing was sent", "ends in .pub", 2,
@@ -151,6 +153,9 @@ MISTAKES = [
             ("open", "-", "--save", "x", "--lifetime", "1h")),
     Mistake("an envelope that was cut off", "it has no END line", "from BEGIN to END", 9,
             ("open", "-", "--save", "x"), stdin="-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"),
+    Mistake("a private key instead of an envelope", "a private key already", "ssh -i FILE", 9,
+            ("open", "-", "--save", "x"),
+            stdin="-----BEGIN RSA PRIVATE KEY-----\nYWdl\n-----END RSA PRIVATE KEY-----\n"),
     Mistake("something that is not an envelope", "There is no envelope in this", "from BEGIN to END", 9,
             ("open", "-", "--save", "x"), stdin="hello\n"),
     Mistake("the public key to open with", "no age identity and no SSH key", "without .pub", 2,
@@ -198,6 +203,23 @@ TABLE = [
     *((mistake.done, mistake.said, mistake.then.strip()) for mistake in MISTAKES),
     ("a clock that is off by 10 minutes", "does not accept the sign-in", "clock is off by 10 minutes"),
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\nAAAA\n",
+        '# my key\n{"kty": "OKP", "d": "AQAB"}\n',
+        '[{"kty": "OKP", "d": "AQAB"}]',
+        '"{\\"kty\\": \\"OKP\\", \\"d\\": \\"AQAB\\"}"',
+        '```\n{"kty": "OKP", "d": "AQAB",}\n```',
+    ],
+)
+@pytest.mark.parametrize("command", [("create", "private", "--recipient"), ("import", "private")])
+def test_no_private_key_is_sent(text: str, command: tuple[str, ...], home: Home) -> None:
+    (home.folder / "key").write_text(text)
+    said = home.run(*command, "key", status=2).stderr
+    assert "contains a private key. Nothing was sent." in said
 
 
 def test_the_table_of_the_manual() -> None:

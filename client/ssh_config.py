@@ -158,4 +158,8 @@ def _words(line: str) -> list[str]:
 
 
 def _quoted(path: str) -> str:
-    return f'"{path}"' if " " in path else path
+    """Return a path for ssh_config(5), which reads quotes, backslashes, and tokens that begin with %."""
+    path = path.replace("%", "%%")
+    if not re.search(r"[\s'\"#=]", path):
+        return path
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'

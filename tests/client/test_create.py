@@ -213,6 +213,21 @@ def test_ssh_by_name(home: Home) -> None:
     assert f"Host {another}\n    HostName 2001:db8::7\n    User ubuntu\n    Port 22\n" in kept
 
 
+@pytest.mark.parametrize("folder", ["o'brien", 'a "b" c', "100%", "back\\slash and blank"])
+def test_ssh_understands_the_path(folder: str, home: Home) -> None:
+    name = fresh_name()
+    place = home.folder / folder
+    place.mkdir()
+    home.run("create", name, "--host", "root@127.0.0.1", "--save", place / name, "--no-include")
+    config = home.ssh / "config.d" / "keypair"
+    ssh = ["ssh", "-F", str(config), "-p", "1"]
+    read = subprocess.run([*ssh, "-G", name], env=home.variables, capture_output=True, text=True, check=True)
+    # ssh expands what begins with % later.
+    assert f"\nidentityfile ~/{folder.replace('%', '%%')}/{name}\n" in read.stdout
+    tried = subprocess.run([*ssh, name], env=home.variables, capture_output=True, text=True, check=False)
+    assert "Connection refused" in tried.stderr
+
+
 def test_a_configuration_that_cannot_be_read_is_left_alone(home: Home) -> None:
     """A socket, as root can read every file: reading it fails, and replacing it would not."""
     home.ssh.mkdir(mode=0o700)

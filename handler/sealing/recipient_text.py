@@ -79,7 +79,7 @@ _ARMOR_HEADERS = re.compile(r"[ \t]*\n(?P<headers>(?:[ \t]*[A-Za-z][A-Za-z-]*: ?
 _RFC_4716 = re.compile(r"---- BEGIN SSH2 PUBLIC KEY ----")
 _AGE = re.compile(r"(?<![A-Za-z0-9])age1[a-z0-9]{20}", re.IGNORECASE)
 # The beginning of one, which may be broken. bech32 has no b, i, o and 1.
-_AGE_ANYWHERE = re.compile(r"(?<![A-Za-z0-9])age1[ac-hj-np-z02-9]{8}", re.IGNORECASE)
+_AGE_ANYWHERE = re.compile(r"(?<![A-Za-z0-9])age1[ac-hj-np-z02-9]{16}", re.IGNORECASE)
 _AGE_START = re.compile(r"age1", re.IGNORECASE)
 _AGE_PIECES = 8
 # The line that age-keygen prints, and writes as a comment above the identity.

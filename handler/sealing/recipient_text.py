@@ -117,10 +117,8 @@ def normalise(text: str) -> NormalisedText:
             RecipientProblem.PGP_TOO_LONG if PGP_LABEL in text else RecipientProblem.TOO_LONG
         )
     inside = _unwrapped(straight_boundaries(_LINE_END.sub("\n", text)), dropped)
-    limit = PGP_RECIPIENT_LIMIT if PGP_LABEL in inside else RECIPIENT_LIMIT
-    if len(text) > limit:
-        pgp = limit is PGP_RECIPIENT_LIMIT
-        raise RecipientRefused(RecipientProblem.PGP_TOO_LONG if pgp else RecipientProblem.TOO_LONG)
+    if len(text) > RECIPIENT_LIMIT and PGP_LABEL not in inside:
+        raise RecipientRefused(RecipientProblem.TOO_LONG)
     if (json := _without_comment_lines_around(inside)).startswith("{"):
         if json != inside:
             dropped.append(Dropped.COMMENT_LINES)

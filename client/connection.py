@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _ANSWER_LIMIT = 1 << 20
 
+_CODE = re.compile(r"[a-z][a-z0-9-]*")
 # 503s that waiting mends; the others (quota-reached, misconfigured) are for the operator.
 _TEMPORARY = frozenset({
     "request-in-flight", "rate-limited", "cloud-busy", "cloud-unreachable", "store-unavailable",
@@ -50,8 +52,9 @@ class Answer:
         Gateways have codes too, but only the function's problem details (RFC 9457) have this type.
         """
         code = (self.content or {}).get("code")
-        is_problem = code and (self.content or {}).get("type") == f"urn:keypair-function:{code}"
-        return str(code) if is_problem and self.status >= HTTPStatus.BAD_REQUEST else ""
+        is_problem = (self.content or {}).get("type") == f"urn:keypair-function:{code}"
+        usable = isinstance(code, str) and _CODE.fullmatch(code)
+        return str(code) if usable and is_problem and self.status >= HTTPStatus.BAD_REQUEST else ""
 
     @property
     def temporary(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from client.answers import GRANTED, PROBLEM, has_shape
 from client.console import one_line
 from client.errors import (
     AlreadyExists,
@@ -41,7 +43,7 @@ def explained(
     error = _explained(answer, service, request, imported)
     request_id = answer.request_id or (answer.content or {}).get("requestId")
     if request_id and isinstance(error, (ServiceFailed, SignInFailed)):
-        error.advice += " " + tr("Request id: {id}", id=request_id)
+        error.advice += " " + tr("Request id: {id}", id=one_line(request_id))
     if unfinished:
         error.advice += " " + kept_request()
     return error
@@ -229,8 +231,8 @@ def _fields(content: Mapping[str, Any]) -> str:
         "region": "--region", "tags": "--tag", "expiresIn": "--expires", "privateKeyFormat": "--format",
     }  # fmt: skip
     found = []
-    for problem in content.get("errors", ()):
-        field, _, position = one_line(problem.get("field", "")).partition(".")
+    for problem in content["errors"] if has_shape(content, PROBLEM) else ():
+        field, _, position = problem["field"].partition(".")
         place = options.get(field, field)
         if field == "recipients" and position.isdigit():
             place += " " + tr("(number {position})", position=int(position) + 1)
@@ -274,7 +276,8 @@ def fetch_grants(service: Service) -> Mapping[str, Any] | None:
         answer = service.post(GRANTS, b"{}")
     except ClientError:
         return None
-    return answer.content if answer.status == 200 else None  # noqa: PLR2004  # OK
+    usable = answer.status == HTTPStatus.OK and has_shape(answer.content, GRANTED)
+    return answer.content if usable else None
 
 
 def describe_grant(grant: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from client.answers import PAGE, has_shape, incomplete, moment
 from client.errors import RequestRefused
 from client.explanations import explained, fetch_grants
 from client.language import tr
@@ -36,10 +37,14 @@ def _pages(service: Service, query: Mapping[str, str]) -> Iterator[KeyPair]:
     after = ""
     while True:
         answer = service.ask("GET", KEY_PAIRS, {**query, "after": after})
-        if answer.status != HTTPStatus.OK or not answer.content:
+        page = answer.content
+        if answer.status != HTTPStatus.OK or not page:
             raise explained(answer, service)
-        yield from answer.content["keyPairs"]
-        after = answer.content["next"] or ""
+        # The pages are in order of name. Without that there might be no last one.
+        if not has_shape(page, PAGE) or (page["next"] and page["next"] <= after):
+            raise incomplete()
+        yield from page["keyPairs"]
+        after = page["next"]
         if not after:
             return
 
@@ -97,11 +102,6 @@ def ends(pair: KeyPair, now: float) -> str:
     if left.days > 1:
         return f"{day} {tr('(in {days} d)', days=left.days)}"
     return f"{day} {tr('(in {hours:.0f} h)', hours=left / timedelta(hours=1))}"
-
-
-def moment(text: str) -> datetime:
-    """Return a time as the function writes it: RFC 3339, in UTC."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
 
 
 def local_day(text: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.console import WELL
-from client.errors import ClientError, ServiceFailed, UsageProblem
+from client.errors import ClientError, UsageProblem
 from client.language import tr
 from client.order import FORMATS
 
@@ -225,6 +225,7 @@ def _request(pending: PendingFile, order: Order, service: Service, *, own_key: b
 
 def _ordered(service: Service, pending: PendingFile, request: PendingRequest) -> dict[str, Any]:
     """Return the function's answer. A refusal ends the request if it can have made nothing."""
+    from client.answers import ISSUED, has_shape, incomplete
     from client.explanations import explained, kept_request
     from client.service import KEY_PAIRS
 
@@ -235,30 +236,15 @@ def _ordered(service: Service, pending: PendingFile, request: PendingRequest) ->
             pending.forget()  # it never left this machine
         raise
     if answer.status == 201 and answer.content:  # noqa: PLR2004  # Created
-        if _complete(answer.content):
+        if has_shape(answer.content, ISSUED):
             return dict(answer.content)
-        raise ServiceFailed(
-            tr("The answer of the function is incomplete."),
-            tr("Tell its operator, with the request id.") + " " + kept_request(),
-        )
+        # Another answer is not kept: it would be final.
+        error = incomplete()
+        error.advice += " " + kept_request()
+        raise error
     if not service.doubtful:
         pending.forget()
     raise explained(answer, service, request, unfinished=pending.request is not None)
-
-
-def _complete(content: Mapping[str, Any]) -> bool:
-    """Tell whether an answer has all that is used of it. Another one is not kept: it would be final."""
-    from client.envelopes import SUFFIXES
-
-    texts = ("keyId", "keyName", "region", "publicKey", "fingerprint")
-    sealed = content.get("sealedPrivateKey")
-    return (
-        all(isinstance(content.get(name), str) for name in texts)
-        and isinstance(sealed, dict)
-        and isinstance(sealed.get("ciphertext"), str)
-        and isinstance(sealed.get("recipients"), list)
-        and sealed.get("format") in SUFFIXES
-    )
 
 
 def _report(session: Session, options: Options, answer: Mapping[str, Any], result: Result) -> None:
@@ -317,6 +303,6 @@ def _offer_include(session: Session, options: Options, command: str) -> str:
 
 
 def _local_time(text: str) -> str:
-    from datetime import datetime
+    from client.answers import moment
 
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    return moment(text).astimezone().strftime("%Y-%m-%d %H:%M %Z")

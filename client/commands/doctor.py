@@ -121,12 +121,15 @@ def _clock(date: float | None, now: float) -> Finding:
 
 
 def _grants(service: Service) -> list[Finding]:
+    from client.answers import GRANTED, has_shape, incomplete
     from client.explanations import describe_grant, explained
     from client.service import GRANTS
 
     answer = service.post(GRANTS, b"{}")
     if answer.status != _OK or not answer.content:
         raise explained(answer, service)
+    if not has_shape(answer.content, GRANTED):
+        raise incomplete()
     who = Finding(tr("Sign-in"), tr("you are {caller}", caller=answer.content["caller"]))
     grants = answer.content["grants"]
     if not grants:

@@ -42,6 +42,7 @@ def import_key_command(
     as_json: bool,
 ) -> None:
     """Import a public key."""
+    from client.answers import IMPORTED, has_shape, incomplete
     from client.explanations import explained
     from client.order import Order, check_duration, check_name, check_region, check_tags
     from client.recipients import read_public_key
@@ -62,6 +63,8 @@ def import_key_command(
     answer = service.post(KEY_PAIRS, json.dumps(body, sort_keys=True).encode())
     if answer.status != HTTPStatus.CREATED or not answer.content:
         raise explained(answer, service, imported=name)
+    if not has_shape(answer.content, IMPORTED):
+        raise incomplete()
     made = answer.content
     if as_json:
         session.console.data(made)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyrage
 import pytest
 
+from client.cli import run
 from tests.support.untrusted_function import (
     HEARD_OUT,
     KEY,
@@ -24,7 +25,7 @@ from tests.support.untrusted_function import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 
@@ -140,3 +141,106 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
         assert "TLS certificate" in home.run("doctor", status=3).stdout
     assert asked == []
     assert home.pending() == []
+
+
+LISTED: dict[str, Any] = {
+    "keyId": "skey-00000000",
+    "keyName": "web_1",
+    "region": "ap-guangzhou",
+    "caller": "demo",
+    "publicKey": "ssh-rsa AAAA",
+    "fingerprint": "SHA256:AAAA",
+    "createdAt": "2026-11-26T00:00:00Z",
+    "expiresAt": "2026-11-27T00:00:00Z",
+    "expiresSoon": True,
+    "instanceIds": ["ins-1"],
+    "tags": {"team": "web"},
+}
+GRANT: dict[str, Any] = {
+    "names": ["*"],
+    "regions": ["*"],
+    "projects": [0],
+    "requiredTags": {},
+    "optionalTags": {"team": "*"},
+    "longestExpiry": "30d",
+    "ownRecipients": True,
+}
+GRANTED = {"status": "ok", "caller": "demo", "grants": [GRANT], "actions": ["create"], "listRegions": []}
+REFUSAL = {
+    "type": "urn:keypair-function:malformed-request",
+    "code": "malformed-request",
+    "status": 422,
+    "requestId": "request-1",
+    "errors": [{"field": "keyName", "rule": "key-name", "advice": "Mend it"}],
+}
+PAGE = {"keyPairs": [LISTED], "next": None}
+ANSWERS: dict[str, tuple[int, dict[str, Any], tuple[str, ...]]] = {
+    "list": (200, PAGE, ("list", "--region", "ap-guangzhou")),
+    "show": (200, PAGE, ("show", "web_1", "--region", "ap-guangzhou")),
+    "import": (201, {"keyId": "skey-00000000", "region": "ap-guangzhou"}, ("import", "web_1", "key.pub")),
+    "doctor": (200, GRANTED, ("doctor",)),
+    "refusal": (422, REFUSAL, ("create", "web_1", "--timeout", "1")),
+}
+FORGED = "x\n✓ Key pair web_1 (skey-1) in ap-guangzhou"
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    members: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = enumerate(value)
+    for name, member in members:
+        yield (*path, name)
+        yield from places(member, (*path, name))
+
+
+def changed(value: Any, path: tuple[str | int, ...], into: object) -> Any:  # noqa: ANN401  # JSON
+    if not path:
+        return into
+    copy = value.copy()
+    copy[path[0]] = changed(value[path[0]], path[1:], into)
+    return copy
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_of_another_shape(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each member in turn is of another type, or a text that forges a line."""
+    status, content, command = ANSWERS[kind]
+    reply: dict[str, Any] = {}
+    others: tuple[object, ...] = (7, None, {}, [], FORGED)
+    with serving(lambda _: (status, {}, json.dumps(reply).encode())) as (url, _):
+        # In this process, for there are hundreds; a traceback fails the test.
+        for name, value in home_at(tmp_path, url).variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "key.pub").write_text(public_key(KEY))
+        for path in places(content):
+            for into in others:
+                reply = changed(content, path, into)
+                assert run(list(command)) in {0, 3, 6, 7, 8}, (path, into)
+                shown = "".join(capsys.readouterr()).splitlines()
+                assert not any(line.startswith("✓ Key pair") for line in shown), (path, into)
+
+
+@pytest.mark.parametrize("into", [7, {}, [], FORGED], ids=["number", "object", "list", "line"])
+@pytest.mark.parametrize(
+    "name", ["keyId", "keyName", "region", "publicKey", "fingerprint", "expiresAt", "sealedPrivateKey"]
+)
+def test_a_new_key_pair_of_another_shape(tmp_path: Path, name: str, into: object) -> None:
+    with serving(lambda order: answer(order, pem(KEY), **{name: into})) as (url, _):
+        home = home_at(tmp_path, url)
+        done = home.run("create", "web_1", status=9 if (name, into) == ("publicKey", FORGED) else 8)
+    assert "✓" not in done.stderr
+    assert not (home.ssh / "web_1").exists()
+    assert len(home.pending()) == 1
+
+
+def test_pages_without_end(tmp_path: Path) -> None:
+    page = json.dumps({"keyPairs": [LISTED], "next": "web_1"}).encode()
+    with serving(lambda _: (200, {}, page)) as (url, asked):
+        done = home_at(tmp_path, url).run("list", "--region", "ap-guangzhou", status=8)
+    assert "incomplete" in done.stderr
+    assert len(asked) == 2

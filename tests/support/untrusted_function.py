@@ -77,7 +77,7 @@ def certificate_for(folder: Path, host: str) -> Path:
 def serving(
     reply: Callable[[dict[str, Any]], Reply], certificate: Path | None = None, host: str = "127.0.0.1"
 ) -> Iterator[tuple[str, list[str]]]:
-    """Serve a function that answers every order with `reply`; give its address and the paths asked for.
+    """Serve a function that answers with `reply`; give its address and the paths asked for.
 
     A body that ends in dots goes on for 64 MiB. With status 0 the body is sent outside of TLS.
     """
@@ -85,8 +85,14 @@ def serving(
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            self.send(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def do_GET(self) -> None:
+            self.send({})
+
+        def send(self, order: dict[str, Any]) -> None:
             asked.append(self.path)
-            status, headers, body = reply(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status, headers, body = reply(order)
             if not status:
                 os.write(self.connection.fileno(), body)
                 return

@@ -105,6 +105,8 @@ Exit codes:
     "Add the line `{line}` to ~/.ssh/config?": "将 `{line}` 写入 ~/.ssh/config 吗？",
     "{one} and {other} cannot be used together.": "{one} 与 {other} 不能同时使用。",
     "Leave one of them out.": "请去掉其中一个。",
+    "--include needs --host.": "--include 必须与 --host 一起使用。",
+    "Add --host USER@HOST, or leave it out.": "请加上 --host USER@HOST，或去掉它。",
     "There is an unfinished request for {name} with other options.": "{name} 有一个选项不同的未完成请求。",
     "Run it with the same options as before, or add --start-over to give it up.":
         "请使用与之前相同的选项，或加 --start-over 放弃它。",
@@ -260,6 +262,9 @@ Exit codes:
     "Ask the function's operator what you may have.": "请向函数管理员了解您的权限。",
     "You may only use the public keys that the policy registers for you: add --registered.":
         "您只能使用策略中为您登记的公钥：请加上 --registered。",
+    "No grant of yours covers the name {name}.": "您的授权不包含名称 {name}。",
+    "No grant of yours covers the region {region}.": "您的授权不包含地域 {region}。",
+    "No grant of yours covers the project {project}.": "您的授权不包含项目 {project}。",
     "You are {caller}. You may have:": "您是 {caller}，可申请：",
     "names {names}": "名称 {names}",
     "regions {regions}": "地域 {regions}",
@@ -335,6 +340,10 @@ Exit codes:
     "Write 90m, 12h or 30d.": "请写成 90m、12h 或 30d。",
     "{text!r} is not a region.": "{text!r} 不是地域。",
     "Write it as the cloud does, such as ap-guangzhou.": "请使用云端的写法，例如 ap-guangzhou。",
+    "No key pair can have a name like {text!r}.": "密钥对的名称不可能是 {text!r}。",
+    "Names have letters, digits and '_'; in a pattern '*' matches any characters, '?' one.":
+        "名称由字母、数字和 '_' 组成；模式中 '*' 匹配任意个字符，'?' 匹配一个。",
+    "Give --tag once for each tag.": "每个标签使用一次 --tag。",
     "{text!r} is not a tag.": "{text!r} 不是标签。",
     "Write --tag KEY=VALUE, such as --tag team=web.": "请写成 --tag KEY=VALUE，例如 --tag team=web。",
     "The tag {key!r} is given twice.": "标签 {key!r} 重复。",
@@ -388,8 +397,13 @@ Exit codes:
     "standard input": "标准输入",
     "the recipient": "收件公钥",
     "{place} contains a private key. Nothing was sent.": "{place} 中是私钥。未发送任何请求。",
-    "Give the public half: for an SSH key the file that ends in .pub.":
-        "请提供公钥：SSH 密钥为 .pub 结尾的文件。",
+    "Give the public half: {how}": "请提供公钥：{how}",
+    "the file that ends in .pub.": ".pub 结尾的文件。",
+    "the JWK without its private members.": "去掉私有成员后的 JWK。",
+    "Name a file with an RSA public key, such as ~/.ssh/id_rsa.pub.":
+        "请指定 RSA 公钥文件，例如 ~/.ssh/id_rsa.pub。",
+    "Public keys begin with age1, ssh-, ecdsa- or -----BEGIN, or are a JWK.":
+        "公钥以 age1、ssh-、ecdsa- 或 -----BEGIN 开头，或者是 JWK。",
     "{place} is empty.": "{place} 为空。",
     "Give a public key.": "请提供公钥。",
     "The key in {place} is longer than 48 KiB.": "{place} 中的公钥超过 48 KiB。",
@@ -569,6 +583,7 @@ Exit codes:
     服务器 authorized_keys 中的公钥不受影响，仍可登录：请在服务器上一并删除。""",
     "Nothing was deleted.": "没有删除任何密钥对。",
     "There is nobody to ask.": "没有可以确认的人。",
+    "Pipe the secret key into: keypair login --stdin": "请通过管道把密钥传给：keypair login --stdin",
     "Add --yes to delete without a question.": "加上 --yes 可不经询问直接删除。",
     "Delete {number}? Nobody can bring a key pair back.": "删除这 {number} 个？密钥对删除后无法恢复。",
     "Deleted {name} ({id})": "已删除 {name}（{id}）",

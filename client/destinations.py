@@ -148,7 +148,13 @@ class Envelope:
             tr("Envelope     {file}", file=shown(path)),
             tr("Sealed to    {recipients}", recipients=", ".join(sealed["recipients"])),
         )
-        return Result({"envelopeFile": str(path)}, lines, f"keypair open {shown(path)}")
+        # gpg finds its key by itself, and `keypair open` tries the usual SSH keys.
+        found_by_itself = sealed["format"] == "openpgp" or any(
+            recipient.startswith("SHA256:") and sealed["format"] == "age"
+            for recipient in sealed["recipients"]
+        )
+        identity = "" if found_by_itself else " --identity KEY"
+        return Result({"envelopeFile": str(path)}, lines, f"keypair open {shown(path)}{identity}")
 
 
 def _require_folder(path: Path) -> None:

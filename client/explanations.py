@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from client.errors import (
 from client.language import in_chinese, tr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from client.connection import Answer
     from client.pending import PendingRequest
@@ -263,9 +264,24 @@ def _what_is_granted(service: Service, request: PendingRequest | None) -> str:
     allowed = grants.get("grants", ())
     if wanted.get("recipients") and not any(grant.get("ownRecipients") for grant in allowed):
         return tr("You may only use the public keys that the policy registers for you: add --registered.")
-    return tr("You are {caller}. You may have:", caller=grants.get("caller")) + "".join(
-        "\n    - " + describe_grant(grant) for grant in allowed
+    return (
+        " ".join(_not_covered(wanted, allowed))
+        + tr("You are {caller}. You may have:", caller=grants.get("caller"))
+        + "".join("\n    - " + describe_grant(grant) for grant in allowed)
     )
+
+
+def _not_covered(wanted: Mapping[str, Any], grants: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what of a request no grant covers, by itself."""
+    found = []
+    name, region, project = wanted["keyName"], wanted.get("region"), wanted.get("projectId", 0)
+    if not any(fnmatch.fnmatchcase(name, pattern) for grant in grants for pattern in grant["names"]):
+        found.append(tr("No grant of yours covers the name {name}.", name=name))
+    if region and not any(region in grant["regions"] for grant in grants):
+        found.append(tr("No grant of yours covers the region {region}.", region=region))
+    if not any(project in (grant.get("projects") or [0]) for grant in grants):
+        found.append(tr("No grant of yours covers the project {project}.", project=project))
+    return found
 
 
 def fetch_grants(service: Service) -> Mapping[str, Any] | None:

@@ -19,6 +19,8 @@ _NAME_LIMIT = 25
 _NAME_LETTERS = re.compile(r"[A-Za-z0-9_]*")
 _DURATION = re.compile(r"[1-9][0-9]{0,4}[mhd]")
 _REGION = re.compile(r"[a-z]+(-[a-z0-9]+)+")
+_PATTERN = re.compile(r"[A-Za-z0-9_*?]{1,64}")
+_TAG_SIGNS = frozenset("+-=._:/@() ")
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,16 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_pattern(text: str) -> str:
+    """Return a pattern of names. Raises UsageProblem."""
+    if not _PATTERN.fullmatch(text):
+        raise UsageProblem(
+            tr("No key pair can have a name like {text!r}.", text=text),
+            tr("Names have letters, digits and '_'; in a pattern '*' matches any characters, '?' one."),
+        )
+    return text
+
+
 def check_duration(text: str) -> str:
     """Return how long a key pair stays. Raises UsageProblem."""
     if not _DURATION.fullmatch(text):
@@ -102,6 +114,11 @@ def check_tags(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         if not separator or not key or not value:
             raise UsageProblem(
                 tr("{text!r} is not a tag.", text=text), tr("Write --tag KEY=VALUE, such as --tag team=web.")
+            )
+        if any(not letter.isalnum() and letter not in _TAG_SIGNS for letter in key + value):
+            raise UsageProblem(
+                tr("{text!r} is not a tag.", text=text),
+                tr("Use letters, digits and +-=._:/@() in tags.") + " " + tr("Give --tag once for each tag."),
             )
         if key in tags:
             raise UsageProblem(tr("The tag {key!r} is given twice.", key=key), tr("Give it once."))

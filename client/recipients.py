@@ -27,13 +27,14 @@ _SIZE_LIMIT = 48 * 1024
 
 def read_recipients(sources: tuple[str, ...]) -> tuple[str, ...]:
     """Return the public keys in files, in `-` (standard input), or given as they are. Raises UsageProblem."""
-    keys = tuple(key for source in sources for key in _keys(*_text_of(source)))
+    expected = tr("--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …")
+    keys = tuple(key for source in sources for key in _keys(*_text_of(source, expected)))
     return tuple(dict.fromkeys(keys))
 
 
 def read_public_key(source: str) -> str:
     """Return the one public key in a file or on standard input. Raises UsageProblem."""
-    keys = _keys(*_text_of(source))
+    keys = _keys(*_text_of(source, tr("Name a file with an RSA public key, such as ~/.ssh/id_rsa.pub.")))
     if len(keys) != 1:
         raise UsageProblem(
             tr("{place} contains {number} keys.", place=source, number=len(keys)),
@@ -42,8 +43,8 @@ def read_public_key(source: str) -> str:
     return keys[0]
 
 
-def _text_of(source: str) -> tuple[str, str]:
-    """Return where a key is from, for messages, and its text."""
+def _text_of(source: str, expected: str) -> tuple[str, str]:
+    """Return where a key is from, for messages, and its text. `expected` is the advice for no such file."""
     if source == "-":
         return tr("standard input"), sys.stdin.read()
     if _KEY_TEXT.match(source):
@@ -54,7 +55,7 @@ def _text_of(source: str) -> tuple[str, str]:
     except OSError:
         raise UsageProblem(
             tr("There is no file {file}.", file=source),
-            tr("--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …"),
+            expected,
         ) from None
     try:
         return shown(path), raw.decode("utf-8-sig")
@@ -71,7 +72,7 @@ def _keys(place: str, text: str) -> tuple[str, ...]:
     if _PRIVATE.search(text) or _is_private_jwk(text):
         raise UsageProblem(
             tr("{place} contains a private key. Nothing was sent.", place=place),
-            tr("Give the public half: for an SSH key the file that ends in .pub."),
+            tr("Give the public half: {how}", how=_public_half(text)),
         )
     if not text:
         raise UsageProblem(tr("{place} is empty.", place=place), tr("Give a public key."))
@@ -82,6 +83,21 @@ def _keys(place: str, text: str) -> tuple[str, ...]:
     for key in found:
         _check(place, key)
     return found
+
+
+def _public_half(text: str) -> str:
+    """Return how the public half of a private key is had."""
+    if "AGE-SECRET-KEY-" in text.upper():
+        return "age-keygen -y FILE"
+    if "PGP PRIVATE KEY" in text:
+        return "gpg --armor --export NAME"
+    if "PuTTY-User-Key-File" in text:
+        return "puttygen FILE -L"
+    if text.lstrip().startswith("{"):
+        return tr("the JWK without its private members.")
+    if "OPENSSH PRIVATE KEY" in text or "RSA PRIVATE KEY" in text:
+        return tr("the file that ends in .pub.")
+    return "openssl pkey -in FILE -pubout"
 
 
 def _check(place: str, key: str) -> None:
@@ -98,7 +114,7 @@ def _check(place: str, key: str) -> None:
     if not _KEY_TEXT.search(key):
         raise UsageProblem(
             tr("{place} does not contain a public key.", place=place),
-            tr("--recipient takes a file, '-' for standard input, or a public key: age1…, ssh-ed25519 …"),
+            tr("Public keys begin with age1, ssh-, ecdsa- or -----BEGIN, or are a JWK."),
         )
 
 

@@ -178,6 +178,8 @@ def _destination(options: Options) -> File | Agent | Envelope:
 def _check_combination(options: Options) -> None:
     from client.ssh_agent import check_options
 
+    if options.include is not None and not options.host:
+        raise UsageProblem(tr("--include needs --host."), tr("Add --host USER@HOST, or leave it out."))
     check_options(agent=options.agent, save=options.save, lifetime=options.lifetime)
     for_others = options.recipients or options.registered
     conflicts = (

@@ -25,7 +25,7 @@ def list_command(
 ) -> None:
     """List key pairs."""
     from client.key_pairs import listed, regions_to_ask, table
-    from client.order import check_region, seconds
+    from client.order import check_pattern, check_region, seconds
 
     before = ""
     if ends_within:
@@ -33,7 +33,9 @@ def list_command(
         before = time.strftime("%Y-%m-%dT%H:%M:%SZ", end)
     service = session.service()
     regions = regions_to_ask(service, check_region(region) if region else "")
-    pairs = listed(service, regions, name=name, caller=caller, expiringBefore=before)
+    pairs = listed(
+        service, regions, name=check_pattern(name) if name else "", caller=caller, expiringBefore=before
+    )
     if as_json:
         session.console.data(pairs)
         return

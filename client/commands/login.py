@@ -56,6 +56,10 @@ def _store_secret(session: Session, profile: Profile, *, from_stdin: bool) -> No
         raise UsageProblem(
             tr("The profile has no secret id."), tr("Set it: keypair config set secret-id NAME")
         )
+    if not from_stdin and not session.console.interactive:
+        raise UsageProblem(
+            tr("There is nobody to ask."), tr("Pipe the secret key into: keypair login --stdin")
+        )
     secret_id = profile.secret_id or click.prompt("Secret id", err=True)
     check_secret_id(secret_id)
     secret_key = (

@@ -31,7 +31,7 @@ from scripts.deployment.logs import print_logs
 from scripts.deployment.package import SETTINGS, Package
 from scripts.deployment.plan import plan
 from scripts.deployment.policy_change import policy_steps
-from scripts.deployment.serverless_file import ServerlessFile
+from scripts.deployment.serverless_file import ServerlessFile, unnamed_settings
 from scripts.deployment.status import print_status
 from scripts.packaging.__main__ import main as build
 from scripts.policy_file import PolicyUnusable, check_policy, policy_regions
@@ -352,6 +352,11 @@ def _deployer(
             problems.append(f"There is no policy at {options.policy}. Start from policy.example.toml.")
         else:
             check_policy(options.policy)
+    if deploys and options.file.is_file():
+        problems += [
+            f"{name} is set, but {options.file.name} does not name it; correct it, or name it there"
+            for name in unnamed_settings(options.file, environment)
+        ]
     if problems or identity is None:
         raise SettingsMissing("\n".join(problems))
     file = ServerlessFile.read(options.file, environment)

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from handler.settings import PREFIX, Settings
 from scripts.deployment.errors import FileInvalid
 
 if TYPE_CHECKING:
@@ -208,6 +209,17 @@ class Deployment(_Part):
     async_retry: AsyncRetry = AsyncRetry()
     logs: Logs | None = None
     keep_versions: Annotated[int, Field(ge=2, le=100)] = 10
+
+
+def unnamed_settings(path: Path, environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of the function that are set and that the file does not name: typing errors."""
+    named = {reference.removeprefix("env:") for reference in _REFERENCE.findall(path.read_text("utf-8"))}
+    elsewhere = {field.alias for field in Settings.model_fields.values()}  # such as that of scripts/serve
+    return sorted(
+        name
+        for name, value in environment.items()
+        if value and name.startswith(PREFIX) and name not in named | elsewhere
+    )
 
 
 class ServerlessFile(_Part):

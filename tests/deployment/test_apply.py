@@ -283,6 +283,18 @@ def test_malformed_settings_are_said_at_once_and_not_shown(deployer: Deployer) -
     assert "too short" not in deployer.error
 
 
+def test_a_misspelt_setting_is_not_ignored(deployer: Deployer, cloud: CloudStandIn) -> None:
+    misspelt = {"KEYPAIR_SLACK_SIGNING_SECERT": SLACK, "KEYPAIR_HOST": "keys.example.com"}
+    assert deployer.apply(**misspelt) == 2
+    assert deployer.error == "".join(
+        f"scripts/deploy: {name} is set, but serverless.yml does not name it; correct it, or name it there\n"
+        for name in ("KEYPAIR_HOST", "KEYPAIR_SLACK_SIGNING_SECERT")
+    )
+    assert cloud.calls == []
+    # Settings that other commands read from the same .env are none of its business.
+    assert deployer.apply(KEYPAIR_POLICY="/tmp/policy.json", KEYPAIR_HOST="") == 0, deployer.error
+
+
 def test_a_mistake_in_the_file_is_said_with_its_line(deployer: Deployer) -> None:
     file = deployer.folder / "serverless.yml"
     file.write_text(file.read_text("utf-8").replace("memorySize: 128", "memorySize: 100"), "utf-8")

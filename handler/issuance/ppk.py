@@ -11,43 +11,31 @@ import hmac
 import textwrap
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from handler.issuance.rsa_numbers import ssh_mpint, ssh_string
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from handler.issuance.rsa_numbers import RsaNumbers
 
 _LINE = 64
 
 
-def ppk(key: RSAPrivateKey, comment: str) -> bytes:
+def ppk(key: RsaNumbers, comment: str) -> bytes:
     """Return `key` as a PPK file. `comment` is ASCII in one line; PuTTY shows it."""
-    numbers = key.private_numbers()
-    openssh = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    public = base64.b64decode(openssh.split()[1])
     # C.3: PuTTY's iqmp is the inverse of q modulo p, as in PKCS #1.
-    private = b"".join(map(_mpint, (numbers.d, numbers.p, numbers.q, numbers.iqmp)))
-    authenticated = (b"ssh-rsa", b"none", comment.encode("ascii"), public, private)
+    private = b"".join(map(ssh_mpint, (key.d, key.p, key.q, key.qi)))
+    authenticated = (b"ssh-rsa", b"none", comment.encode("ascii"), key.public_blob, private)
     # C.4: without a passphrase, the key of the MAC is empty. It detects damage, not tampering.
-    mac = hmac.new(b"", b"".join(map(_string, authenticated)), hashlib.sha256).hexdigest()
+    mac = hmac.new(b"", b"".join(map(ssh_string, authenticated)), hashlib.sha256).hexdigest()
     lines = [
         "PuTTY-User-Key-File-3: ssh-rsa",
         "Encryption: none",
         f"Comment: {comment}",
-        *_base64("Public-Lines", public),
+        *_base64("Public-Lines", key.public_blob),
         *_base64("Private-Lines", private),
         f"Private-MAC: {mac}",
         "",
     ]
     return "\n".join(lines).encode("ascii")
-
-
-def _string(content: bytes) -> bytes:
-    # RFC 4251 section 5
-    return len(content).to_bytes(4, "big") + content
-
-
-def _mpint(number: int) -> bytes:
-    return _string(number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
 def _base64(name: str, content: bytes) -> list[str]:

@@ -292,7 +292,7 @@ def test_a_misspelt_setting_is_not_ignored(deployer: Deployer, cloud: CloudStand
     )
     assert cloud.calls == []
     # Settings that other commands read from the same .env are none of its business.
-    assert deployer.apply(KEYPAIR_POLICY="/tmp/policy.json", KEYPAIR_HOST="") == 0, deployer.error
+    assert deployer.apply(KEYPAIR_POLICY="/srv/policy.json", KEYPAIR_HOST="") == 0, deployer.error
 
 
 def test_a_mistake_in_the_file_is_said_with_its_line(deployer: Deployer) -> None:

@@ -17,6 +17,7 @@ from pydantic import SecretBytes
 
 from handler.errors import CloudAnswerInvalid
 from handler.issuance import key_material
+from handler.issuance.rsa_numbers import RsaNumbers
 from handler.order import PrivateKeyFormat
 from tests.support.leaks import chain, values_in_frames
 
@@ -67,6 +68,16 @@ def length(size: int) -> bytes:
     return bytes([0x80 | len(octets)]) + octets
 
 
+def integer(number: int) -> bytes:
+    octets = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+    return b"\x02" + length(len(octets)) + octets
+
+
+def in_pem(der: bytes) -> bytes:
+    text = base64.encodebytes(der)
+    return b"-----BEGIN RSA PRIVATE KEY-----\n" + text + b"-----END RSA PRIVATE KEY-----\n"
+
+
 def contradicting(**changed: int) -> bytes:
     """Return the key with some of its numbers (RFC 8017 A.1.2) changed."""
     numbers = {
@@ -81,12 +92,8 @@ def contradicting(**changed: int) -> bytes:
         "qi": NUMBERS.iqmp,
     }
     assert changed.keys() <= numbers.keys()
-    content = b""
-    for number in (numbers | changed).values():
-        octets = number.to_bytes(number.bit_length() // 8 + 1, "big")
-        content += b"\x02" + length(len(octets)) + octets
-    text = base64.encodebytes(b"\x30" + length(len(content)) + content)
-    return b"-----BEGIN RSA PRIVATE KEY-----\n" + text + b"-----END RSA PRIVATE KEY-----\n"
+    content = b"".join(map(integer, (numbers | changed).values()))
+    return in_pem(b"\x30" + length(len(content)) + content)
 
 
 OTHER = made("another")
@@ -185,8 +192,74 @@ def test_an_unsound_key_pair_is_refused_and_never_quoted(public: str, private: b
     assert not [value for value in values_in_frames(caught) if isinstance(value, bytes)]
 
 
-def test_signing_detects_composite_primes() -> None:
-    """All equations hold for a key with composite factors, but its signatures are invalid."""
+DER = base64.b64decode(b"".join(PRIVATE.splitlines()[1:-1]))
+CONTENT = DER[4:]
+"""The numbers, without tag and length of the sequence."""
+VERSION, Q_INVERSE = integer(0), integer(NUMBERS.iqmp)
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        b"\x30",
+        b"\x30\x00",
+        b"\x31" + DER[1:],
+        DER[:-1],
+        DER + b"\x00",
+        # lengths that are not the shortest, or say another number of octets
+        b"\x30\x83\x00" + DER[2:],
+        b"\x30\x80" + CONTENT + b"\x00\x00",
+        b"\x30" + length(len(CONTENT) + 1) + b"\x02\x81\x01\x00" + CONTENT[3:],
+        b"\x30" + length(len(CONTENT) + 1) + CONTENT,
+        b"\x30" + length(len(CONTENT) - 1) + CONTENT,
+        b"\x30\x82",
+        # another version, a number too few, a number too many, another type
+        b"\x30" + length(len(CONTENT)) + integer(1) + CONTENT[3:],
+        b"\x30" + length(len(CONTENT) - 3) + CONTENT[3:],
+        b"\x30" + length(len(CONTENT) - len(Q_INVERSE)) + CONTENT[: -len(Q_INVERSE)],
+        b"\x30" + length(len(CONTENT) + 3) + CONTENT + integer(1),
+        b"\x30" + length(len(CONTENT)) + b"\x03" + CONTENT[1:],
+        b"\x30" + length(len(CONTENT)) + VERSION + b"\x04" + CONTENT[4:],
+        # numbers that are zero, negative, or not the shortest
+        b"\x30" + length(len(CONTENT) - len(Q_INVERSE) + 3) + CONTENT[: -len(Q_INVERSE)] + integer(0),
+        b"\x30" + length(len(CONTENT) - len(Q_INVERSE) + 3) + CONTENT[: -len(Q_INVERSE)] + integer(-1),
+        b"\x30" + length(len(CONTENT) - len(Q_INVERSE) + 2) + CONTENT[: -len(Q_INVERSE)] + b"\x02\x00",
+        b"\x30" + length(len(CONTENT) + 1) + CONTENT[:3] + b"\x02\x82\x01\x02\x00" + CONTENT[7:],
+    ],
+    ids=lambda der: der[:6].hex() + f"-{len(der)}",
+)  # fmt: skip
+def test_other_encodings(der: bytes) -> None:
+    with pytest.raises(CloudAnswerInvalid) as caught:
+        key_material.check(PUBLIC, SecretBytes(in_pem(der)))
+    assert caught.value.reason == "answer-key-unreadable"
+
+
+@pytest.mark.parametrize("factor", [0, 1])
+def test_each_factor_is_prime(factor: int) -> None:
+    """Everything fits but that one factor is a product."""
+    factors = [NUMBERS.p, NUMBERS.q]
+    factors[factor] = OTHER.private_numbers().p * 3
+    while math.gcd(65537, (factors[0] - 1) * (factors[1] - 1)) != 1 or math.gcd(*factors) != 1:
+        factors[factor] += 2 * 3
+    p, q = factors
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    numbers = RsaNumbers(p * q, 65537, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
+    assert not numbers.belong_together
+
+
+@pytest.mark.parametrize("small", [1, 2])
+@pytest.mark.parametrize("name", ["p", "q"])
+def test_factors_that_no_key_has(name: str, small: int) -> None:
+    numbers = RsaNumbers(
+        NUMBERS.public_numbers.n, 65537, NUMBERS.d, NUMBERS.p, NUMBERS.q, NUMBERS.dmp1, NUMBERS.dmq1,
+        NUMBERS.iqmp,
+    )  # fmt: skip
+    assert numbers.belong_together
+    assert not numbers._replace(**{name: small}).belong_together
+
+
+def test_composite_factors() -> None:
+    """All equations hold for them, but the signatures of such a key are invalid."""
     p, q = NUMBERS.p * 3, OTHER.private_numbers().p
     while True:
         try:

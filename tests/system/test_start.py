@@ -33,9 +33,10 @@ OF_OTHERS = {
     "handler.chat.bot", "handler.issuance.sweeper", "handler.auth.bearer", "handler.auth.jwks",
     "handler.auth.signature_v2", "handler.api.grants", "handler.api.readiness", "handler.api.tencent_v2",
     "handler.pickup.links", "handler.web.page", "handler.web.form", "handler.sealing.jwe",
-    "handler.sealing.cms", "handler.sealing.openpgp", "jwt", "joserfc", "redis", "sqlite3", "xml",
+    "handler.sealing.cms", "handler.sealing.openpgp", "cryptography", "jwt", "joserfc", "redis", "sqlite3",
+    "xml",
 }  # fmt: skip
-OF_ISSUING = {"handler.issuance.issuer", "cryptography", "tencentcloud", "requests", "pyrage"}
+OF_ISSUING = {"handler.issuance.issuer", "tencentcloud", "requests", "pyrage"}
 
 
 def started(function: FunctionUnderTest, event: Mapping[str, object]) -> tuple[int, set[str]]:

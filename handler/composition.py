@@ -442,7 +442,7 @@ class _Endpoints:
     def _links(self) -> Endpoint:
         from handler.pickup.endpoint import PickupEndpoint
 
-        return PickupEndpoint(self.services.bot.pickup_links)
+        return PickupEndpoint(self.services.bot.pickup_links, self.services.issuer.ledger.was_deleted)
 
     def _sweep(self) -> Endpoint:
         from handler.api.timer import SweepEndpoint

@@ -120,13 +120,15 @@ _DASHES = "-\u2010-\u2015\u2212"
 # Between words: white space, punctuation, and quotes or code fences, which mean nothing here.
 _GAP = re.compile(rf"[{_SEPARATORS}{_QUOTES}]*")
 # Comment lines too, but for the one in which age-keygen writes a key.
-_GAP_BEFORE_KEY = re.compile(rf"(?:[{_SEPARATORS}{_QUOTES}]|(?<!\S)#(?![ \t]*(?i:public key):)[^\n]*)*")
+_GAP_BEFORE_KEY = re.compile(
+    rf"(?:[{_SEPARATORS}{_QUOTES}]|(?<!\S)#(?![ \t]*(?i:public key):)[^\n]*(?![^\n]))*"
+)
 _WORD = re.compile(rf"[^{_SEPARATORS}{_QUOTES}]+")
 # Perhaps with dashes, as on a command line; the value follows after a space, `=` or `:`, in Chinese directly.
+# `a` beside `i`: otherwise U+017F is an 's' and U+0131 an 'i'.
 _OPTION = re.compile(
-    rf"[{_DASHES}]*(?:(?P<english>for|in|expires(?:\s+in(?=\s+[0-9]))?|as)(?:[:=]|(?=[{_SEPARATORS}{_QUOTES}])|$)"
-    r"|(?P<chinese>给|在|有效期|格式)[:=为]?)",
-    re.IGNORECASE,
+    rf"[{_DASHES}]*(?:(?P<english>(?ai:for|in|as)|(?ai:expires)(?:\s+(?ai:in)(?=\s+[0-9]))?)"
+    rf"(?:[:=]|(?=[{_SEPARATORS}{_QUOTES}])|$)|(?P<chinese>给|在|有效期|格式)[:=为]?)"
 )
 _BLOCK = re.compile(
     r"-----BEGIN (?P<label>[A-Za-z0-9 ]{1,64})-----.*?-----END (?P=label)-----"
@@ -139,8 +141,7 @@ _AGE_KEY = re.compile(rf"age1[^{_SEPARATORS}{_QUOTES}]*", re.IGNORECASE)
 _JSON_PART = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}]', re.DOTALL)
 _DURATION_TEXT = re.compile(
     r"(?P<number>[0-9]{1,6})\s*"
-    r"(?:(?P<m>m|min|mins|minutes?|分钟?)|(?P<h>h|hrs?|hours?|小时|时)|(?P<d>d|days?|天|日))",
-    re.IGNORECASE,
+    r"(?ai:(?P<m>m|min|mins|minutes?|分钟?)|(?P<h>h|hrs?|hours?|小时|时)|(?P<d>d|days?|天|日))"
 )
 _OPTION_IN_COMMENT = re.compile(r"(?:\b(?:for|in|expires|as)|给|在|有效期|格式)\s+\S", re.IGNORECASE)
 

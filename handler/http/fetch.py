@@ -36,11 +36,16 @@ def resolve_name(host: str, port: int) -> Sequence[tuple[str, int]]:
     return [(str(address[0]), port) for *_, address in found]
 
 
+THREAD_NAME = "outgoing request"
+"""Not the URL: Python prints the names of threads."""
+
+
 @dataclass(frozen=True)
 class HttpRequest:
     """A request to send."""
 
-    url: str
+    url: str = field(repr=False)
+    """Secret: some platforms take passwords and tokens in it."""
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
@@ -103,7 +108,7 @@ class _Exchange:
         self.response: HttpResponse | None = None
         self.error: KeyPairFunctionError | None = None
         # A daemon: name resolution cannot be interrupted and must not keep the process alive.
-        self.thread = threading.Thread(target=self._run, daemon=True, name=request.url)
+        self.thread = threading.Thread(target=self._run, daemon=True, name=THREAD_NAME)
         self._request = request
         self._limit = limit
         self._ends_at = time.monotonic() + seconds
@@ -121,13 +126,12 @@ class _Exchange:
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _run(self) -> None:
-        from http.client import HTTPException
-
         try:
             self.response = self._exchange()
         except KeyPairFunctionError as error:
             self.error = error
-        except (OSError, HTTPException, ValueError):  # ValueError: a URL without a usable host
+        except Exception:  # noqa: BLE001, S110  # OSError, HTTPException, and what a peer's headers can raise
+            # SECURITY BOUNDARY: `threading.excepthook` would log whatever it is, and that may quote the URL.
             pass
         finally:
             with self._lock:

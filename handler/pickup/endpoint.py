@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from handler.api.problem_details import problem_details
 from handler.audit import Decision
-from handler.errors import AuditUnavailable
+from handler.errors import AuditUnavailable, KeyPairDeleted, StoreUnavailable
 from handler.pickup import PATH, PREFIX, page
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handler.errors import KeyPairFunctionError
     from handler.http.endpoint import RequestContext
     from handler.http.messages import Response
@@ -22,6 +24,8 @@ class PickupEndpoint:
     """Returns the envelope behind a one-time link."""
 
     links: PickupLinks
+    was_deleted: Callable[[str], bool]
+    """Tells whether the key pair with this id has been deleted. Raises StoreUnavailable."""
 
     path = PATH
     methods = ("GET", "POST")
@@ -35,8 +39,11 @@ class PickupEndpoint:
         envelope = self.links.take(pickup_id)
         context.trail.note(**envelope.facts())
         try:
+            # A deleted key pair may have leaked, so it is not handed out again.
+            if self.was_deleted(envelope.key_id):
+                raise KeyPairDeleted
             context.trail.write(Decision.REPLAYED)
-        except AuditUnavailable:
+        except (AuditUnavailable, StoreUnavailable):
             self.links.put_back(pickup_id, envelope)
             raise
         return envelope.response()

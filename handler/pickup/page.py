@@ -33,10 +33,10 @@ _ASK = (
     '<form method="post"><button>Download the file · <span lang="zh-CN">下载文件</span></button></form>'
 )
 _GONE = (
-    "<p>The file was already downloaded, or the link has expired. If you did not download it, somebody else "
-    "has the ciphertext but cannot read it. Ask for a key pair with another name.</p>"
-    '<p lang="zh-CN">文件已被下载，或链接已过期。如果不是你本人下载的，对方也只得到密文，无法解密。'
-    "请换一个名称重新申请。</p>"
+    "<p>The file was already downloaded, the link has expired, or the key pair was deleted. If somebody else "
+    "downloaded it, they have the ciphertext but cannot read it. Ask for a key pair with another name.</p>"
+    '<p lang="zh-CN">文件已被下载、链接已过期，或密钥对已被删除。即使文件被他人下载，'
+    "对方也只得到密文，无法解密。请换一个名称重新申请。</p>"
 )
 _LATER = (
     "<p>That did not work. Go back and try again in a minute.</p>"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 100_000
 """More are refused: an instance must not run out of memory in the middle of an order."""
+_SPARE_ENDS = 1000
 
 
 class MemoryStore:
@@ -56,6 +57,10 @@ class MemoryStore:
         ends_at = self._clock.now() + ttl
         self._entries[key] = (ends_at, value)
         heapq.heappush(self._ends, (ends_at, key))
+        if len(self._ends) > 2 * len(self._entries) + _SPARE_ENDS:
+            # Most are of values that were replaced. Without this, one key could fill the memory.
+            self._ends = [(ends_at, key) for key, (ends_at, _) in self._entries.items()]
+            heapq.heapify(self._ends)
 
     def _live(self, key: str) -> str | None:
         ends_at, value = self._entries.get(key, (0.0, ""))

@@ -16,4 +16,4 @@ def test_many_requests_leave_nothing_behind() -> None:
         before = open_sockets()
         with peer(drip) as slow:
             assert fetch(HttpRequest(slow.url), seconds=0.1, limit=1000) is None
-        assert_nothing_left(slow.url, before)
+        assert_nothing_left(before)

@@ -15,10 +15,19 @@ import pytest
 from handler.errors import StoreUnavailable
 from handler.store.authenticated import AuthenticatedStore
 from handler.store.memory import MAX_ENTRIES, MemoryStore
-from tests.support.function_under_test import REST
+from tests.support.function_under_test import REST, TestClock
 
 if TYPE_CHECKING:
     from tests.support.function_under_test import FunctionUnderTest
+
+
+def test_one_key_that_is_replaced_again_and_again() -> None:
+    """The heap of ends grows with what is stored, not with what was written."""
+    store = MemoryStore(TestClock().clock())
+    assert store.add("key", "0", 60)
+    for number in range(10_000):
+        assert store.replace("key", str(number), str(number + 1), 60)
+    assert len(store._ends) < 2_000  # noqa: SLF001  # a look at what it keeps
 
 
 def test_a_full_store(function: FunctionUnderTest) -> None:

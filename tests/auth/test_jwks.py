@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from handler.auth.jwks import FetchedKeys, choose, fetch_keys, fits
 from handler.errors import IssuerUnavailable, Unauthenticated
-from handler.http.fetch import trusted_authorities
+from handler.http.fetch import THREAD_NAME, trusted_authorities
 from handler.policy.model import TokenAlgorithm
 from scripts.cvm_emulator.certificates import tls_context
 from tests.support.bearer_function import (
@@ -307,7 +307,7 @@ def test_an_issuer_that_is_too_slow() -> None:
         dripping.publish(OLD)
         urls = [holding.url, dripping.url]
         assert list(pool.map(failure, urls)) == ["issuer-no-answer"] * 2
-        for thread in [thread for thread in threading.enumerate() if thread.name in urls]:
+        for thread in [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]:
             thread.join(10)
             assert not thread.is_alive()
 

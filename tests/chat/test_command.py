@@ -147,6 +147,12 @@ def test_who_asks_for_help_gets_it(text: str) -> None:
         ("/keypair a for \ud800", CommandProblem.OTHER),
         ("/keypair a region ap-guangzhou", CommandProblem.WORD),
         ("/keypair list all", CommandProblem.WORD),
+        # U+017F is a long 's', U+0131 an 'i' without a dot, U+0130 one with a dot.
+        ("/keypair a a\u017f openssh", CommandProblem.WORD),
+        ("/keypair a expire\u017f 30d", CommandProblem.WORD),
+        ("/keypair a exp\u0131res 30d", CommandProblem.WORD),
+        ("/keypair a \u0130n ap-guangzhou", CommandProblem.WORD),
+        ("/keypair a expires 30m\u0131nutes", CommandProblem.EXPIRY),
         ("/keypair list for x:y", CommandProblem.WORD),
         ("/keypair list in ap-bj in ap-bj", CommandProblem.WORD),
         ("/keypair list in Beijing", CommandProblem.REGION),

@@ -239,6 +239,17 @@ def test_an_unaudited_download_is_put_back(function: FunctionUnderTest, links: P
     assert get(function, path).status == 200
 
 
+def test_the_envelope_of_a_deleted_key_pair_is_not_handed_out(
+    function: FunctionUnderTest, links: PickupLinks
+) -> None:
+    path = path_of(links.create("alice", ISSUED, "message 1"))
+    function.services.issuer.ledger.finish_delete(ISSUED.key_id)
+    answer = get(function, path)
+    assert (answer.status, answer.code) == (410, "key-pair-deleted")
+    (line,) = function.audit_lines()
+    assert (line["decision"], line["reason"], line["keyId"]) == ("refused", "key-pair-deleted", ISSUED.key_id)
+
+
 def test_an_expired_envelope_is_not_put_back() -> None:
     clock = TestClock()
     links = PickupLinks(MemoryStore(clock.clock()), clock.clock(), "", MasterSecrets([MASTER]))

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handler.http.fetch import THREAD_NAME
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
@@ -88,8 +90,8 @@ def open_sockets() -> set[str]:
     return {target for target in found if target.startswith("socket:")}
 
 
-def assert_nothing_left(url: str, before: set[str]) -> None:
-    for thread in [thread for thread in threading.enumerate() if thread.name == url]:
+def assert_nothing_left(before: set[str]) -> None:
+    for thread in [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]:
         thread.join(30)
         assert not thread.is_alive()
     assert open_sockets() <= before

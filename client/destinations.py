@@ -90,12 +90,16 @@ class Agent:
         require_agent()
 
     def require_free(self, request: PendingRequest | None) -> None:
-        """Do nothing: an agent holds any number of keys."""
+        """Raise AlreadyExists for a public key that is not this request's; an agent holds any number."""
+        from client.files import file_exists
+
+        if self.host and request is None and self._public_key.exists():
+            raise file_exists(self._public_key)
 
     def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
         """Add the key to the agent; adding it twice is the same as once."""
-        from client.files import changing, replace_private
-        from client.folders import private_folder, ssh_folder
+        from client.files import save_once
+        from client.folders import private_folder
         from client.ssh_agent import add_key
 
         key = _opened(request, answer)
@@ -106,10 +110,15 @@ class Agent:
         if not self.host:
             return Result(described, lines, "ssh root@HOST")
         # With the public half, ssh asks the agent for this key and for no other one.
-        public = private_folder(ssh_folder()) / f"{self.name}.pub"
-        with changing(public):
-            replace_private(public, f"{key.public_key} {self.name}\n".encode())
-        return Result(described, lines, _write_host(self.name, self.host, public))
+        private_folder(self._public_key.parent)
+        save_once(self._public_key, f"{key.public_key} {self.name}\n".encode())
+        return Result(described, lines, _write_host(self.name, self.host, self._public_key))
+
+    @property
+    def _public_key(self) -> Path:
+        from client.folders import ssh_folder
+
+        return ssh_folder() / f"{self.name}.pub"
 
 
 @dataclass(frozen=True)

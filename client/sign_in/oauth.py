@@ -178,7 +178,8 @@ def token_name(profile: Profile) -> str:
 
 def _require_tls(address: str) -> None:
     parts = urlsplit(address)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+    # Other schemes could start a program: the address of the sign-in page goes to the browser.
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
         raise UsageProblem(tr("{url} is not encrypted.", url=address), tr("Use an address with https."))
 
 

@@ -229,7 +229,12 @@ def roll_back(deployer: Deployer) -> None:
     """Send requests to an earlier version."""
     options, deployed = deployer.options, deployer.deployed()
     planned = operations.roll_back(
-        deployer.cloud, deployer.function, deployed, options.to, with_secrets=options.with_secrets
+        deployer.cloud,
+        deployer.function,
+        deployed,
+        options.to,
+        with_secrets=options.with_secrets,
+        with_policy=options.with_policy,
     )
     deployer.execute(planned, {"url": deployed.url or ""})
 
@@ -412,6 +417,7 @@ def _options(root: Path) -> argparse.ArgumentParser:
     back = command("rollback", "Send requests to an earlier version.")
     back.add_argument("--to", metavar="VERSION", help="default: the version before the present one")
     back.add_argument("--with-secrets", action="store_true", help="even if its master secret is another")
+    back.add_argument("--with-policy", action="store_true", help="even if its policy is another")
     end = command("destroy", "Remove the function; says what stays.")
     end.add_argument("--with-role", action="store_true", help="remove the role and its policies as well")
     end.add_argument("--url-only", action="store_true", help="remove the Function URL alone, at once")

@@ -104,7 +104,7 @@ class Desired:
     def role_policies(self, owner_uin: str) -> dict[str, dict[str, Any]]:
         """Return the policies of the role: name -> document."""
         regions = sorted(self.key_pair_regions | {self.settings.region})
-        policies = {"keypair-function-cvm": _policy("cam-policy.json", owner_uin, regions)}
+        policies = {f"{self.file.inputs.name}-cvm": _policy("cam-policy.json", owner_uin, regions)}
         if self.settings.has_chat:
             own = [self.settings.region]
             document = _policy("cam-policy-chat.json", owner_uin, own, self.file.inputs.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from handler.settings import PREFIX, decoded
@@ -38,11 +39,13 @@ def roll_back(
     to: str | None,
     *,
     with_secrets: bool,
+    with_policy: bool,
 ) -> list[Step]:
     """Return the steps back to version `to`, or to the one before the present one.
 
-    Raises DeploymentStopped if there is none, or if it accepts other master secrets. Callers' secrets are
-    derived from them: those handed out since would be refused, or a secret that leaked would sign again.
+    Raises DeploymentStopped if there is none, or if it accepts other master secrets or has another policy.
+    Callers' secrets are derived from master secrets: those handed out since would be refused, or a secret
+    that leaked would sign again. An earlier policy may accept a caller or a secret that was revoked since.
     """
     current = deployed.alias_version
     versions = [str(version["Version"]) for version in deployed.versions]
@@ -52,6 +55,13 @@ def roll_back(
         there = ", ".join(versions) or "none"
         raise DeploymentStopped(
             f"There is no such version to roll back to. Versions: {there}; present: {current}."
+        )
+    described = {str(one["Version"]): str(one.get("Description") or "") for one in deployed.versions}
+    policies = [_part(described.get(version, ""), "policy") for version in (current, target)]
+    if not with_policy and (policies[0] is None or policies[0] != policies[1]):
+        raise DeploymentStopped(
+            f"Version {target} may have another policy: whoever was revoked since would be accepted again, a "
+            "caller's replaced secret too. If that is wanted: --with-policy."
         )
     if not with_secrets:
         now, then = (
@@ -80,8 +90,9 @@ def _accepted(settings: Mapping[str, str]) -> set[str]:
 def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | None) -> list[Step]:
     """Return the steps that bring in the master secret `new`; None ends the time in which both are accepted.
 
-    Raises DeploymentStopped if the function has no secret, or is in the midst of a rotation.
+    Raises DeploymentStopped if the function has no secret, is in the midst of a rotation, or was rolled back.
     """
+    require_newest(deployed)
     settings = settings_of(deployed.configuration)
     present_secret = settings.get(MASTER_SECRET)
     if present_secret is None:
@@ -112,9 +123,39 @@ def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | N
     return [
         Call("scf", "UpdateFunctionConfiguration", change, "change the master secret"),
         WaitUntilActive(function),
-        *publish(function, "Secrets changed, code as before"),
+        *publish(function, _with_other_secrets(deployed)),
         Smoke(),
     ]
+
+
+def require_newest(deployed: DeployedFunction) -> None:
+    """Raise DeploymentStopped if requests go to another version than the newest.
+
+    A version is published from `$LATEST`, which has the code, policy and settings of the newest version: what
+    was rolled back would be live again.
+    """
+    live = deployed.alias_version
+    newest = str(deployed.versions[0]["Version"]) if deployed.versions else live
+    if live not in {newest, "$LATEST"}:
+        raise DeploymentStopped(
+            f"Requests go to version {live}, and this would bring version {newest} back, from which the "
+            "function was rolled back. First deploy what you want to be live: scripts/deploy apply."
+        )
+
+
+def _part(description: str, name: str) -> str | None:
+    """Return the digest of the code or the policy that a version's description has, `none` for no policy."""
+    found = re.search(rf"\b{name} ([0-9a-f]{{16}}|none)\b", description, re.IGNORECASE)
+    return found[1] if found else None
+
+
+def _with_other_secrets(deployed: DeployedFunction) -> str:
+    """Return the description of a version that has the code and the policy of the newest one."""
+    before = str(deployed.versions[0].get("Description") or "") if deployed.versions else ""
+    code, policy = _part(before, "code"), _part(before, "policy")
+    if code is None or policy is None:
+        return "Secrets changed, code as before"
+    return f"Code {code}, secrets changed, policy {policy}"
 
 
 def publish(function: Mapping[str, str], description: str) -> Iterator[Step]:
@@ -138,7 +179,10 @@ def destroy(
     *,
     url_only: bool,
 ) -> list[Step]:
-    """Return the steps that remove the triggers, the function, and with `role` that role and its policies."""
+    """Return the steps that remove the triggers, the function, and with `role` its policies and that role.
+
+    A role that has other policies as well is kept: another function may use it.
+    """
     steps: list[Step] = []
     if deployed is not None:
         for trigger in deployed.triggers:
@@ -159,12 +203,16 @@ def destroy(
             )
     if role is not None and present(cloud, "cam", "GetRole", {"RoleName": role}) is not None:
         listing = {"RoleName": role, "Page": 1, "Rp": 100}
-        for policy in cloud.call("cam", "ListAttachedRolePolicies", listing)["List"]:
-            detachment = {"PolicyId": int(policy["PolicyId"]), "DetachRoleName": role}
+        attached = cloud.call("cam", "ListAttachedRolePolicies", listing)["List"]
+        own = [
+            policy for policy in attached if policy["PolicyName"].startswith(f"{function['FunctionName']}-")
+        ]
+        for policy in own:
             name = policy["PolicyName"]
+            detachment = {"PolicyId": int(policy["PolicyId"]), "DetachRoleName": role}
             steps.append(Call("cam", "DetachRolePolicy", detachment, f"detach the policy {name}"))
-            if name.startswith("keypair-function"):
-                deletion = {"PolicyId": [int(policy["PolicyId"])]}
-                steps.append(Call("cam", "DeletePolicy", deletion, f"remove the policy {name}"))
-        steps.append(Call("cam", "DeleteRole", {"RoleName": role}, f"remove the role {role}"))
+            deletion = {"PolicyId": [int(policy["PolicyId"])]}
+            steps.append(Call("cam", "DeletePolicy", deletion, f"remove the policy {name}"))
+        if len(own) == len(attached):
+            steps.append(Call("cam", "DeleteRole", {"RoleName": role}, f"remove the role {role}"))
     return steps

@@ -237,10 +237,20 @@ def _url(desired: Desired, function: DeployedFunction | None) -> Iterator[Step]:
             lambda answer, known: known.update(url=url_in(answer["TriggerInfo"])),
         )
         return
+    _require_qualifier(there, http.qualifier)
     if not _same_url(json.loads(there["TriggerDesc"]), description) or not there["Enable"]:
         # UpdateTrigger keeps the address; deleting and making it again would not.
         update = {**parameters, "TriggerName": there["TriggerName"]}
         yield Call("scf", "UpdateTrigger", update, "change the Function URL's settings")
+
+
+def _require_qualifier(there: Mapping[str, Any], wanted: str) -> None:
+    """Raise DeploymentStopped for a trigger of another version: no roll-back would have an effect on it."""
+    if there["Qualifier"] != wanted:
+        raise DeploymentStopped(
+            f"The trigger {there['TriggerName']} leads to {there['Qualifier']} instead of {wanted}. Remove "
+            "it in the console and run this again. A new Function URL has another address."
+        )
 
 
 def _same_url(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -335,7 +345,9 @@ def _timers(desired: Desired, function: DeployedFunction | None) -> Iterator[Ste
         found = there.get(timer.name)
         if found is None:
             yield Call("scf", "CreateTrigger", parameters, f"make the timer {timer.name}")
-        elif not _same_timer(found, timer):
+            continue
+        _require_qualifier(found, timer.qualifier)
+        if not _same_timer(found, timer):
             yield Call("scf", "UpdateTrigger", parameters, f"change the timer {timer.name}")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from scripts.deployment.errors import CallFailed, DeploymentStopped
 from scripts.deployment.function_settings import FunctionSettings
-from scripts.deployment.operations import publish, settings_of
+from scripts.deployment.operations import publish, require_newest, settings_of
 from scripts.deployment.package import INDEX, POLICY, Package
 from scripts.deployment.steps import (
     Call,
@@ -46,6 +47,7 @@ def policy_steps(
 
     Raises PolicyUnusable, DeploymentStopped.
     """
+    require_newest(deployed)
     new = check_policy(options.policy)
     packed, index = pack(new)
     code = _download(cloud, {**function, "Qualifier": deployed.alias_version})
@@ -92,12 +94,19 @@ def policy_steps(
 
 
 def _download(cloud: Cloud, version: Mapping[str, str]) -> bytes:
-    url = cloud.call("scf", "GetFunctionAddress", version)["Url"]
+    address = cloud.call("scf", "GetFunctionAddress", version)
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310  # the cloud's own address
+        with urllib.request.urlopen(address["Url"], timeout=_TIMEOUT) as answer:  # noqa: S310  # the cloud's own
             content: bytes = answer.read()
     except OSError as error:
         raise CallFailed("the download of the deployed code", "", str(error)) from error
+    # SECURITY BOUNDARY: what comes from there is deployed, and the address may be http:// (583/37164). The
+    # digest came from the API, over TLS.
+    if hashlib.sha256(content).hexdigest() != address["CodeSha256"]:
+        raise DeploymentStopped(
+            "What was downloaded is not the code that SCF has, by its SHA-256. Nothing was changed. Deploy "
+            "code and policy together: scripts/deploy apply."
+        )
     return content
 
 

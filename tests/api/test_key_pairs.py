@@ -291,6 +291,7 @@ def test_a_delete_that_the_store_did_not_note_is_not_certain(function: FunctionU
     services = function.services
     function.services = replace(services, store=StoreWithoutMarks(services.store))
     assert told(ask(function, "DELETE", key_id)) == (504, "outcome-unknown")
+    assert function.audit_lines()[-1]["reason"] == "delete-not-noted"
     assert function.emulator.key_pairs() == []
     function.services = services
     assert ask(function, "DELETE", key_id).status == 204
@@ -489,11 +490,13 @@ def test_who_reaches_further(function: FunctionUnderTest) -> None:
     function.forget_audit()
     assert ask(function, "DELETE", pairs["demo"]["keyId"], "oncall").status == 204
     line = function.audit_lines()[-1]
-    assert [line[key] for key in ("decision", "caller", "owner", "keyName")] == [
+    assert [line[key] for key in ("decision", "caller", "owner", "keyName", "projectId", "region")] == [
         "deleted",
         "oncall",
         "demo",
         "of_demo",
+        0,
+        REGION,
     ]
     assert ask(function, "DELETE", pairs["second"]["keyId"], "third").status == 204
     assert told(function.call(function.signed(REST, import_body(), "oncall"))) == (403, "not-granted")

@@ -61,7 +61,7 @@ def test_the_function_does_not_start(
     emulator: EmulatorProcess, tmp_path: Path, policy: Mapping[str, Any]
 ) -> None:
     memory = {"KEYPAIR_STORE": "memory:"}
-    sqlite, redis = {"KEYPAIR_STORE": f"sqlite:{tmp_path}/store"}, {"KEYPAIR_STORE": "redis://localhost"}
+    sqlite, redis = {"KEYPAIR_STORE": f"sqlite:{tmp_path}/store"}, {"KEYPAIR_STORE": "redis://localhost:6379"}
     # On SCF a file is no better than memory. On one machine or in one container it is.
     accepted = [
         starts(emulator, tmp_path, policy, {**host, **store})

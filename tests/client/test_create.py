@@ -192,6 +192,21 @@ def test_without_an_agent_nothing_is_ordered(home: Home, service: Served) -> Non
     assert name not in key_pairs(service)
 
 
+def test_a_public_key_that_is_there_is_not_overwritten(
+    home: Home, service: Served, agent: dict[str, str]
+) -> None:
+    """It could be that of the user's own key: what is sealed to it later would not open."""
+    home.ssh.mkdir(mode=0o700)
+    own = home.ssh / "id_ed25519.pub"
+    own.write_text("ssh-ed25519 AAAA alice@laptop\n")
+    command = ("create", "id_ed25519", "--agent", "--host", "root@203.0.113.7", "--no-include")
+    done = home.run(*command, environment=agent, status=5)
+    assert "~/.ssh/id_ed25519.pub exists, and is left alone" in done.stderr
+    assert own.read_text() == "ssh-ed25519 AAAA alice@laptop\n"
+    assert home.pending() == []
+    assert "id_ed25519" not in key_pairs(service)
+
+
 # ---------------------------------------------------------------- ssh configuration
 
 

@@ -43,6 +43,8 @@ class Issuer:
         self.challenges: dict[str, tuple[str, str]] = {}
         self.polls = 0
         self.life = 300
+        self.page = ""
+        """The address of the sign-in page, if it is another one."""
 
     def token(self, **more: object) -> str:
         now = int(time.time())
@@ -55,7 +57,7 @@ class Issuer:
             return 200, {
                 "issuer": self.address,
                 "token_endpoint": f"{self.address}/token",
-                "authorization_endpoint": f"{self.address}/authorize",
+                "authorization_endpoint": self.page or f"{self.address}/authorize",
                 "device_authorization_endpoint": f"{self.address}/device",
             }
         if path == "/job":  # of GitHub
@@ -260,6 +262,19 @@ def test_on_another_device(stranger: Home, issuer: Issuer) -> None:
     assert secrets.stat().st_mode & 0o777 == 0o600
     home.run("logout")
     assert secrets.read_text() == "{}"
+
+
+@pytest.mark.parametrize("page", ["file://localhost/x.desktop", "vscode://localhost/x", "http://192.0.2.1/x"])
+def test_only_a_web_page_is_opened(stranger: Home, issuer: Issuer, page: str) -> None:
+    opened = stranger.folder / "opened"
+    home = person(stranger, issuer, "browser")
+    issuer.page = page
+    try:
+        done = home.run("login", environment={"BROWSER": f"touch {opened} %s"}, status=2)
+    finally:
+        issuer.page = ""
+    assert f"{page} is not encrypted." in done.stderr
+    assert not opened.exists()
 
 
 def test_in_the_browser(stranger: Home, issuer: Issuer) -> None:

@@ -47,7 +47,7 @@ def test_one_run_leads_from_an_empty_account_to_a_url(deployer: Deployer, cloud:
     state, function = cloud.state, cloud.function
     assert state["roles"] == ["keypair-function-scf"]
     assert state["attached"] == 1
-    policy = json.loads(state["policies"]["keypair-function-cvm"])
+    policy = json.loads(state["policies"]["keypair-function-prod-cvm"])
     # The example policy grants key pairs in two regions.
     assert policy["statement"][0]["resource"] == [
         f"qcs::cvm:{region}:uin/100000000001:keypair/*" for region in ("ap-guangzhou", "ap-shanghai")
@@ -281,6 +281,20 @@ def test_malformed_settings_are_said_at_once_and_not_shown(deployer: Deployer) -
     assert "KEYPAIR_MASTER_SECRET is malformed" in deployer.error
     assert "nowhere" not in deployer.error
     assert "too short" not in deployer.error
+
+
+def test_a_trigger_of_another_version_is_not_taken_for_the_functions(
+    deployer: Deployer, cloud: CloudStandIn
+) -> None:
+    assert deployer.apply() == 0, deployer.error
+    file = deployer.folder / "serverless.yml"
+    text = file.read_text("utf-8")
+    assert text.count("qualifier: $DEFAULT") == 2  # of the URL, and of the timer
+    file.write_text(text.replace("qualifier: $DEFAULT", "qualifier: '1'", 1), "utf-8")
+    before = len(cloud.calls)
+    assert deployer.apply() == 1
+    assert "The trigger url leads to $DEFAULT instead of 1." in deployer.error
+    assert changes(cloud.calls[before:]) == []
 
 
 def test_a_misspelt_setting_is_not_ignored(deployer: Deployer, cloud: CloudStandIn) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.deployment.function_settings import environment_of
+from tests.deployment.conftest import STUB, write_stub
 from tests.support.function_process import ROOT, clean_environment
 
 if TYPE_CHECKING:
@@ -37,7 +38,14 @@ def test_the_page_s_commands_work_one_after_the_other(deployer: Deployer) -> Non
             arguments += ["--package", str(deployer.package)]
         if command == "destroy":
             arguments += ["--yes"]
+        if command == "rollback":
+            # Two versions with the same policy, which the stub of a package does not have.
+            for change in ("# changed\n", "# changed again\n"):
+                write_stub(deployer.package, STUB + change)
+                assert deployer.apply() == 0, deployer.error
         assert deployer.run(command, *arguments) == 0, (command, deployer.error)
+        if command == "rollback":
+            assert deployer.apply() == 0, deployer.error
         seen.append(command)
     assert seen == ["plan", "apply", "status", "logs", "policy", "rollback", "secrets", "destroy"]
 

@@ -179,8 +179,65 @@ def test_a_policy_is_replaced_alone_and_rolled_back(deployed: Deployer, cloud: C
     assert set(packed_policy(cloud, "3")["callers"]) == {"ops"}  # type: ignore[call-overload]
     assert deployed.run("policy") == 1
     assert "has this policy already" in deployed.error
-    assert deployed.run("rollback") == 0, deployed.error
+    # Going back would let the revoked caller in again.
+    assert deployed.run("rollback") == 1
+    assert "--with-policy" in deployed.error
+    assert cloud.function["aliases"] == {"$DEFAULT": "3"}
+    assert deployed.run("rollback", "--with-policy") == 0, deployed.error
     assert cloud.function["aliases"] == {"$DEFAULT": "2"}
+
+
+def test_after_a_roll_back_nothing_is_published_from_what_was_rolled_back(
+    deployed: Deployer, cloud: CloudStandIn
+) -> None:
+    """`$LATEST` still has it: to rotate a secret or replace the policy would make it live again."""
+    write_stub(deployed.package, STUB + "# vulnerable\n")
+    assert deployed.apply() == 0, deployed.error
+    assert deployed.run("rollback") == 0, deployed.error
+    (deployed.folder / "policy.toml").write_text(OPERATED, "utf-8")
+    before = len(cloud.calls)
+    for arguments in (["secrets", "rotate", "--print"], ["secrets", "finish"], ["policy"]):
+        assert deployed.run(*arguments) == 1
+        assert "would bring version 2 back" in deployed.error
+        assert "KEYPAIR_MASTER_SECRET" not in deployed.out
+    assert changes(cloud.calls[before:]) == []
+    write_stub(deployed.package)
+    assert deployed.apply() == 0, deployed.error
+    assert deployed.run("secrets", "rotate", "--print") == 0, deployed.error
+
+
+def test_a_rotation_keeps_note_of_the_policy(deployed: Deployer, cloud: CloudStandIn) -> None:
+    assert deployed.run("secrets", "rotate", "--print") == 0
+    assert deployed.run("secrets", "finish") == 0
+    assert deployed.run("rollback", "--with-secrets") == 0, deployed.error
+    assert cloud.function["aliases"] == {"$DEFAULT": "2"}
+
+
+def test_code_that_is_not_what_the_api_says_is_not_deployed(deployed: Deployer, cloud: CloudStandIn) -> None:
+    cloud.control("set", wrong_download=True)
+    (deployed.folder / "policy.toml").write_text(OPERATED, "utf-8")
+    before = len(cloud.calls)
+    assert deployed.run("policy") == 1
+    assert "by its SHA-256. Nothing was changed." in deployed.error
+    assert changes(cloud.calls[before:]) == []
+
+
+def test_a_role_of_two_functions_outlives_one_of_them(deployed: Deployer, cloud: CloudStandIn) -> None:
+    file = deployed.folder / "serverless.yml"
+    prod = file.read_text("utf-8")
+    file.write_text(prod.replace("stage: prod", "stage: dev"), "utf-8")
+    assert deployed.apply("--with-role") == 0, deployed.error
+    assert set(cloud.state["policies"]) == {"keypair-function-prod-cvm", "keypair-function-dev-cvm"}
+    assert deployed.run("destroy", "--with-role", "--yes") == 0, deployed.error
+    state = cloud.state
+    assert list(state["functions"]) == ["keypair-function-prod"]
+    assert (state["roles"], list(state["policies"])) == (
+        ["keypair-function-scf"],
+        ["keypair-function-prod-cvm"],
+    )
+    file.write_text(prod, "utf-8")
+    assert deployed.run("destroy", "--with-role", "--yes") == 0, deployed.error
+    assert (cloud.state["roles"], cloud.state["policies"]) == ([], {})
 
 
 def test_a_policy_without_any_operator_needs_a_word_for_it(deployed: Deployer, cloud: CloudStandIn) -> None:

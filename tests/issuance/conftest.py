@@ -28,6 +28,16 @@ def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
     instances.instance().delete_key_pairs()
 
 
+@pytest.fixture(autouse=True)
+def another_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run where it is already tomorrow for most of the day: the cloud's times are in UTC."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
 @pytest.fixture
 def request_() -> Request:
     return Request(fresh_name())

@@ -453,6 +453,16 @@ def test_a_delete_without_effect_is_detected(instances: Instances, request_: Req
     assert [issued(request_.to(function))] == left(instances.emulator)
 
 
+def test_a_leftover_that_an_instance_uses_keeps_its_name(instances: Instances, request_: Request) -> None:
+    function = instances.instance()
+    key_id = orphan(instances, request_, function)
+    instances.emulator.control("POST", f"/key-pairs/{key_id}/bind")
+    assert refused(request_.to(function)) == (409, "name-taken")
+    assert last_line(function)[1] == "name-in-use"
+    instances.emulator.control("DELETE", f"/key-pairs/{key_id}/bind")
+    assert issued(request_.to(function)) != key_id
+
+
 @pytest.mark.parametrize("broken", [BrokenCvm, LateBrokenCvm])
 def test_after_a_defect_the_outcome_is_unknown(
     instances: Instances, request_: Request, broken: type[BrokenCvm]

@@ -139,6 +139,43 @@ def test_a_name_that_stays_taken_is_refused(function: FunctionUnderTest) -> None
     assert function.create_calls() == before + 3
 
 
+def test_only_the_answer_of_the_same_finished_request_is_found(store: Interrupted) -> None:
+    record, records = acquire(store, "a"), ledger(store, "b")
+    assert records.finished("demo", "key", ORDER) is None
+    record.begin()
+    record.finish("{}", "r")
+    assert records.finished("demo", "another", ORDER) is None
+    assert records.finished("demo", "key", "1" * 64) is None
+    found = records.finished("demo", "key", ORDER)
+    assert found is not None
+    assert (found.record_id, found.record) == (RECORD_ID, records.find(RECORD_ID))
+    # Its key pair was deleted: the request starts again, as it stands in the store.
+    assert records.restart(found, 10).holder == "b" * 32
+    stored = records.find(RECORD_ID)
+    assert stored is not None
+    assert (stored.state, stored.lease_ends, stored.former) == (State.CLAIMED, 1010.0, ())
+
+
+def test_a_withdrawn_record_is_free_at_once(store: Interrupted) -> None:
+    record, records = acquire(store, "a"), ledger(store, "b")
+    record.begin()
+    maker = records.maker(OwnershipTag("demo", record.holder))
+    assert maker is not None
+    assert records.withdraw(maker)
+    withdrawn = records.find(RECORD_ID)
+    assert withdrawn is not None
+    assert (withdrawn.state, withdrawn.lease_ends) == (State.UNKNOWN, 0.0)
+    assert withdrawn.holder == record.holder
+
+
+def test_a_released_lease_is_over(store: Interrupted) -> None:
+    record = acquire(store, "a")
+    record.release(State.UNDONE)
+    stored = ledger(store, "b").find(RECORD_ID)
+    assert stored is not None
+    assert (stored.state, stored.lease_ends) == (State.UNDONE, 0.0)
+
+
 def test_a_finished_record_is_not_withdrawn(store: Interrupted) -> None:
     record, records = acquire(store, "a"), ledger(store, "b")
     record.begin()

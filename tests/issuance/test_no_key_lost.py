@@ -84,6 +84,18 @@ def test_the_same_order_signed_again_gets_the_same_answer(
     assert left(instances.emulator) == [answer.json["keyId"]]
 
 
+def test_the_audit_line_of_a_repeated_answer(instances: Instances, unkeyed: Request) -> None:
+    function = instances.instance()
+    answer = unkeyed.to(function).json
+    function.forget_audit()
+    instances.clock.time += 1
+    assert unkeyed.to(function).status == 201
+    (line,) = function.audit_lines()
+    assert line["decision"] == "replayed"
+    assert (line["keyId"], line["fingerprint"]) == (answer["keyId"], answer["fingerprint"])
+    assert line["recipients"] == answer["sealedPrivateKey"]["recipients"]
+
+
 def test_a_cut_create_is_settled_by_the_next_try(instances: Instances, unkeyed: Request) -> None:
     function = instances.instance()
     orphan(instances, unkeyed, function)
@@ -338,6 +350,21 @@ def test_without_time_to_remove_it_the_outcome_is_unknown(instances: Instances) 
     function.services = connected(instances, function, SlowToFind)
     answer = function.call(function.signed(REST))
     assert answer.status == (504 if left(instances.emulator) else 502)
+
+
+class InUse(Cvm):
+    """A cloud in which an instance uses each key pair at once."""
+
+    def delete_key_pair(self, key_id: str) -> bool:  # noqa: ARG002  # whichever it is
+        return False
+
+
+def test_a_key_pair_that_cannot_be_removed_is_told_of(instances: Instances) -> None:
+    instances.emulator.behave(dropped=["Description"])
+    function = instances.instance()
+    function.services = connected(instances, function, InUse)
+    assert refused(function.call(function.signed(REST))) == (504, "outcome-unknown")
+    assert last_line(function) == ("unknown", "undo-without-effect")
 
 
 def test_in_flight_is_not_the_end_of_it(instances: Instances, request_: Request) -> None:

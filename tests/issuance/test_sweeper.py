@@ -194,6 +194,7 @@ CASES = {
     ),
     "described, and not finished": Case(ORPHAN, record=claim(State.UNKNOWN), description=RELEASED),
     **{f"orphan, {state.value}": Case(ORPHAN, record=claim(state)) for state in UNFINISHED},
+    "its lease ends now": Case(ORPHAN, record=claim(State.CREATING, lease=0)),
     **{f"at work, {state.value}": Case(None, record=claim(state, lease=60)) for state in UNFINISHED},
     **{
         f"too young, {state.value}": Case(None, seconds=ORPHAN_AGE - 1, record=claim(state))
@@ -407,6 +408,7 @@ def test_a_listing_without_filter_and_age(function: FunctionUnderTest) -> None:
         return OddCloud(credentials, region, deadline, jitter=float, endpoint="http://127.0.0.1:9")
 
     assert sweep_with(function, connect=connect) == [("left", "age-unreadable", "skey-noage000")]
+    assert lines(function.audit.getvalue())[1]["region"] == REGION
 
 
 def test_a_region_that_cannot_be_listed_is_reported_and_the_other_one_swept(
@@ -460,6 +462,10 @@ def test_a_delete_that_fails_is_reported_and_done_by_the_next_sweep(
     assert swept(function) == {"failed": 1, "removed": 1}
     found = lines(function.audit.getvalue())
     # Where there was an answer with them.
+    code = fault.get("code") or (
+        "ServerNetworkError" if fault["kind"] == "http-status" else "ClientNetworkError"
+    )
+    assert found[1]["upstreamCode"] == code
     found[1] |= {"upstreamRequestId": None, "upstreamCode": None, "upstreamMessage": None}
     assert found == [
         BEGIN,
@@ -828,11 +834,39 @@ def test_a_preview_removes_and_writes_nothing(function: FunctionUnderTest) -> No
     invocation = Invocation.begin(None, function.environ, function.clock.clock())
     counts = function.services.sweeper.sweep(invocation, preview=findings.append)
     assert counts == {"removed": 1}
-    assert [(one.decision.value, one.reason, one.region) for one in findings] == [
-        ("removed", "expired", REGION)
-    ]
+    assert [
+        (one.decision.value, one.reason, one.region, one.pair and one.pair.key_id) for one in findings
+    ] == [("removed", "expired", REGION, pair[0])]
     assert left(function.emulator) == [pair[0]]
     assert function.audit.getvalue() == ""
+
+
+def test_a_preview_announces_nothing(function: FunctionUnderTest) -> None:
+    pair = make(function.emulator)
+    function.clock.time += ANSWER_TTL + 1
+    findings: list[Finding] = []
+    invocation = Invocation.begin(None, function.environ, function.clock.clock())
+    function.services.sweeper.sweep(invocation, preview=findings.append)
+    assert [(one.decision.value, one.reason) for one in findings] == [("left", "orphan-announced")]
+    assert next(p["Description"] for p in function.emulator.key_pairs() if p["KeyId"] == pair[0]) == ""
+
+
+def test_what_the_delete_showed_is_not_reported_again_by_the_list(function: FunctionUnderTest) -> None:
+    """First the list does not show that an instance uses the key pair, later it does: one report in a day."""
+    pair = make(function.emulator, expires=utc(0))
+
+    class Unseen(Cvm):
+        def delete_key_pair(self, key_id: str) -> bool:  # noqa: ARG002  # an instance that the list does not show
+            return False
+
+    def connect(credentials: Credentials, region: str, deadline: Deadline) -> Cvm:
+        endpoint = function.emulator.cvm_endpoint
+        return Unseen(credentials, region, deadline, jitter=float, endpoint=endpoint)
+
+    assert sweep_with(function, connect=connect) == [("left", "expired-in-use", pair[0])]
+    function.emulator.control("POST", f"/key-pairs/{pair[0]}/bind")
+    assert swept(function) == {}
+    function.emulator.control("DELETE", f"/key-pairs/{pair[0]}/bind")
 
 
 def test_the_report_lists_key_pairs_and_removes_nothing(command: Command) -> None:
@@ -918,11 +952,15 @@ def test_removing_an_untagged_key_pair_without_time_or_effect() -> None:
     nothing: Any = None
     cloud: Any = Cloud()
     cleanup = Young(cloud, nothing, "demo", nothing, nothing, nothing)
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown) as unknown:
         cleanup.remove_untagged("skey-1", "web_1")
+    assert unknown.value.reason == "out-of-time"
     pair: Any = SimpleNamespace(key_name="web_1")
     cloud.key_pair = pair
     assert cleanup.remove_untagged("skey-1", "web_1") is False
+    # Another one of that id, which it must not touch.
+    cloud.delete_key_pair = lambda _key_id: pytest.fail("deleted")
+    assert cleanup.remove_untagged("skey-1", "web_2") is False
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from handler.scf.invocation import Clock
 from handler.settings import Settings
 from handler.store import open_store
 from handler.store.base import Store
-from handler.store.redis import PREFIX, RedisStore
+from handler.store.redis import PREFIX, TIMEOUT, RedisStore
 from handler.store.sqlite import BUSY_TIMEOUT, SqliteStore
 from tests.support.random_cases import examples
 from tests.support.store_servers import (
@@ -825,6 +825,15 @@ def test_redis_over_tls_of_an_unknown_authority(
 
 def test_redis_without_tls_is_refused_for_rediss(server: StoreServer) -> None:
     assert refused(lambda: RedisStore(f"rediss://127.0.0.1:{server.port}").get("k")) == "redis-unreachable"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_every_wait_for_redis_is_bounded_and_every_certificate_checked(scheme: str) -> None:
+    kwargs = RedisStore(f"{scheme}://cache.example")._pool.connection_kwargs  # noqa: SLF001  # what it connects with
+    expected: dict[str, object] = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+    if scheme == "rediss":
+        expected |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    assert kwargs.items() >= expected.items()
 
 
 # --- The setting --------------------------------------------------------------------------------------------

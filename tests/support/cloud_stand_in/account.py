@@ -61,6 +61,8 @@ class Account:
     """A header that the Function URL does not pass on, in small letters."""
     rewritten_bodies: bool = False
     """Whether the Function URL parses JSON bodies and writes them anew."""
+    wrong_download: bool = False
+    """Whether the code that is downloaded is not the code that GetFunctionAddress has the digest of."""
     flips_a_byte: bool = False
     """Whether an upload to COS arrives changed."""
     failures_are_200: bool = False

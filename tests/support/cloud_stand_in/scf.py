@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import io
 import json
 import re
@@ -110,7 +111,10 @@ class Scf:
         qualifier = parameters.get("Qualifier", "$LATEST")
         self._version(function, qualifier) if qualifier != "$LATEST" else None
         namespace, name = _key(parameters)
-        return {"Url": f"{self._download_base()}/_code/{namespace}/{name}/{qualifier}", "CodeSha256": ""}
+        digest = hashlib.sha256(self.code_of(namespace, name, qualifier)).hexdigest()
+        if self._account.wrong_download:
+            digest = "0" * 64
+        return {"Url": f"{self._download_base()}/_code/{namespace}/{name}/{qualifier}", "CodeSha256": digest}
 
     def delete_function(self, parameters: dict[str, Any]) -> dict[str, Any]:
         function = self._function(parameters)

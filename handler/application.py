@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from handler.audit import AuditLog
-    from handler.http.endpoint import Endpoint
+    from handler.http.endpoint import Route
     from handler.http.messages import Request, Response
     from handler.scf.invocation import Invocation
     from handler.web.origins import CrossOriginRules
@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Application:
     """Answers events. One instance serves all invocations of a container."""
 
-    endpoints: Mapping[str | re.Pattern[str], Sequence[Endpoint]]
-    """Path or pattern -> the endpoints there, which support different methods."""
+    routes: Mapping[str | re.Pattern[str], Sequence[Route]]
+    """Path or pattern -> the routes there, which have different methods."""
     cross_origin: CrossOriginRules
     audit_log: AuditLog
 
@@ -52,15 +52,15 @@ class Application:
             preflight = self.cross_origin.preflight(request)
             if preflight is not None:
                 return preflight
-            endpoint = self._endpoint(request)
+            route = self._route(request)
             trail = self.audit_log.trail(
-                endpoint.audit_name or "", invocation.request_id, request.remote_address
+                route.audit_name or "", invocation.request_id, request.remote_address
             )
             context = RequestContext(request, invocation, trail, event, self.cross_origin.headers(request))
             try:
-                response = endpoint.handle(context)
+                response = route.endpoint.handle(context)
             except Exception as failure:  # noqa: BLE001  # the caller gets a response whatever failed
-                response = _render_error(_public_error(failure, endpoint, trail), endpoint, context)
+                response = _render_error(_public_error(failure, route, trail), route, context)
             return replace(response, headers={**response.headers, **context.headers})
         except KeyPairFunctionError as error:
             # No endpoint takes the request, or the endpoint could not render the error.
@@ -70,21 +70,21 @@ class Application:
             log_fault(defect)
             return problem_details(InternalFault(), invocation.request_id)
 
-    def _endpoint(self, request: Request) -> Endpoint:
-        """Return the endpoint for a request; raise NotFound or MethodNotAllowed."""
-        endpoints = self.endpoints.get(request.path)
-        if endpoints is None:
-            patterns = [path for path in self.endpoints if isinstance(path, re.Pattern)]
-            endpoints = next((self.endpoints[one] for one in patterns if one.fullmatch(request.path)), None)
-        if endpoints is None:
+    def _route(self, request: Request) -> Route:
+        """Return the route of a request; raise NotFound or MethodNotAllowed."""
+        routes = self.routes.get(request.path)
+        if routes is None:
+            patterns = [path for path in self.routes if isinstance(path, re.Pattern)]
+            routes = next((self.routes[one] for one in patterns if one.fullmatch(request.path)), None)
+        if routes is None:
             raise NotFound
-        for endpoint in endpoints:
-            if request.method in endpoint.methods:
-                return endpoint
-        raise MethodNotAllowed(tuple(method for endpoint in endpoints for method in endpoint.methods))
+        for route in routes:
+            if request.method in route.methods:
+                return route
+        raise MethodNotAllowed(tuple(method for route in routes for method in route.methods))
 
 
-def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> KeyPairFunctionError:
+def _public_error(failure: Exception, route: Route, trail: AuditTrail) -> KeyPairFunctionError:
     """Log and audit a failure; return the error for the caller."""
     if isinstance(failure, KeyPairFunctionError):
         error = failure
@@ -94,7 +94,7 @@ def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> 
         log_fault(failure)
         error = InternalFault()
     log_misconfiguration(error)
-    if endpoint.audit_name is None:
+    if route.audit_name is None:
         return error
     if error.upstream is not None:
         trail.note_upstream(error.upstream)
@@ -113,10 +113,10 @@ def _public_error(failure: Exception, endpoint: Endpoint, trail: AuditTrail) -> 
     return error
 
 
-def _render_error(error: KeyPairFunctionError, endpoint: Endpoint, context: RequestContext) -> Response:
+def _render_error(error: KeyPairFunctionError, route: Route, context: RequestContext) -> Response:
     """Let the endpoint render `error`. If that fails in turn, log why: the audit log has only `error`."""
     try:
-        return endpoint.render_error(error, context)
+        return route.endpoint.render_error(error, context)
     except KeyPairFunctionError as failure:
         if failure is not error:
             log_fault(failure)

@@ -20,7 +20,7 @@ from handler.auth.rate_limits import Limiter
 from handler.chat.http_client import HttpClient
 from handler.chat.platforms import registry
 from handler.chat.platforms.registry import PlatformContext
-from handler.http.endpoint import LazyEndpoint
+from handler.http.endpoint import Route
 from handler.order import KEY_ID
 from handler.policy.compiled import file_digest
 from handler.policy.model import Policy
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 
 _DIGEST_LENGTH = 16
 """Hexadecimal digits: enough to tell versions of a policy apart."""
-_REST_PATH = "/v1/key-pairs"
-_KEY_PAIR_PATH = re.compile(rf"{_REST_PATH}/{KEY_ID}")
+KEY_PAIRS_PATH = "/v1/key-pairs"
+_KEY_PAIR_PATH = re.compile(rf"{KEY_PAIRS_PATH}/{KEY_ID}")
 _GRANTS_PATH = "/v1/grants"
 
 
@@ -187,13 +187,13 @@ class Services:
 
     def application(self) -> Application:
         """Return the application; raise PolicyInvalid if the web page cannot work."""
-        endpoints: dict[str | re.Pattern[str], list[Endpoint]] = {}
-        make = _Endpoints(self)
-        for endpoint in [*make.api(), *make.web(), *make.chat(), *make.timer()]:
-            endpoints.setdefault(endpoint.path, []).append(endpoint)
+        routes: dict[str | re.Pattern[str], list[Route]] = {}
+        make = _Routes(self)
+        for route in [*make.api(), *make.web(), *make.chat(), *make.timer()]:
+            routes.setdefault(route.path, []).append(route)
         web = self.policy.web
-        rules = CrossOriginRules(() if web is None else web.origins, (_REST_PATH, _GRANTS_PATH))
-        return Application(endpoints, rules, self.audit_log)
+        rules = CrossOriginRules(() if web is None else web.origins, (KEY_PAIRS_PATH, _GRANTS_PATH))
+        return Application(routes, rules, self.audit_log)
 
 
 def build(environ: Mapping[str, str], clock: Clock, audit_stream: Callable[[], TextIO]) -> Application:
@@ -278,56 +278,58 @@ def _new_holder() -> str:
 
 
 @dataclass(frozen=True)
-class _Endpoints:
-    """Makes the endpoints. Each method that imports a module is called by the first request to its path."""
+class _Routes:
+    """Makes the routes. Each method that returns an endpoint is called by the first request to its path."""
 
     services: Services
 
-    def api(self) -> list[Endpoint]:
-        """Return the endpoints for programs."""
+    def api(self) -> list[Route]:
+        """Return the routes for programs."""
         return [
-            LazyEndpoint(_REST_PATH, ("POST",), "rest", self._rest),
-            LazyEndpoint(_REST_PATH, ("GET",), "rest", self._key_pairs),
-            LazyEndpoint(_KEY_PAIR_PATH, ("GET", "DELETE"), "rest", self._key_pair),
-            LazyEndpoint("/", ("POST",), "tencent-v3", self._tencent_v3),
-            LazyEndpoint("/v2/index.php", ("GET", "POST"), "tencent-v2", self._tencent_v2),
-            LazyEndpoint(_GRANTS_PATH, ("POST",), "grants", self._grants),
-            LazyEndpoint("/readyz", ("GET", "POST"), "readiness", self._readiness),
-            LazyEndpoint("/healthz", ("GET",), None, self._health),
-            LazyEndpoint("/openapi.json", ("GET",), None, self._openapi),
+            Route(KEY_PAIRS_PATH, ("POST",), "rest", self._rest),
+            Route(KEY_PAIRS_PATH, ("GET",), "rest", self._key_pairs),
+            Route(_KEY_PAIR_PATH, ("GET", "DELETE"), "rest", self._key_pair),
+            Route("/", ("POST",), "tencent-v3", self._tencent_v3),
+            Route("/v2/index.php", ("GET", "POST"), "tencent-v2", self._tencent_v2),
+            Route(_GRANTS_PATH, ("POST",), "grants", self._grants),
+            # POST too: SDKs can sign nothing else.
+            Route("/readyz", ("GET", "POST"), "readiness", self._readiness),
+            Route("/healthz", ("GET",), None, self._health),
+            Route("/openapi.json", ("GET",), None, self._openapi),
         ]
 
-    def web(self) -> list[Endpoint]:
-        """Return the endpoints for browsers, if the policy has a table [web]."""
+    def web(self) -> list[Route]:
+        """Return the routes for browsers, if the policy has a table [web]."""
         policy = self.services.policy
         if policy.web is None:
             return []
         from handler.api.pages import PageEndpoint
         from handler.web.page import pages
 
-        endpoints: list[Endpoint] = [
-            PageEndpoint(*page) for page in pages(policy, self.services.settings.region).items()
+        routes = [
+            Route(path, ("GET",), None, partial(PageEndpoint, render))
+            for path, render in pages(policy, self.services.settings.region).items()
         ]
         if policy.issuers:
             # Without an issuer there are no tokens to type into the form.
             form = partial(self._form, policy.web.origins)
-            endpoints.append(LazyEndpoint("/form", ("POST",), "form", form))
-        return endpoints
+            routes.append(Route("/form", ("POST",), "form", form))
+        return routes
 
-    def chat(self) -> list[Endpoint]:
-        """Return the webhooks of the configured chat platforms, the job endpoint and the pick-up links."""
+    def chat(self) -> list[Route]:
+        """Return the routes of the chat platforms that are configured, of jobs, and of pick-up links."""
         return [
             *(
-                LazyEndpoint(f"/chat/{name}", platform.methods, name, partial(self._webhook, platform))
+                Route(f"/chat/{name}", platform.methods, name, partial(self._webhook, platform))
                 for name, platform in self.services.platforms.items()
             ),
-            LazyEndpoint(DEFERRED, (INTERNAL,), "deferred", self._job),
-            LazyEndpoint(pickup.PATH, ("GET", "POST"), "pickup", self._links),
+            Route(DEFERRED, (INTERNAL,), "deferred", self._job),
+            Route(pickup.PATH, ("GET", "POST"), "pickup", self._links),
         ]
 
-    def timer(self) -> list[Endpoint]:
-        """Return the endpoint that sweeps."""
-        return [LazyEndpoint(TIMER, (INTERNAL,), None, self._sweep)]
+    def timer(self) -> list[Route]:
+        """Return the route of the sweep, which writes its own audit lines."""
+        return [Route(TIMER, (INTERNAL,), None, self._sweep)]
 
     def _rest(self) -> Endpoint:
         from handler.api.rest import RestEndpoint
@@ -409,12 +411,12 @@ class _Endpoints:
     def _health(self) -> Endpoint:
         from handler.api import pages
 
-        return pages.PageEndpoint("/healthz", pages.health)
+        return pages.PageEndpoint(pages.health)
 
     def _openapi(self) -> Endpoint:
         from handler.api import pages
 
-        return pages.PageEndpoint("/openapi.json", pages.openapi)
+        return pages.PageEndpoint(pages.openapi)
 
     def _form(self, origins: Collection[str]) -> Endpoint:
         from handler.web.form import FormEndpoint

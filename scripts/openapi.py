@@ -19,12 +19,12 @@ from handler.api.pages import OPENAPI
 from handler.api.problem_details import Problem
 from handler.api.rest import (
     IDEMPOTENCY_KEY,
-    PATH,
     ImportAnswer,
     ImportRequest,
     KeyPairAnswer,
     KeyPairRequest,
 )
+from handler.composition import KEY_PAIRS_PATH
 from handler.order import ANSWER_TTL, KEY_ID
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def document() -> dict[str, Json]:
         "info": {"title": "Key pair function", "version": "1", "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": {
-            PATH: {
+            KEY_PAIRS_PATH: {
                 "post": _create(_errors() - _ELSEWHERE),
                 "get": _read(
                     "listKeyPairs",
@@ -201,7 +201,7 @@ def document() -> dict[str, Json]:
                     _FOR_READING,
                 ),
             },
-            f"{PATH}/{{keyId}}": {
+            f"{KEY_PAIRS_PATH}/{{keyId}}": {
                 "get": _read(
                     "showKeyPair",
                     "Show a key pair",

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from handler.audit import AuditTrail, Decision
 from handler.chat.platforms.registry import PLATFORMS
 from handler.errors import AuditUnavailable
-from handler.web.form import FormEndpoint
 from tests.support.function_under_test import REST, V3, FunctionUnderTest, TestClock
 from tests.support.random_cases import examples
 
@@ -74,9 +73,9 @@ def test_the_schema_is_the_documented_one(function: FunctionUnderTest) -> None:
     assert {line["audit"] for line in lines} == {"keypair-function/1"}
     doors = re.search(r"\| `door` \| (.*) \|", DOCUMENT.read_text(encoding="utf-8"))
     assert doors is not None
-    endpoints = [one for there in function.services.application().endpoints.values() for one in there]
-    named = {endpoint.audit_name for endpoint in endpoints if endpoint.audit_name}
-    named |= {FormEndpoint.audit_name, *PLATFORMS, "sweeper"}
+    routes = [one for there in function.services.application().routes.values() for one in there]
+    named = {route.audit_name for route in routes if route.audit_name}
+    named |= {"form", *PLATFORMS, "sweeper"}
     assert {line["door"] for line in lines} <= named == set(re.findall(r"`([^`]+)`", doors[1]))
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from handler.policy.grants import Grant
     from handler.policy.model import Policy
 
-PATH = "/v1/grants"
-
 
 class GrantsRequest(WireModel):
     """The body of a request: an empty object, so that a signature covers a body."""
@@ -36,10 +34,6 @@ class GrantsEndpoint(ProblemDetailsEndpoint):
     admission: Admission
     policy: Policy
     default_region: str
-
-    path = PATH
-    methods = ("POST",)
-    audit_name = "grants"
 
     def handle(self, context: RequestContext) -> Response:
         """Return the grants of the caller."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from handler.errors import OutcomeUnknown
 from handler.issuance.order_terms import OrderTerms
@@ -39,10 +39,6 @@ class IssueEndpoint(ABC):
     admission: Admission
     issuer: Issuer
     default_region: str
-
-    path: ClassVar[str]
-    methods: ClassVar[tuple[str, ...]]
-    audit_name: ClassVar[str]
 
     def handle(self, context: RequestContext) -> Response:
         """Authenticate the caller, read the request, issue the key pair."""

@@ -14,7 +14,6 @@ from handler.api.request_fields import read
 from handler.api.wire_models import WireAnswer, WireModel
 from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
-    KEY_ID,
     RFC_3339,
     Action,
     KeyName,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from handler.http.messages import Request
     from handler.issuance.inventory import Inventory, OwnedKeyPair
 
-PATH = "/v1/key-pairs"
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 _PAGE = 100
 
@@ -109,8 +107,6 @@ class _InventoryEndpoint(ProblemDetailsEndpoint):
     inventory: Inventory
     default_region: str
 
-    audit_name = "rest"
-
     def _admitted(self, context: RequestContext, action: Action) -> str:
         """Return the id of the caller, whose request has been counted."""
         caller = self.admission.authenticate(self.verify, context)
@@ -121,9 +117,6 @@ class _InventoryEndpoint(ProblemDetailsEndpoint):
 
 class ListEndpoint(_InventoryEndpoint):
     """Lists the caller's key pairs."""
-
-    path = PATH
-    methods = ("GET",)
 
     def handle(self, context: RequestContext) -> Response:
         """Return one page."""
@@ -146,9 +139,6 @@ class ListEndpoint(_InventoryEndpoint):
 
 class KeyPairEndpoint(_InventoryEndpoint):
     """Shows one key pair, or deletes it."""
-
-    path = re.compile(rf"{PATH}/{KEY_ID}")
-    methods = ("GET", "DELETE")
 
     def handle(self, context: RequestContext) -> Response:
         """Return the key pair, or 204 once it is deleted."""

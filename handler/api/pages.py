@@ -22,11 +22,7 @@ OPENAPI = Path(__file__).with_name("openapi.json")
 class PageEndpoint(ProblemDetailsEndpoint):
     """A page that needs no authentication."""
 
-    path: str
     render: Callable[[], Response]
-
-    methods = ("GET",)
-    audit_name = None
 
     def handle(self, context: RequestContext) -> Response:
         """Return the page."""

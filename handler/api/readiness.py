@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from handler.issuance.readiness import Readiness
     from handler.policy.model import Policy
 
-PATH = "/readyz"
-
 
 @dataclass(frozen=True)
 class ReadinessEndpoint(ProblemDetailsEndpoint):
@@ -32,10 +30,6 @@ class ReadinessEndpoint(ProblemDetailsEndpoint):
     policy: Policy
     readiness: Readiness
     policy_digest: str | None
-
-    path = PATH
-    methods = ("GET", "POST")  # the SDKs sign POST only
-    audit_name = "readiness"
 
     def handle(self, context: RequestContext) -> Response:
         """Return 200 if every check is ok, otherwise 503."""

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from handler.issuance.issuer import IssuedKeyPair
     from handler.issuance.order_terms import OrderTerms
 
-PATH = "/v1/key-pairs"
 
 # draft-ietf-httpapi-idempotency-key-header-07 section 2.1: an sf-string (RFC 8941 section 3.3.3). Many
 # clients omit the quotes; it is the same key.
@@ -147,10 +146,6 @@ class ImportAnswer(_ReleasedAnswer):
 @dataclass(frozen=True)
 class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
     """Issues key pairs over REST."""
-
-    path = PATH
-    methods = ("POST",)
-    audit_name = "rest"
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the body."""

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from handler.http.messages import Request
     from handler.issuance.issuer import IssuedKeyPair
 
-PATH = "/v2/index.php"
 ACTION = "CreateKeyPair"
 
 # Parameters of the signature, and the name of the client.
@@ -114,10 +113,6 @@ class CreateKeyPairParameters(OrderModel, alias_generator=to_camel):
 @dataclass(frozen=True)
 class TencentV2Endpoint(IssueEndpoint):
     """Issues key pairs to the clients of the legacy API."""
-
-    path = PATH
-    methods = ("GET", "POST")
-    audit_name = "tencent-v2"
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
         """Read the parameters, all of which are signed."""

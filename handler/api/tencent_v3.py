@@ -160,10 +160,6 @@ class TencentV3Endpoint(IssueEndpoint):
     inventory: Callable[[], Inventory]
     nonces: Nonces
 
-    path = "/"
-    methods = ("POST",)
-    audit_name = "tencent-v3"
-
     def handle(self, context: RequestContext) -> Response:
         """Issue or import a key pair, or answer from the inventory."""
         if context.request.headers.get("x-tc-action") not in INVENTORY:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.http.messages import json_response
-from handler.scf.events import INTERNAL, TIMER
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ class SweepEndpoint(ProblemDetailsEndpoint):
     """Removes expired and orphaned key pairs."""
 
     sweeper: Sweeper
-
-    path = TIMER
-    methods = (INTERNAL,)
-    audit_name = None  # the sweeper writes its own audit lines
 
     def handle(self, context: RequestContext) -> Response:
         """Sweep once; return the counts."""

@@ -9,7 +9,6 @@ from handler.chat.command import action_of
 from handler.chat.jobs import Job
 from handler.chat.platforms.base import ImmediateResponse, Message
 from handler.http.messages import json_response
-from handler.scf.events import DEFERRED, INTERNAL
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
@@ -28,21 +27,6 @@ class ChatWebhook:
     platform: Platform
     bot: Bot
     admission: Admission
-
-    @property
-    def path(self) -> str:
-        """`/chat/` and the platform's name."""
-        return f"/chat/{self.platform.name}"
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that the platform uses."""
-        return self.platform.methods
-
-    @property
-    def audit_name(self) -> str:
-        """The platform's name."""
-        return self.platform.name
 
     def handle(self, context: RequestContext) -> Response:
         """Answer a message, or a request by which the platform checks that the bot is there."""
@@ -69,10 +53,6 @@ class JobEndpoint(ProblemDetailsEndpoint):
     """Runs the jobs that messages ask for."""
 
     bot: Bot
-
-    path = DEFERRED
-    methods = (INTERNAL,)
-    audit_name = "deferred"
 
     def handle(self, context: RequestContext) -> Response:
         """Run one job."""

@@ -40,19 +40,7 @@ class RequestContext:
 
 
 class Endpoint(Protocol):
-    """Handles the requests to one path."""
-
-    @property
-    def path(self) -> str | re.Pattern[str]:
-        """The path, or a pattern for the paths."""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The HTTP methods it takes."""
-
-    @property
-    def audit_name(self) -> str | None:
-        """The field `door` of its audit lines; None if its failures write no audit line."""
+    """Handles the requests of a route."""
 
     def handle(self, context: RequestContext) -> Response:
         """Return the response; raise an error of `handler.errors`."""
@@ -62,23 +50,16 @@ class Endpoint(Protocol):
 
 
 @dataclass(frozen=True)
-class LazyEndpoint:
-    """An `Endpoint` whose module is imported by the first request to it."""
+class Route:
+    """A path, its methods, and the endpoint there, whose module the first request imports."""
 
     path: str | re.Pattern[str]
     methods: tuple[str, ...]
     audit_name: str | None
+    """The field `door` of audit lines; None if failures write no audit line."""
     make: Callable[[], Endpoint]
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """The endpoint itself. Its path, methods and name are the same as here."""
+        """What handles the requests."""
         return self.make()
-
-    def handle(self, context: RequestContext) -> Response:
-        """Return the response; raise an error of `handler.errors`."""
-        return self.endpoint.handle(context)
-
-    def render_error(self, error: KeyPairFunctionError, context: RequestContext) -> Response:
-        """Return `error` in the form that this endpoint's clients expect."""
-        return self.endpoint.render_error(error, context)

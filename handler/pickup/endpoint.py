@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from handler.api.problem_details import problem_details
 from handler.audit import Decision
 from handler.errors import AuditUnavailable, KeyPairDeleted, StoreUnavailable
-from handler.pickup import PATH, PREFIX, page
+from handler.pickup import PREFIX, page
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ class PickupEndpoint:
     links: PickupLinks
     was_deleted: Callable[[str], bool]
     """Tells whether the key pair with this id has been deleted. Raises StoreUnavailable."""
-
-    path = PATH
-    methods = ("GET", "POST")
-    audit_name = "pickup"
 
     def handle(self, context: RequestContext) -> Response:
         """Return the page for GET, and the envelope for the first POST."""

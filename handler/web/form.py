@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from handler.http.messages import Request, Response
     from handler.issuance.issuer import IssuedKeyPair
 
-PATH = "/form"
 
 _FIELDS_LIMIT = 16
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
@@ -62,10 +61,6 @@ class FormEndpoint(IssueEndpoint):
 
     hosts: Collection[str]
     origins: Collection[str]
-
-    path = PATH
-    methods = ("POST",)
-    audit_name = "form"
 
     def authenticate(self, request: Request) -> AuthenticatedCaller:
         """Return the caller whose token is in the form.

@@ -14,7 +14,6 @@ import pytest
 from handler import errors
 from handler.api.tencent_v2 import TencentV2Endpoint
 from handler.auth.caller import AuthenticatedCaller
-from handler.http.endpoint import LazyEndpoint
 from handler.scf.events import parse_event
 from handler.sealing.recipient_problems import RecipientProblem
 from tests.support.emulator_process import EmulatorProcess, running_emulator
@@ -230,10 +229,9 @@ NOT_INTERNAL: dict[type[errors.KeyPairFunctionError], int] = {
 
 
 def endpoint(function: FunctionUnderTest) -> TencentV2Endpoint:
-    found = function.services.application().endpoints[TencentV2Endpoint.path][0]
-    assert isinstance(found, LazyEndpoint)
-    assert isinstance(found.endpoint, TencentV2Endpoint)
-    return found.endpoint
+    found = function.services.application().routes["/v2/index.php"][0].endpoint
+    assert isinstance(found, TencentV2Endpoint)
+    return found
 
 
 @pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)

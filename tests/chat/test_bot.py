@@ -22,7 +22,6 @@ from handler.chat.jobs import JOB_TTL_SECONDS, Job
 from handler.chat.platforms.base import Block, Message
 from handler.chat.published_keys import PublishedKeys
 from handler.errors import NameTaken
-from handler.http.endpoint import LazyEndpoint
 from handler.order import KeyPairOrder
 from handler.policy.model import Policy
 from handler.scf.invocation import MAX_INVOCATION_SECONDS, Invocation
@@ -46,14 +45,6 @@ def quietly(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Quietly]:
 
 def issued(quietly: Quietly) -> list[str]:
     return [key_pair["KeyName"] for key_pair in quietly.chat.function.emulator.key_pairs()]
-
-
-def test_the_webhook_is_what_its_stand_in_says(quietly: Quietly) -> None:
-    there = quietly.chat.function.application.endpoints.values()
-    (stand_in,) = (one for endpoints in there for one in endpoints if one.path == "/chat/quiet")
-    assert isinstance(stand_in, LazyEndpoint)
-    real = stand_in.endpoint
-    assert (real.path, real.methods, real.audit_name) == ("/chat/quiet", stand_in.methods, "quiet")
 
 
 def test_a_handshake_is_answered_and_leaves_no_line(quietly: Quietly) -> None:

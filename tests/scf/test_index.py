@@ -11,18 +11,15 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
 from handler import composition, index
-from handler.http.endpoint import LazyEndpoint
 from handler.scf.invocation import DEFAULT_TIME_LIMIT, MAX_INVOCATION_SECONDS, Invocation
-from tests.support.bearer_function import BEARER_POLICY
 from tests.support.function_process import clean_environment
-from tests.support.function_under_test import POLICY, REST, V3, Answer, FunctionUnderTest, TestClock
+from tests.support.function_under_test import REST, V3, Answer, FunctionUnderTest, TestClock
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -446,19 +443,3 @@ def test_a_process_as_scf_has_it(function: FunctionUnderTest, tmp_path: Path) ->
         "ERROR:handler.application:KEYPAIR_MASTER_SECRET is malformed; it takes "
     )
     assert SECRET[:20] not in stderr
-
-
-def test_each_endpoint_is_what_its_stand_in_says(function: FunctionUnderTest) -> None:
-    """`composition` names path, methods and door, so that no endpoint is imported to find them."""
-    web = {**POLICY, "web": {}, "issuers": BEARER_POLICY["issuers"]}
-    function = replace(function, policy=web, audit=io.StringIO())
-    endpoints = [one for there in function.application.endpoints.values() for one in there]
-    lazy = [endpoint for endpoint in endpoints if isinstance(endpoint, LazyEndpoint)]
-    assert len(lazy) == 13
-    for stand_in in lazy:
-        real = stand_in.endpoint
-        assert (real.path, real.methods, real.audit_name) == (
-            stand_in.path,
-            stand_in.methods,
-            stand_in.audit_name,
-        )

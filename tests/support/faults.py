@@ -30,6 +30,7 @@ from handler.cloud.cvm import CreatedKeyPair, Cvm, KeyPairSummary
 from handler.cloud.sdk import Api, Failure
 from handler.composition import ChatNetwork, Services, compose
 from handler.errors import StoreUnavailable
+from handler.http.endpoint import Route
 from handler.policy.model import Policy
 from handler.scf.invocation import Credentials, Deadline, Invocation
 from handler.settings import Settings
@@ -570,7 +571,8 @@ class _Run:
             world.settings.region,
             script,
         )
-        return services, replace(application, endpoints={**application.endpoints, REST: [rest]})
+        route = Route(REST, ("POST",), "rest", lambda: rest)
+        return services, replace(application, routes={**application.routes, REST: [route]})
 
     def _invocation(self) -> Invocation:
         function = self._world.function

@@ -196,7 +196,7 @@ Exit codes:
     "connection refused": "连接被拒绝",
     "The TLS certificate of {url} is not accepted: {error}.": "{url} 的 TLS 证书未被接受：{error}。",
     "The TLS connection to {url} failed: {error}.": "与 {url} 的 TLS 连接失败：{error}。",
-    "The proxy does not let {url} be reached.": "代理无法连接 {url}。",
+    "The proxy blocks access to {url}.": "代理无法连接 {url}。",
     "{url} does not answer.": "{url} 没有响应。",
     "{url} cannot be reached: {error}.": "无法连接 {url}：{error}。",
     # client/destinations.py
@@ -356,7 +356,7 @@ Exit codes:
     "Nothing was sent. Make room, or correct the permissions of that folder.":
         "未发送任何请求。请腾出空间，或修正该目录的权限。",
     # client/private_key.py
-    "What was sealed is not a sound private key.": "信封中的内容不是可用的私钥。",
+    "The envelope does not contain a valid private key.": "信封中的内容不是可用的私钥。",
     "The private key does not belong to the public key that was announced.": "私钥与返回的公钥不匹配。",
     # client/profiles.py
     "There is no profile {name!r} in {file}.": "{file} 中没有配置 {name!r}。",
@@ -443,7 +443,7 @@ Exit codes:
         "请执行 `keypair login`，或设置 KP_SECRET_ID 和 KP_SECRET_KEY。",
     "The policy has to name the issuer {issuer!r} and claims of this token (sub {subject!r}).":
         "策略中须有签发者 {issuer!r} 以及该令牌的声明（sub {subject!r}）。",
-    "What should be a token is not a JWT.": "提供的令牌不是 JWT。",
+    "The token is not a JWT.": "提供的令牌不是 JWT。",
     "A JWT has three parts with dots between, and begins with 'ey'.":
         "JWT 由点号分隔的三部分组成，以 'ey' 开头。",
     "The token ran out at {time}. Get a new one.": "令牌已于 {time} 过期，请重新获取。",
@@ -544,8 +544,8 @@ Exit codes:
     "NAME": "名称",
     "REGION": "地域",
     "ID": "ID",
-    "MADE": "创建",
-    "ENDS": "到期",
+    "CREATED": "创建",
+    "EXPIRES": "到期",
     "USED BY": "绑定的服务器",
     "CALLER": "调用者",
     "(over)": "（已到期）",
@@ -554,7 +554,7 @@ Exit codes:
     "Only this region [default: all of yours].": "只看这个地域 [默认：你的全部地域]。",
     "Only what this caller got, for operators.": "只看这个调用者的密钥对，供管理员使用。",
     "Only key pairs that end within 90m, 12h or 30d.": "只看在 90m、12h 或 30d 之内到期的密钥对。",
-    "There is none.": "没有密钥对。",
+    "No key pairs found.": "没有密钥对。",
     "End within seven days: {names}": "七天内到期：{names}",
     """List your key pairs. NAME is a name or a pattern: '*' matches any characters, '?' one.
 
@@ -582,7 +582,7 @@ Exit codes:
 
     服务器 authorized_keys 中的公钥不受影响，仍可登录：请在服务器上一并删除。""",
     "Nothing was deleted.": "没有删除任何密钥对。",
-    "There is nobody to ask.": "没有可以确认的人。",
+    "This is not a terminal, so nobody can be asked.": "当前不是终端，无法询问。",
     "Pipe the secret key into: keypair login --stdin": "请通过管道把密钥传给：keypair login --stdin",
     "Add --yes to delete without a question.": "加上 --yes 可不经询问直接删除。",
     "Delete {number}? Nobody can bring a key pair back.": "删除这 {number} 个？密钥对删除后无法恢复。",

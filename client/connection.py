@@ -141,9 +141,7 @@ def _no_answer(error: Exception, address: str) -> NoAnswer:
     if isinstance(error, requests.exceptions.ProxyError):
         # urllib3 1.26 says so also of connections that broke later; a refused CONNECT came before.
         refused = any("Tunnel connection failed" in str(cause) for cause in causes)
-        return NoAnswer(
-            tr("The proxy does not let {url} be reached.", url=address), sent=connected and not refused
-        )
+        return NoAnswer(tr("The proxy blocks access to {url}.", url=address), sent=connected and not refused)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NoAnswer(tr("{url} does not answer.", url=address), sent=False)
     if not connected:

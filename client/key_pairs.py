@@ -71,7 +71,7 @@ def regions_to_ask(service: Service, region: str) -> Sequence[str]:
 def table(pairs: Sequence[KeyPair], now: float) -> list[str]:
     """Return the lines of a table, the first one with the headings."""
     callers = len({pair["caller"] for pair in pairs}) > 1
-    headings = [tr("NAME"), tr("REGION"), tr("ID"), tr("MADE"), tr("ENDS"), tr("USED BY")]
+    headings = [tr("NAME"), tr("REGION"), tr("ID"), tr("CREATED"), tr("EXPIRES"), tr("USED BY")]
     rows = [headings + [tr("CALLER")] * callers]
     for pair in pairs:
         row = [

@@ -48,7 +48,7 @@ def checked_private_key(plain: bytes, public_key: str = "", fingerprint: str = "
     # Raised out here: no exception may have the key in the frames that it holds.
     if found is None:
         raise NotOpened(
-            tr("What was sealed is not a sound private key."),
+            tr("The envelope does not contain a valid private key."),
             tr("Do not use it. Tell the function's operator, with the request id."),
         )
     announced = " ".join(str(public_key).split()[:2])  # in pasted JSON it may be anything

@@ -262,7 +262,7 @@ def _connect(credentials: Credentials, region: str, deadline: Deadline, *, endpo
 
 
 def _digest(policy: Path) -> str:
-    """Return what audit lines and `/readyz` call the policy by, `scripts/deploy status` too."""
+    """Return the digest of the policy that audit lines, `/readyz` and `scripts/deploy status` show."""
     return file_digest(policy)[:_DIGEST_LENGTH]
 
 

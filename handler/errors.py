@@ -57,7 +57,7 @@ class KeyPairFunctionError(Exception):
 
 
 class RequestRefused(KeyPairFunctionError):
-    """The caller has to change something. No key pair was made."""
+    """The caller has to change something. This request made no key pair."""
 
 
 class MalformedRequest(RequestRefused):

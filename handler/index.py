@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 
-# A start makes many objects and no garbage. Collecting takes a twentieth of it, so it begins after the first
-# answer.
+# Startup creates many objects and no garbage. Collecting would take 5 % of it, so the collector starts after
+# the first response.
 gc.disable()
 
 from handler.startup import precomputed  # noqa: E402  # after the line above, as all that follow
@@ -62,7 +62,7 @@ def main_handler(event: object, context: object) -> dict[str, Json]:
     finally:
         if not gc.isenabled():
             _PRECOMPUTED.end()
-            # What a start has made stays. The first collection would go through all of it.
+            # What startup has created lives as long as the process: no collection needs to look at it.
             gc.freeze()
             gc.enable()
     return response.to_event()

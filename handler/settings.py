@@ -53,7 +53,7 @@ def decode_secret(value: object) -> bytes:
 def effective_environ(environ: Mapping[str, str], packed: Path = PACKED_SETTINGS) -> dict[str, str]:
     """Return the environment with each setting under its own name, as a person wrote it.
 
-    A setting that is no variable may be in the file `packed`, which `scripts/deploy` puts beside the code.
+    Settings missing from the environment are read from `packed`, which `scripts/deploy` puts beside the code.
     """
     try:
         defaults: dict[str, str] = json.loads(packed.read_text(encoding="utf-8"))

@@ -41,7 +41,7 @@ def delete_command(
         else [found(service, regions, name) for name in names]
     )
     if not pairs:
-        session.console.note(tr("There is none."))
+        session.console.note(tr("No key pairs found."))
         return
     for line in table(pairs, service.now()):
         session.console.note(line)
@@ -60,7 +60,10 @@ delete_command.help = tr(
 
 def _agreed(session: Session, number: int) -> bool:
     if not session.console.interactive:
-        raise UsageProblem(tr("There is nobody to ask."), tr("Add --yes to delete without a question."))
+        raise UsageProblem(
+            tr("This is not a terminal, so nobody can be asked."),
+            tr("Add --yes to delete without a question."),
+        )
     return click.confirm(tr("Delete {number}? Nobody can bring a key pair back.", number=number), err=True)
 
 

@@ -40,7 +40,7 @@ def list_command(
         session.console.data(pairs)
         return
     if not pairs:
-        session.console.note(tr("There is none."))
+        session.console.note(tr("No key pairs found."))
         return
     for line in table(pairs, service.now()):
         session.console.result(line)

@@ -58,7 +58,8 @@ def _store_secret(session: Session, profile: Profile, *, from_stdin: bool) -> No
         )
     if not from_stdin and not session.console.interactive:
         raise UsageProblem(
-            tr("There is nobody to ask."), tr("Pipe the secret key into: keypair login --stdin")
+            tr("This is not a terminal, so nobody can be asked."),
+            tr("Pipe the secret key into: keypair login --stdin"),
         )
     secret_id = profile.secret_id or click.prompt("Secret id", err=True)
     check_secret_id(secret_id)

@@ -85,7 +85,7 @@ def checked_token(token: str) -> str:
     token = token.strip()
     if not unverified_claims(token):
         raise UsageProblem(
-            tr("What should be a token is not a JWT."),
+            tr("The token is not a JWT."),
             tr("A JWT has three parts with dots between, and begins with 'ey'."),
         )
     return token

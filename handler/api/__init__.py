@@ -1,1 +1,1 @@
-"""Endpoints for programs: REST, and CreateKeyPair of the cloud's API v3 and v2."""
+"""Endpoints for programs: REST, and the key pair actions of the cloud's API v3 and v2."""

@@ -32,7 +32,7 @@ _AT_ONCE = 100
 """Key pairs in a request or a page at most."""
 _PAGE = 20
 _TOGETHER = 2.0
-"""Seconds between two requests that were signed in the same second."""
+"""Seconds after its first use for which a signature may be used again, for another action."""
 _Id = Annotated[str, StringConstraints(strict=True, pattern=rf"^{KEY_ID}$")]
 _FilterName = Annotated[
     str, StringConstraints(strict=True, pattern=r"^(project-id|key-name|tag-key|tag-value|tag:.{1,127})$")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def meaning_of(request: Request) -> str:
     """Return a digest of everything that a request without a signature means.
 
-    A token proves who sends, and nothing of what. Two requests with it are the same only if all of this is.
-    A signature is a digest of the same kind, so a signed request is known by its signature.
+    A token authenticates the sender and not the request, so two requests are the same only if all of this is.
+    A signature covers the request, so a signed request is identified by its signature.
     """
     body = hashlib.sha256(request.unverified_body).hexdigest()
     key = request.headers.get("idempotency-key")

@@ -26,7 +26,7 @@ _PERIODS = {"minute": 60, "hour": 3600, "day": 86400}
 _COUNTED_FOR = SIGNATURE_WINDOW.nonce_ttl
 """Seconds for which a request is recognised: as long as its signature could be accepted."""
 _REPEATS_LIMIT = 60
-"""Equal requests in the time for which one is recognised. A client that waits as told sends fewer."""
+"""How often an equal request may be repeated in that time. Clients that honor Retry-After stay below it."""
 _ROUNDING = 1e-3
 """Seconds. Each addition to a time since 1970 is off by up to 0.2 microseconds, and they add up."""
 _ATTEMPTS = 20

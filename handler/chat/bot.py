@@ -115,7 +115,7 @@ class Bot:
         return self.platforms[message.platform].acknowledge(message)
 
     def refuse(self, message: Message, error: KeyPairFunctionError, deadline: Deadline) -> Response:
-        """Tell the author, in response to the webhook, why there is no key pair."""
+        """Tell the author, in response to the webhook, why the command failed."""
         if isinstance(error, PlatformUnavailable | PlatformRefused):
             # The platform did not take a reply. It would not take a report of that either.
             raise error
@@ -195,7 +195,7 @@ class Bot:
                 raise
 
     def report_failure(self, job: Job, error: KeyPairFunctionError, invocation: Invocation) -> None:
-        """Tell the author why there is no key pair, or let a later invocation do it.
+        """Tell the author why the command failed, or let a later invocation do it.
 
         Raises an error of `handler.errors` if neither is possible.
         """

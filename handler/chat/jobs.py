@@ -1,6 +1,6 @@
 """Jobs: events that the function sends to itself, for work that takes longer than a webhook may.
 
-SECURITY BOUNDARY: a job asks for a key pair in a caller's name, and no longer carries the platform's
+SECURITY BOUNDARY: a job acts on key pairs in a caller's name, and no longer carries the platform's
 signature. It cannot come over HTTP (`handler.scf.events`). Its code, an HMAC under the master secret, stops
 anybody else who may invoke the function directly.
 """

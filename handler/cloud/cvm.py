@@ -1,8 +1,9 @@
 """The key pair API of CVM (Cloud Virtual Machine), through the hardened SDK.
 
 API: https://cloud.tencent.com/document/api/213/15702 (CreateKeyPair), 15699 (DescribeKeyPairs), 15700
-(DeleteKeyPairs). CreateKeyPair has no idempotency token and returns the private key only once. It is
-therefore called once, and again only after a response that says 'not executed'.
+(DeleteKeyPairs), 15703 (ImportKeyPair), 15701 (ModifyKeyPairAttribute). CreateKeyPair has no idempotency
+token and returns the private key only once. This class therefore repeats it only after a response that says
+'not executed'; `handler.issuance.issuer` repeats it after a cleanup.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ CALL_TIMEOUT = 10.0
 CALL_MINIMUM = 1.0
 """With fewer seconds left, no call is begun."""
 UNDO_RESERVE = 5.0
-"""Seconds that a create leaves unused, so that the key pair can be removed again."""
+"""Seconds that creating, importing and describing leave unused, so that the key pair can be removed again."""
 
 ANSWER_RESERVE = 0.5
-"""Seconds that every other call leaves unused, so that its outcome can be reported."""
+"""Seconds that reading and deleting leave unused, so that the outcome can be reported."""
 
 _PAGE = 100
 _BACK_OFF_FIRST = 0.2
@@ -369,15 +370,13 @@ class Cvm:
     def _until_not_throttled(
         self, action: str, parameters: Mapping[str, object], *, reserve: float
     ) -> dict[str, Any] | Failure:
-        back_off = _BACK_OFF_FIRST
-        while True:
+        answer: dict[str, Any] | Failure = Failure(_THROTTLED)
+        for _ in self.looks(reserve):
             answer = self._call(action, parameters, reserve)
-            if not isinstance(answer, Failure) or not answer.code.startswith(_THROTTLED):
-                return answer
             # Throttled calls are not executed, so they can be repeated.
-            if not self._pause(back_off, reserve=reserve):
-                return answer
-            back_off = min(back_off * 2, _BACK_OFF_LONGEST)
+            if not isinstance(answer, Failure) or not answer.code.startswith(_THROTTLED):
+                break
+        return answer
 
     def _call(
         self, action: str, parameters: Mapping[str, object], reserve: float

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 MAX_DEPTH = 32
-"""How many objects and arrays may lie inside each other, the outermost one included.
+"""The maximum nesting depth of objects and arrays, the outermost one included.
 
 A limit of our own (RFC 8259 section 9 allows one): the depth at which Python's parser gives up differs
 between its versions, and depends on how full the stack is.

@@ -1,12 +1,13 @@
 """Lists, shows and deletes the key pairs that callers have.
 
-SECURITY BOUNDARY: whose a key pair is, its ownership tag decides and nothing else: anybody in the account can
-set names and other tags. A key pair out of the caller's reach does not exist for it. Its answers are those
-for a key pair that was never made, after the same calls of the cloud.
+SECURITY BOUNDARY: only the ownership tag decides who owns a key pair: anybody in the account can set names
+and other tags. For a key pair that the caller may not access, the cloud calls and the response are the same
+as for one that never existed.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeVar
@@ -137,7 +138,7 @@ class Inventory:
             try:
                 self.ledger.finish_delete(key_id)
             except StoreUnavailable:
-                # The key pair is gone, and its stored answer is not withdrawn before a repeat has noted that.
+                # The key pair is gone, but its answer can be replayed until a retry records the delete.
                 raise OutcomeUnknown("delete-not-noted") from None
             trail.write(Decision.DELETED)
 
@@ -146,8 +147,8 @@ class Inventory:
         try:
             pair = view.find(key_id)
         except KeyPairNotFound:
-            # It may have been in use then, and out of this caller's reach since. Only what is not there at
-            # all was deleted.
+            # The first delete may have failed because the key pair was in use, and the caller may have lost
+            # access since. It was deleted only if it is gone.
             begun = self.ledger.is_deleting(caller_id, view.region, key_id)
             if not begun or view.read(lambda: view.cvm.find_key_pair(key_id)) is not None:
                 raise
@@ -186,7 +187,7 @@ class _View:
     def find(self, key_id: str) -> OwnedKeyPair:
         """Return a key pair; raise KeyPairNotFound if it is out of reach."""
         self.note(key_id, None)
-        for _, _ in zip(range(_LOOKS), self.cvm.looks(), strict=False):
+        for _ in itertools.islice(self.cvm.looks(), _LOOKS):
             summary = self.read(lambda: self.cvm.find_key_pair(key_id))
             pair = None if summary is None else self.owned(summary)
             if pair is not None:

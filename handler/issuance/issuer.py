@@ -182,8 +182,9 @@ class Issuer:
 
         Names are unique in an account, so the same order of the same caller asks for the same key pair.
 
-        Raises an error of `handler.errors`. After OutcomeUnknown a key pair of this order may exist; after
-        any other error none does.
+        Raises an error of `handler.errors`. After OutcomeUnknown or RequestInFlight a key pair of this order
+        may exist. It does if the stored answer of an earlier request cannot be repeated: NotGranted with
+        'recipients-changed', StoreUnavailable with 'answer-unreadable'. After any other error none does.
         """
         granted = granted_order(self.policy, terms.caller_id, order)
         # The digest covers what was asked for, not what the policy made of it, so a request stays the
@@ -215,7 +216,7 @@ class Issuer:
         caller_id, invocation, trail = terms.caller_id, terms.invocation, terms.trail
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         lease = invocation.deadline.remaining()
-        # Record every message, so that a replay cannot restart its order.
+        # Without an idempotency key, record the message, so that a replay cannot restart the order.
         new = terms.idempotency_key is None and (terms.message is None or self.ledger.is_new(terms.message))
         record = self.ledger.acquire(caller_id, terms.record_key(digest), digest, lease)
         if isinstance(record, FinishedRecord):
@@ -243,7 +244,7 @@ class Issuer:
         try:
             return issuance.run()
         except KeyPairFunctionError as error:
-            # In flight: a key pair of that name is there, and it may yet turn out to be this order's.
+            # RequestInFlight: a key pair of that name exists, and it may be this order's.
             unknown = isinstance(error, (OutcomeUnknown, RequestInFlight))
             record.release(State.UNKNOWN if unknown else State.UNDONE)
             raise
@@ -269,7 +270,7 @@ class Issuer:
 
     def _replay(self, released: _Released, trail: AuditTrail) -> _Released:
         trail.note(key_id=released.key_id, fingerprint=released.fingerprint)
-        # Its caller would take a key for good that was taken back, perhaps because it had leaked.
+        # Never replay a deleted key pair: it may have been deleted because its key leaked.
         if self.ledger.was_deleted(released.key_id):
             raise KeyPairDeleted
         if isinstance(released, IssuedKeyPair):

@@ -1,4 +1,4 @@
-"""What comes with an order. A module of its own, so that refused requests load no more than this."""
+"""Who sent an order, and its idempotency key: apart from the issuer, which refused requests do not need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OrderTerms:
     idempotency_key: str | None
     """None if the order itself is the key: then it starts again only if its key pair was deleted."""
     message: str | None
-    """Names the signed message that asks, if no other one can be the same."""
+    """The id of the signed message; None if the caller can send the same one again, as with a token."""
     invocation: Invocation
     trail: AuditTrail
 

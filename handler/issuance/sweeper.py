@@ -122,7 +122,7 @@ class _Sweep:
         self.preview = preview
         self.counts: Counter[str] = Counter()
         self.store_problem: StoreUnavailable | None = None
-        """After it the store is not asked again, as each question could take its time-out."""
+        """The first failure. The sweep then stops asking the store: each question could cost a time-out."""
         self._role = OK
         self._tasks: list[_Task] = []
         self._quotas: list[str] = []
@@ -207,7 +207,7 @@ class _Sweep:
         try:
             return self.sweeper.ledger.maker(tag)
         except StoreUnavailable as problem:
-            # A record that the function did not write, or wrote under a former secret, is one key pair's.
+            # A forged record, or one under a former secret, affects only its own key pair.
             if problem.reason != RECORD_FORGED:
                 self.store_problem = problem
             raise

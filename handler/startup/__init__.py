@@ -1,1 +1,1 @@
-"""What makes a cold start short, with nothing to say about key pairs."""
+"""Cold-start optimizations that know nothing of key pairs."""

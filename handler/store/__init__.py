@@ -1,4 +1,4 @@
-"""Stores for what must survive an invocation: idempotency records, nonces and rate limits."""
+"""Stores for what must survive an invocation, such as idempotency records, nonces and rate limits."""
 
 from __future__ import annotations
 

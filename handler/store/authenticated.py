@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RECORD_FORGED = "store-record-forged"
 """The reason for a record that this function did not write, or wrote under a former master secret."""
 CLOCK_TOLERANCE = 300.0
-"""Seconds that a record counts for after its end: an instance's clock and the store's may differ."""
+"""Seconds for which an expired record is still accepted: an instance's clock and the store's may differ."""
 
 # Code, end of its life in seconds since 1970, value.
 _FORM = re.compile(r"(?P<code>[A-Za-z0-9_-]{43})\.(?P<ends_at>[0-9]{1,12})\.(?P<value>.*)", re.DOTALL)

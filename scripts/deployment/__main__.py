@@ -280,7 +280,7 @@ def destroy(deployer: Deployer) -> None:
         return
     for step in planned:
         terminal.say(f"Will {step.purpose}.")
-    if not deployer.confirmed("Go on? The URL cannot be had again."):
+    if not deployer.confirmed("Continue? The URL cannot be recovered."):
         raise DeploymentStopped("Nothing was changed. --yes confirms.")
     deployer.execute(planned, {})
     if not options.url_only:

@@ -27,8 +27,8 @@ _TRIES = 3
 _NETWORK_FAULTS = (
     ("NameResolutionError", "the name of the cloud's API cannot be resolved"),
     ("CERTIFICATE_VERIFY_FAILED", "the certificate of the cloud's API is not trusted"),
-    ("SSLError", "no TLS connection came about"),
-    ("timed out", "nothing came in time"),
+    ("SSLError", "the TLS handshake failed"),
+    ("timed out", "the request timed out"),
     ("Connection refused", "the connection was refused"),
     ("unreachable", "the network is unreachable"),
 )
@@ -120,7 +120,7 @@ class TencentCloud:
                 raise CallFailed(what, "", self._without_answer(str(error.get_message()))) from None
             raise CallFailed(what, code, str(error.get_message())) from None
         except (ValueError, KeyError) as error:
-            raise CallFailed(what, "", "the answer is not of the API") from error
+            raise CallFailed(what, "", "the response is not from the API") from error
         # The SDK looks for errors only where the Content-Type is exactly the one it expects.
         if "Error" in answer:
             raise CallFailed(what, str(answer["Error"]["Code"]), str(answer["Error"]["Message"]))

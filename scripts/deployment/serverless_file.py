@@ -108,7 +108,7 @@ class HttpParameters(_Part):
 
 def _cron(value: str) -> str:
     if len(value.split()) != _CRON_FIELDS:
-        raise ValueError("has not the 7 fields: second minute hour day month weekday year")
+        raise ValueError("must have 7 fields: second minute hour day month weekday year")
     return value
 
 

@@ -208,9 +208,9 @@ class RemoveObject:
 
 @dataclass(frozen=True)
 class Smoke:
-    """Asks the function for signs of life."""
+    """Sends the function test requests."""
 
-    purpose = "ask the function for signs of life"
+    purpose = "send the function test requests"
 
     def planned(self) -> dict[str, Any]:
         """Return the requests."""

@@ -32,7 +32,7 @@ def key_id(service: Served, name: str) -> str:
 def test_a_list_for_people_and_for_programs(home: Home, service: Served, made: str) -> None:
     done = home.run("list", made)
     heading, line = done.stdout.splitlines()
-    assert heading.split() == ["NAME", "REGION", "ID", "MADE", "ENDS", "USED", "BY"]
+    assert heading.split() == ["NAME", "REGION", "ID", "CREATED", "EXPIRES", "USED", "BY"]
     assert line.split()[:3] == [made, "ap-guangzhou", key_id(service, made)]
     assert line.endswith("(in 12 h)  -")
     assert f"End within seven days: {made}" in done.stderr
@@ -41,7 +41,7 @@ def test_a_list_for_people_and_for_programs(home: Home, service: Served, made: s
     assert "sealedPrivateKey" not in pair
     assert home.run("list", made, "--ends-within", "11h").stdout == ""
     assert home.run("list", made, "--ends-within", "13h").stdout == done.stdout
-    assert home.run("list", "nothing_*").stderr == "There is none.\n"
+    assert home.run("list", "nothing_*").stderr == "No key pairs found.\n"
 
 
 def test_one_key_pair_by_name_or_id(home: Home, service: Served, made: str) -> None:
@@ -75,7 +75,7 @@ def test_what_is_deleted_is_gone_after_a_question(home: Home, service: Served, m
 
 def test_others_have_nothing_to_do_with_it(home: Home, service: Served, made: str) -> None:
     other = Home(home.folder, credentials(service.process, "lister"))
-    assert other.run("list").stderr == "There is none.\n"
+    assert other.run("list").stderr == "No key pairs found.\n"
     assert f"no key pair {made}" in other.run("show", made, status=6).stderr
     assert "no key pair skey-" in other.run("delete", key_id(service, made), "--yes", status=6).stderr
     narrow = Home(home.folder, credentials(service.process, "narrow"))
@@ -90,7 +90,7 @@ def test_an_operator_takes_back_what_a_caller_got(home: Home, service: Served) -
     assert name in operator.run("list", "--caller", "leaver").stdout
     assert operator.run("delete", "--caller", "leaver", "--yes").stdout.startswith(f"Deleted {name}")
     assert name not in key_pairs(service)
-    assert operator.run("delete", "--caller", "leaver", "--yes").stderr == "There is none.\n"
+    assert operator.run("delete", "--caller", "leaver", "--yes").stderr == "No key pairs found.\n"
 
 
 def test_a_key_in_use_stays_and_the_others_go(home: Home, service: Served, made: str) -> None:

@@ -141,7 +141,7 @@ MISTAKES = [
             "No grant of yours covers the project 7", 4, ("create", "{NAME}", "--project", "7")),
     Mistake("--include without --host", "--include needs --host", "Add --host USER@HOST", 2,
             ("create", "{NAME}", "--include")),
-    Mistake("no terminal to sign in at", "There is nobody to ask", "keypair login --stdin", 2,
+    Mistake("no terminal to sign in at", "This is not a terminal", "keypair login --stdin", 2,
             ("login",), environment={"KP_SECRET_ID": "demo"}),
     Mistake("an age identity as recipient", "contains a private key. Nothing was sent", "age-keygen -y FILE",
             2, ("create", "{NAME}", "--recipient", "-"), stdin="AGE-SECRET-KEY-1QQQ\n"),

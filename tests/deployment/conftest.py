@@ -33,7 +33,7 @@ def main_handler(event, context):
         status, body = 401, {"code": "unauthenticated"}
     return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}
 """
-"""A function that shows the signs of life and starts at once."""
+"""A function that answers the test requests and starts at once."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +65,6 @@ class Session:
     local: bool
     profile_name: str | None
     url: str | None
-    flags: dict[str, str | None] = field(default_factory=dict)
 
     def profile(self) -> Profile:
         """Return the profile to use. Raises UsageProblem."""
@@ -73,7 +72,7 @@ class Session:
 
         if self.local:
             return load_local_profile()
-        return load_profile(self.profile_name, {"url": self.url, **self.flags})
+        return load_profile(self.profile_name, self.url)
 
     def service(self, total_seconds: float = 120.0) -> Service:
         """Return the function of the profile, with a way to sign in. Raises UsageProblem or SignInFailed."""

@@ -75,13 +75,12 @@ SETTINGS = tuple(
 """What a profile in the file may set."""
 
 
-def load_profile(
-    name: str | None, flags: Mapping[str, str | None], *, environment: Mapping[str, str] = os.environ
-) -> Profile:
-    """Return the profile to use, checked. Raises UsageProblem."""
+def load_profile(name: str | None, url: str | None) -> Profile:
+    """Return the profile to use, checked; `url` replaces its address. Raises UsageProblem."""
+    environment = os.environ
     stored = ProfileFile.read()
     chosen = name or environment.get(ENVIRONMENT_PREFIX + "PROFILE") or stored.default
-    if name and name not in stored.names() and not flags.get("url"):
+    if name and name not in stored.names() and not url:
         raise UsageProblem(
             tr("There is no profile {name!r} in {file}.", name=name, file=shown(stored.path)),
             tr("`keypair config` lists them; `keypair --profile NAME config set url URL` makes one."),
@@ -93,13 +92,12 @@ def load_profile(
         if part.name != "name" and environment.get(ENVIRONMENT_PREFIX + part.name.upper())
     }
     profile = replace(profile, **from_environment)
-    profile = replace(profile, **{key: value for key, value in flags.items() if value})
-    return _checked(profile)
+    return _checked(replace(profile, url=url or profile.url))
 
 
-def load_local_profile(path: Path | None = None) -> Profile:
+def load_local_profile() -> Profile:
     """Return the profile of the function that runs on this machine. Raises UsageProblem."""
-    path = path or local_profile()
+    path = local_profile()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return _checked(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from client.console import Console
     from client.profiles import Profile
-    from client.secret_store import SecretStore
 
 _SECONDS = 15
 _BROWSER_SECONDS = 300
@@ -44,10 +43,10 @@ _DONE = """<!doctype html><meta charset="utf-8"><title>keypair</title>
 class OAuthTokens:
     """Tokens of an earlier `keypair login`, renewed with their refresh token."""
 
-    def __init__(self, profile: Profile, console: Console, store: SecretStore | None = None) -> None:
+    def __init__(self, profile: Profile, console: Console) -> None:
         self._profile = profile
         self._console = console
-        self._store = store or open_store()
+        self._store = open_store()
 
     def token(self) -> str:
         """Return a stored or renewed token. Raises SignInFailed where there is none."""

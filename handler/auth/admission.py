@@ -42,7 +42,7 @@ class Admission:
         caller_id: str,
         request_key: str | None,
         context: RequestContext,
-        action: Action = Action.CREATE,
+        action: Action,
     ) -> None:
         """Count a request of an authenticated caller; raise RateLimited if there were too many of its action.
 

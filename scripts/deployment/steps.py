@@ -279,6 +279,6 @@ _ADVICE = (
 def advice(code: str) -> str:
     """Return what to do about an error code of the cloud."""
     for family, text in _ADVICE:
-        if code == family or code.startswith(family + ".") or (family and code.startswith(family)):
+        if code.startswith(family) if family else not code:
             return text
     return "The message above is the cloud's own."

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.support.emulator_process import EmulatorProcess
 
-PUBLISHED_ID = "wx5823bf96d3bd56c7"
 """Of an app: another receiver than an AI bot. tests/chat/test_wecomapp_refused.py has that one."""
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GRANT = {"names": ["*"], "regions": ["ap-guangzhou"], "own_recipients": True}
-SHANGHAI = "ap-shanghai"
 ISSUER = {"algorithms": ["RS256"], "jwks_url": "https://issuer.example/keys"}
 CONTENT: dict[str, Any] = {
     "failed_rate": "7/minute",

@@ -370,8 +370,10 @@ def test_errors_in_a_policy(data: object, path: str, text: str) -> None:
         {**caller(), "issuers": {"i": ISSUER, "j": {**ISSUER, "audience": "other"}}},
     ],
 )
-def test_policies_that_are_just_valid(data: object) -> None:
-    Policy.parse(data)
+def test_policies_that_are_just_valid(data: dict[str, dict[str, object]]) -> None:
+    parsed = Policy.parse(data)
+    assert set(parsed.callers) == set(data.get("callers", {}))
+    assert set(parsed.issuers) == set(data.get("issuers", {}))
 
 
 def test_defaults() -> None:

@@ -24,9 +24,6 @@ class Posted:
     payload: Any
 
 
-Respond = "Callable[[Posted], tuple[int, bytes]]"
-
-
 @dataclass
 class StandIn:
     """`respond` gives status and body of the answer, and raises AssertionError for what no platform takes."""

@@ -47,11 +47,10 @@ class _Container:
 
 def main_handler(event: object, context: object) -> dict[str, Json]:
     """Return a response with a status code for any event; never raise."""
-    # Read on every call, because SCF replaces the credentials of the execution role in the environment.
-    environ = dict(os.environ)
-    invocation = Invocation.begin(context, environ, _CLOCK)
+    # Not a copy of the environment: SCF replaces the credentials of the execution role in it for each call.
+    invocation = Invocation.begin(context, os.environ, _CLOCK)
     try:
-        response = _Container.start(environ).dispatch(event, invocation)
+        response = _Container.start(os.environ).dispatch(event, invocation)
     except KeyPairFunctionError as error:
         # The settings or the policy are wrong. The text names variables and key paths, never values.
         application.log_misconfiguration(error)
@@ -84,4 +83,4 @@ def _prepare(environ: Mapping[str, str]) -> None:
         application.log_fault(error)
 
 
-_prepare(dict(os.environ))
+_prepare(os.environ)

@@ -66,7 +66,9 @@ def test_opening_a_link_does_not_use_it_up(
         assert Path(download.value.path()).read_text(encoding="utf-8") == "-----BEGIN…\n"
         page.goto(link)
         page.get_by_role("button", name="下载文件").click()
-        page.get_by_text("The file was already downloaded, or the link has expired.").wait_for()
+        page.get_by_text(
+            "The file was already downloaded, the link has expired, or the key pair was deleted."
+        ).wait_for()
         assert watch.faults == []
 
 

@@ -24,21 +24,21 @@ class RsaNumbers(NamedTuple):
 
     @classmethod
     def read(cls, der: bytes) -> RsaNumbers:
-        """Return the numbers in an RSAPrivateKey with two primes, in DER. Raises ValueError."""
+        """Return the numbers in an RSAPrivateKey, in DER. Raises ValueError for any other bytes."""
         content, following = _element(der, _SEQUENCE)
-        octets, content = _element(content, _INTEGER)
-        if following or octets != b"\x00":
-            raise ValueError("not a key with two primes, or not that alone")
+        version, content = _element(content, _INTEGER)
+        if following or version != b"\x00":  # two primes, and nothing after the key
+            raise ValueError
         found = []
         while content:
             octets, content = _element(content, _INTEGER)
-            number = int.from_bytes(octets, "big", signed=True)
-            # X.690 section 8.3.2: the shortest form.
-            if number <= 0 or len(octets) != number.bit_length() // 8 + 1:
-                raise ValueError("not a positive number in its shortest form")
+            number = int.from_bytes(octets, "big")
+            # X.690 section 8.3: the shortest form, in which a first bit of 1 would mean a negative number.
+            if number == 0 or len(octets) != number.bit_length() // 8 + 1:
+                raise ValueError
             found.append(number)
         if len(found) != len(cls._fields):
-            raise ValueError("too few or too many numbers")
+            raise ValueError
         return cls(*found)
 
     @property
@@ -79,14 +79,14 @@ def ssh_mpint(number: int) -> bytes:
 def _element(der: bytes, tag: bytes) -> tuple[bytes, bytes]:
     """Return the content of the element that `der` begins with, and what follows it. Raises ValueError."""
     if der[:1] != tag or len(der) < 2:  # noqa: PLR2004  # tag and length
-        raise ValueError("another element, or none")
+        raise ValueError
     start, length = 2, der[1]
     if length >= 0x80:  # noqa: PLR2004  # X.690 section 8.1.3.5: the length of the length
         start += length & 0x7F
         length = int.from_bytes(der[2:start], "big")
         # X.690 section 10.1: the shortest form.
         if length < 0x80 or der[2] == 0:  # noqa: PLR2004
-            raise ValueError("not the shortest form of a length")
+            raise ValueError
     if len(der) < start + length:
-        raise ValueError("cut")
+        raise ValueError
     return der[start : start + length], der[start + length :]

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 _BITS_MINIMUM = 2048
 _EXPONENT = 65537
-_PKCS1 = b"-----BEGIN RSA PRIVATE KEY-----"
+_BEGIN = {
+    PrivateKeyFormat.PKCS1: b"-----BEGIN RSA PRIVATE KEY-----",
+    PrivateKeyFormat.PKCS8: b"-----BEGIN PRIVATE KEY-----",
+}
+"""How the formats that the cloud may return begin."""
 # Exactly one block with nothing around it. Only some responses end with a newline.
 _PEM = re.compile(
     rb"-----BEGIN (?P<label>(?:RSA )?PRIVATE KEY)-----\n[A-Za-z0-9+/=\n]+\n-----END (?P=label)-----\n?"
@@ -41,41 +45,41 @@ class CheckedKeyPair:
 
 def check(public_key: str, private_key: SecretBytes) -> CheckedKeyPair:
     """Return the pair if it is sound; raise CloudAnswerInvalid, which holds no key."""
-    problem, blob = _problem(public_key, private_key.get_secret_value())
+    problem = _problem(public_key, private_key.get_secret_value())
     # SECURITY BOUNDARY: raised here, so that no exception keeps the plain key in its frames or context.
     if problem is not None:
         raise CloudAnswerInvalid(problem)
-    return CheckedKeyPair(f"ssh-rsa {blob}", ssh_keys.fingerprint(blob), private_key)
+    # A comment, which the cloud adds, may follow.
+    key_type, blob = public_key.split()[:2]
+    return CheckedKeyPair(f"{key_type} {blob}", ssh_keys.fingerprint(blob), private_key)
 
 
-def _problem(public_key: str, private_pem: bytes) -> tuple[str | None, str]:
-    """Return what is wrong with a key pair, and the blob of its public half."""
+def _problem(public_key: str, private_pem: bytes) -> str | None:
     if not _PEM.fullmatch(private_pem):
-        return "answer-private-key-pem", ""
+        return "answer-private-key-pem"
     try:
-        # A comment, which the cloud adds, may follow.
-        key_type, blob = public_key.encode("ascii").split()[:2]
-        encoded_type = ssh_keys.fields(blob.decode())[0]
+        key_type, blob = public_key.split()[:2]
+        encoded_type = ssh_keys.fields(blob)[0]
         private = _numbers(private_pem)
     except Exception:  # noqa: BLE001  # any error of a parser may quote the key
-        return "answer-key-unreadable", ""
-    if encoded_type != key_type:
-        return "answer-key-unreadable", ""
-    if key_type != b"ssh-rsa":
-        return "answer-key-type", ""
-    if base64.b64encode(private.public_blob) != blob:
-        return "answer-key-mismatch", ""
+        return "answer-key-unreadable"
+    if encoded_type != key_type.encode():
+        return "answer-key-unreadable"
+    if key_type != "ssh-rsa":
+        return "answer-key-type"
+    if base64.b64encode(private.public_blob).decode() != blob:
+        return "answer-key-mismatch"
     if private.n.bit_length() < _BITS_MINIMUM:
-        return "answer-key-weak", ""
+        return "answer-key-weak"
     if private.e != _EXPONENT:
-        return "answer-key-exponent", ""
-    return None if private.belong_together else "answer-key-mismatch", blob.decode()
+        return "answer-key-exponent"
+    return None if private.belong_together else "answer-key-mismatch"
 
 
 def _numbers(private_pem: bytes) -> RsaNumbers:
     """Return the numbers of a private key in PEM. Raises an exception of any kind."""
-    if private_pem.startswith(_PKCS1):
-        return RsaNumbers.read(base64.b64decode(b"".join(private_pem.splitlines()[1:-1]), validate=True))
+    if private_pem.startswith(_BEGIN[PrivateKeyFormat.PKCS1]):
+        return RsaNumbers.read(base64.b64decode(b"".join(private_pem.splitlines()[1:-1])))
     from cryptography.hazmat.primitives import serialization
 
     form = serialization.PrivateFormat.TraditionalOpenSSL
@@ -92,7 +96,7 @@ def _load(private_pem: bytes) -> RSAPrivateKey:
     # matters.
     key = load_pem_private_key(private_pem, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, RSAPrivateKey):
-        raise TypeError("not RSA")
+        raise TypeError
     return key
 
 
@@ -104,17 +108,15 @@ def convert(private_key: SecretBytes, wanted: PrivateKeyFormat, comment: str = "
     pem = private_key.get_secret_value()
     if wanted is PrivateKeyFormat.PPK:
         return SecretBytes(ppk(_numbers(pem), comment))
-    if wanted is PrivateKeyFormat.PKCS1 and pem.startswith(_PKCS1):
+    if wanted in _BEGIN and pem.startswith(_BEGIN[wanted]):
         return private_key
     from cryptography.hazmat.primitives import serialization
 
-    label, form = {
-        PrivateKeyFormat.PKCS1: (b"RSA PRIVATE KEY", serialization.PrivateFormat.TraditionalOpenSSL),
-        PrivateKeyFormat.PKCS8: (b"PRIVATE KEY", serialization.PrivateFormat.PKCS8),
-        PrivateKeyFormat.OPENSSH: (b"OPENSSH PRIVATE KEY", serialization.PrivateFormat.OpenSSH),
+    form = {
+        PrivateKeyFormat.PKCS1: serialization.PrivateFormat.TraditionalOpenSSL,
+        PrivateKeyFormat.PKCS8: serialization.PrivateFormat.PKCS8,
+        PrivateKeyFormat.OPENSSH: serialization.PrivateFormat.OpenSSH,
     }[wanted]
-    if pem.startswith(b"-----BEGIN " + label + b"-----"):
-        return private_key
     return SecretBytes(
         _load(pem).private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     )

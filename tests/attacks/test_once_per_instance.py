@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.errors import SettingsInvalid
+from handler.store.sharing import Host
 from scripts.packaging.__main__ import main as build
 from tests.support.bearer_function import BEARER_POLICY, EC, ask, bearer_function, claims
 from tests.support.function_under_test import POLICY, FunctionUnderTest
@@ -32,6 +33,19 @@ ON_SCF = {**CLOUD, "TENCENTCLOUD_RUNENV": "SCF"}
 ONCE = {**POLICY, "issuers": BEARER_POLICY["issuers"]}
 V2 = copy.deepcopy(POLICY)
 V2["callers"]["demo"]["v2"] = ["HmacSHA256"]
+
+
+def test_what_the_operator_is_told() -> None:
+    for host, also in (
+        (Host.SCF, ""),
+        (Host.ONE_MACHINE, ", or sqlite:/PATH if all of them run on this machine"),
+    ):
+        with pytest.raises(SettingsInvalid) as told:
+            host.require_shared("memory:", ["chat", "callers.demo.v2"])
+        assert str(told.value) == (
+            f"KEYPAIR_STORE: chat needs a store that all instances share, redis:// or rediss://{also}"
+        )
+        host.require_shared("memory:", [])
 
 
 def starts(

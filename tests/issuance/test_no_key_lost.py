@@ -582,3 +582,4 @@ def test_a_record_of_a_later_version_is_in_flight(instances: Instances, request_
     assert later != text
     assert store.replace(key, text, later, 1000)
     assert refused(request_.to(function)) == (409, "request-in-flight")
+    assert last_line(function)[1] == "record-of-later-version"

@@ -129,6 +129,7 @@ BODY = PRIVATE.split(b"-----\n")[1]
         (PUBLIC[:100], PRIVATE, "answer-key-unreadable"),
         ("", PRIVATE, "answer-key-unreadable"),
         ("ssh-rsa", PRIVATE, "answer-key-unreadable"),
+        (PUBLIC.replace("ssh-rsa", "ssh-ed25519"), PRIVATE, "answer-key-unreadable"),
         ("ssh-rsa é", PRIVATE, "answer-key-unreadable"),
         (PRIVATE.decode(), PRIVATE, "answer-key-unreadable"),
         # the text around the private half

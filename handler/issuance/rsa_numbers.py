@@ -22,6 +22,10 @@ class RsaNumbers(NamedTuple):
     dq: int
     qi: int
 
+    def __repr__(self) -> str:
+        # SECURITY BOUNDARY: that of a NamedTuple would show the private key wherever it is printed.
+        return "RsaNumbers(**********)"
+
     @classmethod
     def read(cls, der: bytes) -> RsaNumbers:
         """Return the numbers in an RSAPrivateKey, in DER. Raises ValueError for any other bytes."""

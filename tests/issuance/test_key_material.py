@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import math
+import re
 import subprocess
 import traceback
 from functools import cache
@@ -346,6 +347,13 @@ def test_ssh_reads_every_format_as_the_same_key(
 def test_a_key_in_the_requested_format_is_unchanged(given: bytes, wanted: PrivateKeyFormat) -> None:
     secret = SecretBytes(given)
     assert key_material.convert(secret, wanted) is secret
+
+
+def test_repr_does_not_show_the_numbers_of_a_key() -> None:
+    numbers = RsaNumbers.read(DER)
+    for text in (repr(numbers), str(numbers), f"{numbers!r:>80}", "%r" % [numbers]):
+        assert "RsaNumbers(**********)" in text
+        assert not re.search(r"[0-9]{4}", text)
 
 
 def test_repr_does_not_show_a_key() -> None:

@@ -415,7 +415,7 @@ class Issuance(Generic[_Released]):
         """
         if self.store_is_shared and created.expires_at is None:
             return
-        problem: KeyPairFunctionError = CloudUnreachable("release-not-visible")
+        problem: KeyPairFunctionError
         for _ in self.cvm.looks():
             try:
                 pair = self.cvm.find_key_pair(created.pair.key_id)

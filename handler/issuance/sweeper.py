@@ -168,7 +168,7 @@ class _Sweep:
         except RequestInFlight:
             return  # a later version of this function works on it
         except KeyPairFunctionError as error:
-            self._found(Finding(Decision.FAILED, error.reason, region, pair, error.upstream))
+            self._found(Finding(Decision.FAILED, error.reason, region, pair))
             return
         if isinstance(task, _Task):
             self._tasks.append(task)

@@ -30,6 +30,17 @@ def test_one_key_that_is_replaced_again_and_again() -> None:
     assert len(store._ends) < 2_000  # noqa: SLF001  # a look at what it keeps
 
 
+def test_a_record_ends_to_the_second() -> None:
+    clock = TestClock()
+    store = MemoryStore(clock.clock())
+    assert store.add("key", "value", 60)
+    clock.time += 59
+    assert store.get("key") == "value"
+    clock.time += 1
+    assert store.get("key") is None
+    assert not store.replace("key", "value", "other", 60)
+
+
 def test_a_full_store(function: FunctionUnderTest) -> None:
     used = function.services.store
     assert isinstance(used, AuthenticatedStore)
@@ -41,6 +52,7 @@ def test_a_full_store(function: FunctionUnderTest) -> None:
     with suppress(StoreUnavailable):
         while store.add(str(number), "value", 60):
             number += 1
+    assert len(store._entries) == MAX_ENTRIES  # noqa: SLF001  # a look at what it keeps
     assert 0 < MAX_ENTRIES - number < 10  # those of the request are there as well
     with pytest.raises(StoreUnavailable) as refused:
         store.add("one more", "value", 60)

@@ -30,8 +30,9 @@ def instances(emulator: EmulatorProcess, tmp_path: Path) -> Iterator[Instances]:
 
 @pytest.fixture(autouse=True)
 def another_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run where it is already tomorrow for most of the day: the cloud's times are in UTC."""
-    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    """Run where it is another day: the cloud's times are in UTC."""
+    morning = time.gmtime().tm_hour < 12
+    monkeypatch.setenv("TZ", "WEST+12" if morning else "EAST-14")
     time.tzset()
     yield
     monkeypatch.undo()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.errors import RequestInFlight, StoreUnavailable
+from handler.errors import OutcomeUnknown, RequestInFlight, StoreUnavailable
 from handler.issuance.cleanup import is_released
-from handler.issuance.idempotency import FoundRecord, HeldRecord, IdempotencyLedger, State
+from handler.issuance.idempotency import SCHEMA, FoundRecord, HeldRecord, IdempotencyLedger, State
 from handler.issuance.ownership_tags import OwnershipTag
 from handler.scf.invocation import Clock
 from handler.store.authenticated import AuthenticatedStore
@@ -21,6 +21,7 @@ from tests.support.function_under_test import REST
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handler.errors import KeyPairFunctionError
     from tests.support.function_under_test import FunctionUnderTest
 
 ORDER = "0" * 64
@@ -184,3 +185,127 @@ def test_a_finished_record_is_not_withdrawn(store: Interrupted) -> None:
     assert found is not None
     assert not records.withdraw(FoundRecord(RECORD_ID, found))
     assert records.find(RECORD_ID) == found
+
+
+class Failing(MemoryStore):
+    """A store whose next write of a record fails, before or after it takes effect, and then perhaps more."""
+
+    def __init__(self, clock: Clock, *, stored: bool, error: Exception | None, reads: bool = True) -> None:
+        super().__init__(clock)
+        self.armed = False
+        self._stored = stored
+        self._error = error
+        self._reads = reads
+
+    def get(self, key: str) -> str | None:
+        if self.armed and not self._reads:
+            raise StoreUnavailable("down")
+        return super().get(key)
+
+    def replace(self, key: str, expected: str, value: str, ttl: float) -> bool:
+        if not self.armed:
+            return super().replace(key, expected, value, ttl)
+        if self._stored:
+            super().replace(key, expected, value, ttl)
+            self._stored = False
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return super().replace(key, expected, value, ttl)
+
+
+def finishing(store: Failing) -> tuple[HeldRecord, IdempotencyLedger]:
+    records = IdempotencyLedger(store, Clock(now=lambda: 1000.0), new_holder=lambda: "a" * 32)
+    record = records.acquire("demo", "key", ORDER, 10)
+    assert isinstance(record, HeldRecord)
+    record.begin()
+    store.armed = True
+    return record, records
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("cut"), ValueError("a defect")])
+def test_a_write_that_failed_after_it_took_effect_has_succeeded(error: Exception) -> None:
+    record, records = finishing(Failing(Clock(now=lambda: 1000.0), stored=True, error=error))
+    record.finish("{}", "r")
+    stored = records.find(RECORD_ID)
+    assert stored is not None
+    assert (stored.state, stored.answer, stored.recipients) == (State.SEALED, "{}", "r")
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("cut"), ValueError("a defect")])
+def test_a_write_that_failed_before_it_took_effect_is_withdrawn(error: Exception) -> None:
+    record, records = finishing(Failing(Clock(now=lambda: 1000.0), stored=False, error=error))
+    with pytest.raises(StoreUnavailable) as failed:
+        record.finish("{}", "r")
+    assert failed.value.reason == "answer-not-stored"
+    stored = records.find(RECORD_ID)
+    assert stored is not None
+    assert (stored.state, stored.answer) == (State.UNKNOWN, None)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_write_whose_effect_stays_unclear(taken: bool) -> None:  # noqa: FBT001  # pytest hands it over by name
+    store = Failing(Clock(now=lambda: 1000.0), stored=taken, error=StoreUnavailable("cut"), reads=False)
+    record, _ = finishing(store)
+    with pytest.raises(OutcomeUnknown) as unclear:
+        record.finish("{}", "r")
+    assert unclear.value.reason == "answer-perhaps-stored"
+
+
+def test_a_holder_whose_record_was_taken_over_cannot_finish(store: Interrupted) -> None:
+    slow = acquire(store, "a")
+    slow.begin()
+    acquire(store, "b", 1011.0)
+    with pytest.raises(StoreUnavailable) as lost:
+        slow.finish("{}", "r")
+    assert lost.value.reason == "answer-not-stored"
+
+
+def test_nobody_else_works_on_a_request_until_the_lease_ends(store: Interrupted) -> None:
+    record = acquire(store, "a")
+    assert not record.unsettled
+    with pytest.raises(RequestInFlight):
+        acquire(store, "b", 1009.9)
+    assert acquire(store, "b", 1010.0).holders == {"a" * 32, "b" * 32}
+
+
+def test_what_a_holder_began_is_unsettled_for_the_next(store: Interrupted) -> None:
+    acquire(store, "a").begin()
+    later = acquire(store, "b", 1010.0)
+    assert later.unsettled
+    later.release(State.UNDONE)
+    assert not acquire(store, "c", 1011.0).unsettled
+
+
+def test_records_name_their_version(store: Interrupted) -> None:
+    record, records = acquire(store, "a"), ledger(store, "b")
+    (version,) = {json.loads(text)["version"] for _, text in store._entries.values()}  # noqa: SLF001  # a look at what is stored
+    assert version == SCHEMA
+    record.begin()
+    record.finish("{}", "r")
+    found = records.finished("demo", "key", ORDER)
+    assert found is not None
+    records.restart(found, 10)
+    again = records.find(RECORD_ID)
+    assert again is not None
+    assert again.version == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "reason"),
+    [
+        ('{"version":3}', RequestInFlight, "record-of-later-version"),
+        ('{"version":"3"}', StoreUnavailable, "claim-unreadable"),
+        ('{"version":2}', StoreUnavailable, "claim-unreadable"),
+        ("{}", StoreUnavailable, "claim-unreadable"),
+        ("[]", StoreUnavailable, "claim-unreadable"),
+        ("", StoreUnavailable, "claim-unreadable"),
+    ],
+)
+def test_a_record_that_cannot_be_read(
+    store: Interrupted, text: str, error: type[KeyPairFunctionError], reason: str
+) -> None:
+    assert store.add(f"claim:{RECORD_ID}", text, 60)
+    with pytest.raises(error) as unreadable:
+        acquire(store, "a")
+    assert unreadable.value.reason == reason

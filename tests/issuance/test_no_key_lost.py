@@ -497,7 +497,7 @@ def certificate(clock: float, hours: int) -> str:
     begin = datetime.fromtimestamp(clock, timezone.utc) - timedelta(days=1)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = (
-        builder.serial_number(1)
+        builder.serial_number(x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(begin + timedelta(days=1, hours=hours))
     )
@@ -516,17 +516,39 @@ def test_a_retry_after_the_certificate_expired(instances: Instances, request_: R
     assert refused(replace(once, idempotency_key="another").to(function))[0] == 422
 
 
-def test_a_retry_after_the_policys_certificate_expired(instances: Instances, request_: Request) -> None:
+def test_a_retry_whose_certificate_expired_gets_nothing_sealed_to_a_former_recipient(
+    instances: Instances, request_: Request
+) -> None:
+    once = replace(request_, recipients=(certificate(instances.clock.time, 1),))
+    store = instances.shared_store
+    before, after = ({**POLICY, "escrow": [certificate(instances.clock.time, 9)]} for _ in range(2))
+    answer = once.to(instances.instance(policy=before, store=store))
+    assert answer.status == 201, answer.body
+    instances.clock.time += 2 * 3600
+    assert once.to(instances.instance(policy=before, store=store)).body == answer.body
+    changed_escrow = instances.instance(policy=after, store=store)
+    assert refused(once.to(changed_escrow)) == (422, "recipient-refused")
+    assert last_line(changed_escrow) == ("refused", "recipient-certificate-expired")
+
+
+def test_a_retry_after_the_policys_certificate_expired(
+    instances: Instances, unkeyed: Request, caplog: pytest.LogCaptureFixture
+) -> None:
     policy = {**POLICY, "escrow": [certificate(instances.clock.time, 1)]}
     function = instances.instance(policy=policy)
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    once = replace(request_, recipients=(pem.decode(),))
+    once = replace(unkeyed, recipients=(pem.decode(),))
     answer = once.to(function)
     assert answer.status == 201, answer.body
     instances.clock.time += 2 * 3600
     again = once.to(function)
     assert (again.status, again.body) == (201, answer.body)
+    # Nobody who asks anew is told whose certificate it is.
+    anew = replace(once, name=fresh_name()).to(function)
+    assert refused(anew) == (503, "misconfigured")
+    assert last_line(function) == ("failed", "misconfigured")
+    assert "a recipient in the policy is refused: recipient-certificate-expired" in caplog.messages
 
 
 # 8. Refusals that waiting does not help.

@@ -275,6 +275,7 @@ Exit codes:
     "The function does not accept the sign-in.": "函数不接受该登录。",
     "The policy does not grant this.": "策略不允许该请求。",
     "A key pair named {name} exists in the account.": "账号中已有名为 {name} 的密钥对。",
+    "If it is yours, `keypair show {name}` shows it.": "如果是您的，可用 `keypair show {name}` 查看。",
     "Choose another name: keypair create {name}": "请换一个名称：keypair create {name}",
     "Choose another name: keypair import {name} FILE": "请换一个名称：keypair import {name} FILE",
     "The function cannot read the request.": "函数无法解析该请求。",

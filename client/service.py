@@ -49,11 +49,14 @@ class Service:
         self._start = self.monotonic()
         self._reached = False
 
-    def post(self, path: str, body: bytes, idempotency_key: str | None = None) -> Answer:
+    def post(
+        self, path: str, body: bytes, idempotency_key: str | None = None, *, sent_before: bool = False
+    ) -> Answer:
         """Send a body until there is a definite answer, and return that, an error as well.
 
-        Raises Unavailable when the time is over.
+        `sent_before` says that an earlier process may have sent it. Raises Unavailable when the time is over.
         """
+        self.doubtful = self.doubtful or sent_before
         headers = {"content-type": "application/json"}
         if idempotency_key:
             headers["idempotency-key"] = idempotency_key

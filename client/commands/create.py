@@ -128,10 +128,11 @@ def create(session: Session, options: Options) -> None:
         if options.start_over:
             pending.forget()
         destination.require_free(pending.request)
+        begun_before = pending.request is not None
         request = _request(pending, order, service, own_key=not destination.for_others)
         answer = request.answer
         if answer is None:
-            answer = _ordered(service, pending, request)
+            answer = _ordered(service, pending, request, begun_before=begun_before)
             if destination.keeps_answer:
                 # From here on not even the function is needed.
                 pending.keep_answer(answer)
@@ -214,7 +215,6 @@ def _request(pending: PendingFile, order: Order, service: Service, *, own_key: b
                 tr("Run it with the same options as before, or add --start-over to give it up."),
             )
         service.console.note(tr("Going on with the unfinished request for {name}.", name=order.name))
-        service.doubtful = True
         return found
     identity = ""
     if own_key:
@@ -225,14 +225,18 @@ def _request(pending: PendingFile, order: Order, service: Service, *, own_key: b
     return request
 
 
-def _ordered(service: Service, pending: PendingFile, request: PendingRequest) -> dict[str, Any]:
+def _ordered(
+    service: Service, pending: PendingFile, request: PendingRequest, *, begun_before: bool
+) -> dict[str, Any]:
     """Return the function's answer. A refusal ends the request if it can have made nothing."""
     from client.answers import ISSUED, has_shape, incomplete
     from client.explanations import explained, kept_request
     from client.service import KEY_PAIRS
 
     try:
-        answer = service.post(KEY_PAIRS, request.body.encode(), request.idempotency_key)
+        answer = service.post(
+            KEY_PAIRS, request.body.encode(), request.idempotency_key, sent_before=begun_before
+        )
     except ClientError:
         if not service.doubtful:
             pending.forget()  # it never left this machine

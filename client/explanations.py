@@ -73,14 +73,14 @@ def _explained(
     if code == "name-taken":
         name = request.name if request else imported
         another = _another_name(name)
-        advice = (
+        choose = (
             tr("Choose another name: keypair import {name} FILE", name=another)
             if imported
             else tr("Choose another name: keypair create {name}", name=another)
         )
         yours = tr("If it is yours, `keypair show {name}` shows it.", name=name)
         return AlreadyExists(
-            tr("A key pair named {name} exists in the account.", name=name), f"{yours} {advice}"
+            tr("A key pair named {name} exists in the account.", name=name), f"{yours} {choose}"
         )
     if code in {"malformed-request", "recipient-refused", "public-key-refused", "tags-refused"}:
         return RequestRefused(_TEXTS[code][0](), _fields(answer.content or {}) or _TEXTS[code][1]())

@@ -23,6 +23,7 @@ from handler.order import Action
 from handler.policy.evaluation import granted_order
 from handler.policy.grants import ExistingKeyPair
 from handler.policy.model import Policy
+from handler.sealing.recipient_problems import RecipientProblem
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
 
@@ -145,6 +146,8 @@ def _explain_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> int:
         return 1
     except RecipientRefused as error:
         print(f"refused: {error.problem.advice}")
+        if error.problem is RecipientProblem.MISSING:
+            print("To see what becomes of a request that names one, add --recipient and a public key.")
         return 1
     print(f"tags: {', '.join(f'{key}={value}' for key, value in granted.tags.items()) or 'none'}")
     print(f"removed after: {'never' if granted.expires_in is None else f'{granted.expires_in} seconds'}")

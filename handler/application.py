@@ -61,6 +61,8 @@ class Application:
                 response = route.endpoint.handle(context)
             except Exception as failure:  # noqa: BLE001  # the caller gets a response whatever failed
                 response = _render_error(_public_error(failure, route, trail), route, context)
+            if not context.headers:
+                return response
             return replace(response, headers={**response.headers, **context.headers})
         except KeyPairFunctionError as error:
             # No endpoint takes the request, or the endpoint could not render the error.

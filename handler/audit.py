@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from handler.scf.invocation import Clock
 
 SCHEMA = "keypair-function/1"
+_ONE_LINE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 class Decision(str, Enum):
@@ -131,7 +132,7 @@ class AuditTrail:
         }
         # SECURITY BOUNDARY: ASCII JSON escapes every control character and line separator, so a value that
         # a caller chose can neither end the line nor start another one (ASVS 16.4.1).
-        text = json.dumps(line, ensure_ascii=True, separators=(",", ":"))
+        text = _ONE_LINE.encode(line)
         try:
             self.stream.write(text + "\n")
             self.stream.flush()

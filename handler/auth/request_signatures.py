@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from handler.auth.time_window import SIGNATURE_WINDOW
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
 _PORT = re.compile(r":[0-9]+$")
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
-
-
-def signed_hosts(hosts: Sequence[str]) -> list[str]:
-    """Return the values that a client of these hosts may have signed: each with and without its port.
-
-    The Host header itself is never trusted: otherwise a signature made for another service that shares the
-    secret would verify here. The Python SDK signs `name:port`, the Node SDK the name alone.
-    """
-    names = [name for host in hosts for name in (host, _PORT.sub("", host))]
-    return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,16 @@ class SignatureVerifier:
     """The prefix of the reasons for which a request is refused."""
     purpose: ClassVar[Purpose]
 
+    @cached_property
+    def signed_hosts(self) -> list[str]:
+        """What a client of these hosts may have signed: each host with and without its port.
+
+        The Host header itself is never trusted: otherwise a signature made for another service that shares
+        the secret would verify here. The Python SDK signs `name:port`, the Node SDK the name alone.
+        """
+        names = [name for host in self.hosts for name in (host, _PORT.sub("", host))]
+        return list(dict.fromkeys(names))
+
     def _timestamp(self, text: str) -> int:
         """Return the time at which a request was signed; raise Unauthenticated if it is not recent."""
         if not _TIMESTAMP.fullmatch(text):
@@ -63,7 +64,7 @@ class SignatureVerifier:
         """Return every secret of a caller with every host that they may have signed."""
         generation = self.generations.get(caller_id, 1)
         secrets = self.master_secrets.caller_secrets(self.purpose, caller_id, generation)
-        return [(secret, host) for secret in secrets for host in signed_hosts(self.hosts)]
+        return [(secret, host) for secret in secrets for host in self.signed_hosts]
 
     def _require_match(self, signature: str, expected: Iterable[str]) -> None:
         """Raise Unauthenticated unless `signature` is among `expected`."""

@@ -60,14 +60,14 @@ def sign(
     """Return the signature of a request, 64 hexadecimal digits."""
     digest = hashlib.sha256(body).hexdigest()
     canonical = f"{method}\n{path}\n{query}\n{canonical_headers}\n{signed_headers}\n{digest}"
-    date = datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
+    date = _utc_date(timestamp)
     scope = f"{date}/{service}/tc3_request"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"TC3{secret}".encode()
     for part in (date, service, "tc3_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        key = hmac.digest(key, part.encode(), "sha256")
     text = f"{SCHEME}\n{timestamp}\n{scope}\n{hashed}"
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 class Tc3Verifier(SignatureVerifier):
@@ -90,7 +90,7 @@ class Tc3Verifier(SignatureVerifier):
         if request.method not in _METHODS or unused:
             raise Unauthenticated("tc3-method")
         timestamp = self._timestamp(headers.get("x-tc-timestamp", ""))
-        if parsed["date"] != datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d"):
+        if parsed["date"] != _utc_date(timestamp):
             raise Unauthenticated("tc3-date")
         signed = parsed["signed"].split(";")
         # A request without a body has no Content-Type.
@@ -99,15 +99,14 @@ class Tc3Verifier(SignatureVerifier):
             raise Unauthenticated("tc3-signed-headers")
         if any(name != "host" and name not in headers for name in signed):
             raise Unauthenticated("tc3-signed-header-missing")
+        # The parameters in the order of their names, encoded as RFC 3986 says.
+        query = urlencode(sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass")
         expected = [
             sign(
                 secret,
                 method=request.method,
                 path=request.path,
-                # The parameters in the order of their names, encoded as RFC 3986 says.
-                query=urlencode(
-                    sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass"
-                ),
+                query=query,
                 canonical_headers=_canonical_headers(signed, {**headers, "host": host}),
                 signed_headers=parsed["signed"],
                 body=request.unverified_body,
@@ -118,6 +117,10 @@ class Tc3Verifier(SignatureVerifier):
         ]
         self._require_match(parsed["signature"], expected)
         return Tc3Signature(parsed["id"], parsed["signature"], frozenset(signed))
+
+
+def _utc_date(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, timezone.utc).date().isoformat()
 
 
 def _canonical_headers(signed: Sequence[str], headers: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from handler.http.strict_json import Json
 
+_COMPACT = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 # ASCII: otherwise U+017F is an 's' to IGNORECASE.
 _JSON_MEDIA_TYPE = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE)
 
@@ -67,8 +68,7 @@ def json_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return `payload` as ASCII JSON; the same payload gives the same bytes."""
-    body = json.dumps(payload, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Response(status, body, content_type, headers or {})
+    return Response(status, _COMPACT.encode(payload), content_type, headers or {})
 
 
 def require_json(request: Request) -> None:

@@ -128,7 +128,7 @@ class Invocation:
     request_id: str
     deadline: Deadline
     environ: Mapping[str, str] = field(repr=False)
-    function: Function = Function()
+    _context: Mapping[object, object] = field(default_factory=dict, repr=False)
 
     @classmethod
     def begin(cls, context: object, environ: Mapping[str, str], clock: Clock) -> Invocation:
@@ -144,7 +144,12 @@ class Invocation:
             # The minimum first: an integer without bounds may not fit into a float.
             seconds = min(limit, MAX_INVOCATION_SECONDS * 1000) / 1000
         deadline = Deadline(clock, clock.monotonic() + seconds)
-        return cls(request_id, deadline, environ, Function.of(fields))
+        return cls(request_id, deadline, environ, fields)
+
+    @property
+    def function(self) -> Function:
+        """The function that SCF says this is."""
+        return Function.of(self._context)
 
     def credentials(self) -> Credentials:
         """Return the credentials of this invocation. SCF renews them in the environment for each one."""

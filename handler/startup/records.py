@@ -68,14 +68,10 @@ def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
 
 def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807, ANN401  # a method of every class
     fields = self.__dataclass_fields__
-    if len(values) > len(fields):
-        raise TypeError(f"{type(self).__name__} has only {len(fields)} fields")
-    given = dict(zip(fields, values))  # noqa: B905  # the rest follows
-    for name in named:
-        if name in given or name not in fields:
-            raise TypeError(f"{type(self).__name__}: {name} is given twice, or no field")
-    given |= named
-    for name, field in fields.items():
+    given = dict(zip(fields, values), **named)  # noqa: B905  # the rest follows
+    if len(given) < len(values) + len(named) or not given.keys() <= fields.keys():
+        raise TypeError(f"{type(self).__name__}: too many values, one given twice, or no such field")
+    for name, field in fields.items() if len(given) < len(fields) else ():
         if name in given:
             continue
         if field.default is not dataclasses.MISSING:

@@ -59,8 +59,7 @@ class CrossOriginRules:
         return {**vary, "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED}
 
     def _applies(self, request: Request) -> bool:
-        covered = any(f"{request.path}/".startswith(f"{path}/") for path in self.paths)
-        return bool(self.origins) and covered
+        return bool(self.origins) and any(f"{request.path}/".startswith(f"{path}/") for path in self.paths)
 
 
 def crosses_origins(request: Request, hosts: Collection[str], trusted: Collection[str]) -> bool:

@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from handler import errors
+from handler.api.import_request import ImportRequest
 from handler.api.key_pairs import ListAnswer, ListQuery, OwnedAnswer, RegionQuery
 from handler.api.pages import OPENAPI
-from handler.api.problem_details import Problem
-from handler.api.rest import (
-    IDEMPOTENCY_KEY,
-    ImportAnswer,
-    ImportRequest,
-    KeyPairAnswer,
-    KeyPairRequest,
-)
+from handler.api.problem import Problem
+from handler.api.rest import IDEMPOTENCY_KEY, KeyPairRequest
 from handler.composition import KEY_PAIRS_PATH
+from handler.issuance.issuer import IssuedKeyPair, ReleasedKeyPair
 from handler.order import ANSWER_TTL, KEY_ID
 
 if TYPE_CHECKING:
@@ -178,8 +174,8 @@ def document() -> dict[str, Json]:
         [
             (KeyPairRequest, "validation"),
             (ImportRequest, "validation"),
-            (KeyPairAnswer, "serialization"),
-            (ImportAnswer, "serialization"),
+            (IssuedKeyPair, "serialization"),
+            (ReleasedKeyPair, "serialization"),
             (ListAnswer, "serialization"),
             (Problem, "serialization"),
         ],
@@ -281,7 +277,7 @@ def _create(possible: set[_Error]) -> Json:
             "201": {
                 "description": "The key pair.",
                 "headers": _headers({"Idempotency-Key-TTL"} | _OF_A_RATE),
-                "content": {"application/json": {"schema": _either(KeyPairAnswer, ImportAnswer)}},
+                "content": {"application/json": {"schema": _either(IssuedKeyPair, ReleasedKeyPair)}},
             },
             **_problems(possible, rated=True),
         },

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from handler.api.wire_models import WireAnswer
 from handler.errors import MethodNotAllowed, Unauthenticated
 from handler.http.messages import Response, json_response
 
@@ -16,28 +12,11 @@ if TYPE_CHECKING:
     from handler.http.endpoint import RequestContext
 
 
-class FieldAtFault(WireAnswer):
-    """A field of the request, the rule that it violates, and what to send instead, in English and Chinese."""
-
-    field: str = Field(description="Its path, with dots.")
-    rule: str
-    advice: str = Field(default="", exclude_if=operator.not_)
-    advice_zh: str = Field(default="", exclude_if=operator.not_)
-
-
-class Problem(WireAnswer):
-    """Problem details (RFC 9457)."""
-
-    type: str = Field(description="urn:keypair-function: and the code.")
-    title: str
-    status: int
-    code: str
-    request_id: str
-    errors: tuple[FieldAtFault, ...] = Field(default=(), exclude_if=operator.not_)
-
-
 def problem_details(error: KeyPairFunctionError, request_id: str) -> Response:
     """Return `error` as problem details (RFC 9457): constant texts and the id of the request."""
+    # Imported here: most first requests succeed, and do not pay for its models.
+    from handler.api.problem import FieldAtFault, Problem
+
     headers: dict[str, str] = {}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)  # RFC 9110 section 10.2.1

@@ -11,7 +11,6 @@ from pydantic.alias_generators import to_camel
 from handler.api.issue_endpoint import IssueEndpoint, IssueRequest
 from handler.api.problem_details import ProblemDetailsEndpoint
 from handler.api.request_fields import OrderModel, json_body, read
-from handler.api.wire_models import WireAnswer, WireModel
 from handler.errors import MalformedRequest, Unauthenticated
 from handler.http.messages import Response, json_response
 from handler.order import (  # pydantic reads the annotations at run time
@@ -24,10 +23,8 @@ from handler.order import (  # pydantic reads the annotations at run time
     PrivateKeyFormat,
     ProjectId,
     Recipients,
-    RecipientText,
     Region,
     Tags,
-    seconds,
 )
 from handler.sealing.recipient_problems import PGP_RECIPIENT_LIMIT, RECIPIENT_LIMIT
 from handler.startup.records import dataclass
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 
     from handler.auth.caller import AuthenticatedCaller
     from handler.http.messages import Request
-    from handler.issuance.issuer import IssuedKeyPair
+    from handler.issuance.issuer import IssuedKeyPair, ReleasedKeyPair
     from handler.issuance.order_terms import OrderTerms
 
 
@@ -84,65 +81,6 @@ class KeyPairRequest(OrderModel, alias_generator=to_camel):
     )
 
 
-class ImportRequest(WireModel, alias_generator=to_camel):
-    """The body of a request that imports a public key. It has neither recipients nor formats."""
-
-    key_name: KeyName = Field(description="Name of the key pair, unique in the account.")
-    public_key: RecipientText = Field(
-        description="An ssh-rsa public key line of 2048 to 4096 bits. The private key stays with the caller."
-    )
-    project_id: ProjectId | None = Field(default=0, description="Project of the key pair.")
-    region: Region | None = Field(default=None, description="Null: the function's default region.")
-    tags: Tags | None = Field(default=None, description="Tags of the key pair.")
-    expires_in: Duration | None = Field(default=None, description="When to remove the key pair.")
-
-    def order(self, default_region: str) -> KeyPairOrder:
-        """Return the order in this request."""
-        return KeyPairOrder(
-            name=self.key_name,
-            region=self.region or default_region,
-            project_id=self.project_id or 0,
-            tags=self.tags or {},
-            expires_in=None if self.expires_in is None else seconds(self.expires_in),
-            public_key=self.public_key,
-        )
-
-
-class SealedPrivateKey(WireAnswer):
-    """The private key, sealed so that only its recipients can open it."""
-
-    format: EnvelopeFormat
-    recipients: tuple[str, ...] = Field(description="Fingerprints of the public keys to which it is sealed.")
-    ciphertext: str = Field(description="The envelope, as ASCII text.")
-    open_with: str = Field(description="Shell command that opens it.")
-
-
-class _ReleasedAnswer(WireAnswer):
-    key_id: str
-    key_name: str
-    project_id: int
-    region: str
-    public_key: str = Field(description="In OpenSSH format.")
-    fingerprint: str = Field(description="SHA256:..., as ssh-keygen -l prints it.")
-    created_at: str = Field(description="RFC 3339, in UTC.")
-    expires_at: str | None = Field(
-        description="When the key pair will be removed: RFC 3339, in UTC. Null: never."
-    )
-
-
-class KeyPairAnswer(_ReleasedAnswer):
-    """A key pair."""
-
-    sealed_private_key: SealedPrivateKey
-    request_id: str = Field(description="Id of the request that created the key pair.")
-
-
-class ImportAnswer(_ReleasedAnswer):
-    """An imported key pair."""
-
-    request_id: str = Field(description="Id of the request that imported the key pair.")
-
-
 @dataclass(frozen=True)
 class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
     """Issues key pairs over REST."""
@@ -152,6 +90,9 @@ class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
         stated = _idempotency_key(request, caller)
         body = json_body(request)
         if "publicKey" in body:
+            # Imported here, so that other requests do not pay for it.
+            from handler.api.import_request import ImportRequest
+
             return IssueRequest(read(ImportRequest, body).order(self.default_region), stated)
         wanted = read(KeyPairRequest, body)
         return IssueRequest(wanted.order(self.default_region, wanted.tags or {}), stated)
@@ -161,16 +102,16 @@ class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
         if order.action is Action.CREATE:
             return super().release(order, terms)
         imported = self.issuer.import_key_pair(order, terms)
-        return lambda: _created(ImportAnswer.model_validate(imported))
+        return lambda: _created(imported)
 
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the key pair."""
-        return _created(KeyPairAnswer.model_validate(issued))
+        return _created(issued)
 
 
-def _created(answer: WireAnswer) -> Response:
+def _created(released: ReleasedKeyPair) -> Response:
     headers = {"Idempotency-Key-TTL": str(ANSWER_TTL)}
-    return json_response(201, answer.model_dump(mode="json", by_alias=True), headers=headers)
+    return json_response(201, released.model_dump(mode="json", by_alias=True), headers=headers)
 
 
 def _idempotency_key(request: Request, caller: AuthenticatedCaller) -> str | None:

@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from handler import sealing
 from handler.audit import Decision
@@ -36,7 +37,7 @@ from handler.issuance import key_material
 from handler.issuance.cleanup import LAG_SECONDS, RELEASED, Cleanup
 from handler.issuance.idempotency import FinishedRecord, State
 from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
-from handler.order import RFC_3339
+from handler.order import RFC_3339, EnvelopeFormat  # pydantic reads the annotations at run time
 from handler.policy.evaluation import granted_order
 from handler.startup.records import dataclass
 
@@ -63,31 +64,34 @@ _TRIES = 3
 """Calls of CreateKeyPair for one request at most; a further call is made only after a cleanup."""
 
 
-class SealedPrivateKey(BaseModel):
-    """The private key as it leaves the function: only its recipients can read it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format: str
-    recipients: tuple[str, ...]
-    ciphertext: str
-    open_with: str
+class _Answer(BaseModel):
+    # Callers get the fields in camelCase, and the idempotency record keeps them as they are here.
+    model_config = ConfigDict(frozen=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
 
 
-class ReleasedKeyPair(BaseModel):
-    """What a caller receives. It holds no secret, so all of it may be logged and stored."""
+class SealedPrivateKey(_Answer):
+    """The private key, sealed so that only its recipients can open it."""
 
-    model_config = ConfigDict(frozen=True)
+    format: EnvelopeFormat
+    recipients: tuple[str, ...] = Field(description="Fingerprints of the public keys to which it is sealed.")
+    ciphertext: str = Field(description="The envelope, as ASCII text.")
+    open_with: str = Field(description="Shell command that opens it.")
+
+
+class ReleasedKeyPair(_Answer):
+    """A key pair, as its caller receives it. It holds no secret, so all of it may be logged and stored."""
 
     key_id: str
     key_name: str
     project_id: int
     region: str
-    public_key: str
-    fingerprint: str
-    created_at: str
-    expires_at: str | None
-    request_id: str
+    public_key: str = Field(description="In OpenSSH format.")
+    fingerprint: str = Field(description="SHA256:..., as ssh-keygen -l prints it.")
+    created_at: str = Field(description="RFC 3339, in UTC.")
+    expires_at: str | None = Field(
+        description="When the key pair will be removed: RFC 3339, in UTC. Null: never."
+    )
+    request_id: str = Field(description="Id of the request that made or imported the key pair.")
 
 
 class IssuedKeyPair(ReleasedKeyPair):

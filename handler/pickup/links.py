@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from handler.auth.master_secret import MasterSecrets, Purpose
 from handler.errors import NotFound, PickedUp, StoreUnavailable
 from handler.http.messages import Response
-from handler.order import EnvelopeFormat
 from handler.pickup import PREFIX
 from handler.startup.records import dataclass
 
@@ -124,7 +123,7 @@ class PickupLinks:
 
 def file_name_of(issued: IssuedKeyPair) -> str:
     """Return the file name that the opening command expects."""
-    return f"{issued.key_name}.{EnvelopeFormat(issued.sealed_private_key.format).suffix}"
+    return f"{issued.key_name}.{issued.sealed_private_key.format.suffix}"
 
 
 def _key(pickup_id: str) -> str:

@@ -20,7 +20,6 @@ from handler.errors import MalformedRequest, NotGranted, Unauthenticated
 from handler.http.html import content_security_policy, html_response
 from handler.order import (  # pydantic reads the annotations at run time
     Duration,
-    EnvelopeFormat,
     KeyName,
     KeyPairOrder,
     PrivateKeyFormat,
@@ -96,7 +95,7 @@ class FormEndpoint(IssueEndpoint):
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the envelope and the command that opens it."""
         sealed = issued.sealed_private_key
-        file_name = f"{issued.key_name}.{EnvelopeFormat(sealed.format).suffix}"
+        file_name = f"{issued.key_name}.{sealed.format.suffix}"
         rows = [
             ("Key name · 密钥名称", issued.key_name),
             ("Key id · 密钥 ID", issued.key_id),

@@ -80,7 +80,7 @@ def test_an_example_is_answered_as_described(function: FunctionUnderTest, name: 
     request = EXAMPLES[name]["value"]
     answer = function.call(function.signed(REST, request))
     assert (answer.status, answer.json["keyName"]) == (201, request["keyName"])
-    described = SCHEMAS["ImportAnswer" if name == "import" else "KeyPairAnswer"]
+    described = SCHEMAS["ReleasedKeyPair" if name == "import" else "IssuedKeyPair"]
     assert list(answer.json) == described["required"] == list(described["properties"])
     assert {"RateLimit", "RateLimit-Policy", "Idempotency-Key-TTL"} <= answer.headers.keys()
     assert_described(answer, POST)

@@ -12,6 +12,7 @@ import pytest
 
 from handler.auth.master_secret import MasterSecrets
 from handler.errors import NotFound, PickedUp, StoreUnavailable
+from handler.order import EnvelopeFormat
 from handler.pickup import PATH
 from handler.pickup.links import LINK_TTL_SECONDS, PickupLinks, file_name_of
 from handler.scf.invocation import Clock
@@ -279,6 +280,6 @@ def test_an_unreadable_value_in_the_store() -> None:
     ("envelope", "suffix"), [("age", "age"), ("jwe", "jwe"), ("cms", "cms"), ("openpgp", "asc")]
 )
 def test_the_file_is_named_as_its_command_expects(envelope: str, suffix: str) -> None:
-    sealed = ISSUED.sealed_private_key.model_copy(update={"format": envelope})
+    sealed = ISSUED.sealed_private_key.model_copy(update={"format": EnvelopeFormat(envelope)})
     changed: dict[str, Any] = {"sealed_private_key": sealed}
     assert file_name_of(ISSUED.model_copy(update=changed)) == f"web_1.{suffix}"

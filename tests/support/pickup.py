@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handler.issuance.issuer import IssuedKeyPair, SealedPrivateKey
+from handler.order import EnvelopeFormat
 
 ISSUED = IssuedKeyPair(
     key_id="skey-1a2b3c4d",
@@ -14,7 +15,7 @@ ISSUED = IssuedKeyPair(
     created_at="2026-11-24T12:00:00Z",
     expires_at=None,
     sealed_private_key=SealedPrivateKey(
-        format="age", recipients=("age1x",), ciphertext="-----BEGIN…\n", open_with="age -d"
+        format=EnvelopeFormat.AGE, recipients=("age1x",), ciphertext="-----BEGIN…\n", open_with="age -d"
     ),
     request_id="r-1",
 )

@@ -275,9 +275,8 @@ Exit codes:
     "The function does not accept the sign-in.": "函数不接受该登录。",
     "The policy does not grant this.": "策略不允许该请求。",
     "A key pair named {name} exists in the account.": "账号中已有名为 {name} 的密钥对。",
-    "If it is yours, `keypair show {name}` shows it.": "如果是您的，可用 `keypair show {name}` 查看。",
-    "Choose another name: keypair create {name}": "请换一个名称：keypair create {name}",
-    "Choose another name: keypair import {name} FILE": "请换一个名称：keypair import {name} FILE",
+    "If it is yours, `keypair show {name}` shows it. Choose another name: keypair {command}":
+        "如果是您的，可用 `keypair show {name}` 查看。请换一个名称：keypair {command}",
     "The function cannot read the request.": "函数无法解析该请求。",
     "This client may be older than the function; update it.": "本客户端可能比函数旧，请更新。",
     "The function refuses a recipient.": "函数拒绝了一个收件公钥。",

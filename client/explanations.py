@@ -72,15 +72,14 @@ def _explained(
         return NotGranted(tr("The policy does not grant this."), _what_is_granted(service, request))
     if code == "name-taken":
         name = request.name if request else imported
-        another = _another_name(name)
-        choose = (
-            tr("Choose another name: keypair import {name} FILE", name=another)
-            if imported
-            else tr("Choose another name: keypair create {name}", name=another)
-        )
-        yours = tr("If it is yours, `keypair show {name}` shows it.", name=name)
+        command = f"import {_another_name(name)} FILE" if imported else f"create {_another_name(name)}"
         return AlreadyExists(
-            tr("A key pair named {name} exists in the account.", name=name), f"{yours} {choose}"
+            tr("A key pair named {name} exists in the account.", name=name),
+            tr(
+                "If it is yours, `keypair show {name}` shows it. Choose another name: keypair {command}",
+                name=name,
+                command=command,
+            ),
         )
     if code in {"malformed-request", "recipient-refused", "public-key-refused", "tags-refused"}:
         return RequestRefused(_TEXTS[code][0](), _fields(answer.content or {}) or _TEXTS[code][1]())

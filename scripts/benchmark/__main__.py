@@ -35,7 +35,7 @@ _MANY = 100_000
 _FEW = 10
 _WARM = 500
 """Requests that one instance answers, one after another."""
-_PEERS = ("hour", "hour with bytecode", "bare calls", "floor")
+_PEERS = ("hour", "hour with bytecode", "bare calls", "floor", "floor in use")
 
 
 def main(arguments: list[str]) -> int:

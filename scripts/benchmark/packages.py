@@ -48,6 +48,7 @@ def peers(folder: Path, python310: Path) -> dict[str, Path]:
         ("hour with bytecode", "hour.py", True),
         ("bare calls", "bare.py", True),
         ("floor", "floor.py", True),
+        ("floor in use", "floor_in_use.py", True),
     ):
         found[name] = folder / name.replace(" ", "-")
         shutil.copytree(dependencies, found[name])

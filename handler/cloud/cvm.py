@@ -141,7 +141,8 @@ _RequestId = Annotated[str, BeforeValidator(request_id_of)]
 
 class _Wire(BaseModel):
     # SECURITY BOUNDARY: a validation error must not quote the response, which holds the private key.
-    model_config = ConfigDict(hide_input_in_errors=True, extra="ignore")
+    # Deferred: a model is built when the first answer of its kind comes.
+    model_config = ConfigDict(hide_input_in_errors=True, extra="ignore", defer_build=True)
 
 
 class _KeyPair(_Wire):

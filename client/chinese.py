@@ -423,6 +423,8 @@ Exit codes:
     "the system's keyring": "系统密钥环",
     "Delete it and sign in again: keypair login": "请删除后重新登录：keypair login",
     "The system's keyring refuses: {error}": "系统密钥环拒绝：{error}",
+    "Unlock it, and log out again: what it keeps is still there.":
+        "请解锁后再次退出登录：其中保存的内容仍在。",
     "Unlock it, or set KP_KEYRING=off to use a file instead.": "请解锁，或设置 KP_KEYRING=off 改用文件。",
     # client/service.py
     "Check the address and the network: keypair doctor": "请检查地址和网络：keypair doctor",

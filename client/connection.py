@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import re
+import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,29 @@ def exchange(
     seconds: float = _READ_SECONDS,
 ) -> Answer:
     """Send one request and return what came back; wait `seconds` at most. Raises NoAnswer."""
+    outcome: list[Answer | BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(_exchange(method, url, headers, body, seconds))
+        except BaseException as error:  # noqa: BLE001  # raised below, in the thread that waits
+            outcome.append(error)
+
+    # The time-outs of sockets are for each read, so a peer that sends a byte at a time would hold this up for
+    # ever. A thread that is left behind ends with the process.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise NoAnswer(tr("The connection broke before the answer was complete."), sent=True)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _exchange(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None, seconds: float
+) -> Answer:
     import requests
     from urllib3.exceptions import HTTPError
 

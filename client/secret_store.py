@@ -31,8 +31,15 @@ class SecretStore(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Forget a secret, if it is there."""
+        """Forget a secret, if it is there. Raises LocalFailure."""
         ...
+
+
+def all_stores() -> list[SecretStore]:
+    """Return every place where a secret may be: it stays where it was when KP_KEYRING changes."""
+    keyring = _usable_keyring()
+    file = FileStore(state_folder() / "secrets.json")
+    return [file] if keyring is None else [keyring, file]
 
 
 def open_store() -> SecretStore:
@@ -110,9 +117,15 @@ class KeyringStore:
             ) from None
 
     def delete(self, name: str) -> None:
-        """Forget a secret, if it is there."""
-        if self.get(name) is not None:
-            self._backend.delete_password(_SERVICE, name)
+        """Forget a secret, if it is there. Raises LocalFailure where that cannot be known."""
+        try:
+            if self._backend.get_password(_SERVICE, name) is not None:
+                self._backend.delete_password(_SERVICE, name)
+        except self._failures as error:
+            raise LocalFailure(
+                tr("The system's keyring refuses: {error}", error=error),
+                tr("Unlock it, and log out again: what it keeps is still there."),
+            ) from None
 
 
 class _Backend(Protocol):

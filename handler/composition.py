@@ -92,6 +92,8 @@ class Services:
     """The chat platforms whose settings are present."""
     clock: Clock
     audit_log: AuditLog
+    burns_for_all: bool
+    """Whether all instances know what one of them has seen used."""
 
     @cached_property
     def authenticator(self) -> Authenticator:
@@ -251,8 +253,17 @@ def compose(
     platforms = registry.configured(environ, context, chat.platforms)
     # Besides nonces: one invocation creates the key pair and another one delivers it.
     host.require_shared(settings.store, ["chat"] if platforms else [])
-    audit_log = AuditLog(audit_stream, clock, policy_digest)
-    return Services(settings, policy, store, connect, chat, platforms, clock, audit_log)
+    return Services(
+        settings=settings,
+        policy=policy,
+        store=store,
+        connect=connect,
+        chat=chat,
+        platforms=platforms,
+        clock=clock,
+        audit_log=AuditLog(audit_stream, clock, policy_digest),
+        burns_for_all=host.shares(settings.store),
+    )
 
 
 def _connect(credentials: Credentials, region: str, deadline: Deadline, *, endpoint: str | None) -> Cvm:
@@ -375,6 +386,7 @@ class _Routes:
             services.settings.region,
             inventory=lambda: services.inventory,
             nonces=services.authenticator.nonces,
+            burns_for_all=services.burns_for_all,
         )
 
     def _tencent_v2(self) -> Endpoint:

@@ -15,7 +15,9 @@ class NotStarted(Exception):
 def write_info(path: Path, info: Mapping[str, object]) -> None:
     """Write the file atomically, readable only to its owner."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    unfinished.unlink(missing_ok=True)
+    # O_EXCL: what somebody else puts there meanwhile, a link or a file of their own, is not written to.
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(info, file)
     unfinished.replace(path)
 

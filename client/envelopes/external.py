@@ -13,6 +13,9 @@ from client.programs import find_program
 if TYPE_CHECKING:
     from pathlib import Path
 
+_LARGEST = 65536
+"""Bytes. A private key of RSA-4096 has 3,300."""
+
 
 def open_cms(envelope: str, files: list[Path]) -> bytes:
     """Open an envelope with `openssl`; it asks for a passphrase itself. Raises NotOpened, LocalFailure."""
@@ -47,7 +50,8 @@ def open_cms(envelope: str, files: list[Path]) -> bytes:
 def open_openpgp(envelope: str) -> bytes:
     """Open an envelope with `gpg`, which finds the key and asks for its passphrase. Raises NotOpened."""
     done = subprocess.run(
-        [_program("gpg"), "--quiet", "--batch", "--decrypt"],
+        # A message of a kilobyte may be packed so that it grows to any size.
+        [_program("gpg"), "--quiet", "--batch", "--max-output", str(_LARGEST), "--decrypt"],
         input=envelope.encode(),
         capture_output=True,
         check=False,

@@ -159,6 +159,7 @@ class TencentV3Endpoint(IssueEndpoint):
 
     inventory: Callable[[], Inventory]
     nonces: Nonces
+    burns_for_all: bool
 
     def handle(self, context: RequestContext) -> Response:
         """Issue or import a key pair, or answer from the inventory."""
@@ -169,7 +170,7 @@ class TencentV3Endpoint(IssueEndpoint):
 
         caller = self.admission.authenticate(self.authenticate, context)
         action = InventoryAction(self.inventory(), self.default_region, caller, context)
-        action.admit(self.admission, self.nonces)
+        action.admit(self.admission, self.nonces if self.burns_for_all else None)
         return envelope({**action.answer(), "RequestId": context.request_id})
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:

@@ -13,8 +13,16 @@ from pydantic.alias_generators import to_pascal
 from handler.api.request_fields import json_body, read
 from handler.api.tencent_v3 import region_of, require_version
 from handler.api.wire_models import WireModel
+from handler.audit import Decision
 from handler.auth.time_window import SIGNATURE_WINDOW
-from handler.errors import FieldProblem, KeyPairFixed, KeyPairNotFound, MalformedRequest, Unauthenticated
+from handler.errors import (
+    FieldProblem,
+    KeyPairFixed,
+    KeyPairNotFound,
+    MalformedRequest,
+    Unauthenticated,
+    UnknownAction,
+)
 from handler.order import KEY_ID, Action, Region  # pydantic reads the annotations at run time
 from handler.startup.records import dataclass
 
@@ -93,23 +101,37 @@ class InventoryAction:
     caller: AuthenticatedCaller
     context: RequestContext
 
-    def admit(self, admission: Admission, nonces: Nonces) -> None:
+    def admit(self, admission: Admission, nonces: Nonces | None) -> None:
         """Count the request; raise RateLimited, UnknownVersion, or Unauthenticated for a used signature.
 
         SECURITY BOUNDARY: unless the action is signed, a captured list of ids could be sent again to delete
         them. So a signature is good for the action that it came with first, and for others right after that
         only: Terraform looks at a key pair and deletes it, and both requests in one second are signed alike.
+        Without `nonces` that all instances share nobody knows what came first. Then only a signed action
+        deletes; others raise UnknownAction.
         """
-        caller, name, now = self.caller, self._name, self.context.trail.clock.now()
-        if "x-tc-action" not in caller.signed_headers:
-            nonce = ("tc3-action", caller.caller_id, caller.request_key)
-            first = nonces.first_use(*nonce, use=f"{name} {now}", ttl=SIGNATURE_WINDOW.nonce_ttl)
-            action, _, at = (first or "").partition(" ")
-            if action != name and now - float(at or 0) > _TOGETHER:
-                raise Unauthenticated("tc3-action")
-        verb = Action.DELETE if name == "DeleteKeyPairs" else Action.LIST
-        admission.count(caller.caller_id, caller.request_key, self.context, verb)
+        if "x-tc-action" not in self.caller.signed_headers:
+            if nonces is not None:
+                self._use(nonces)
+            elif self._name == "DeleteKeyPairs":
+                raise UnknownAction("delete-needs-shared-store")
+        verb = Action.DELETE if self._name == "DeleteKeyPairs" else Action.LIST
+        admission.count(self.caller.caller_id, self.caller.request_key, self.context, verb)
         require_version(self.context.request)
+
+    def _use(self, nonces: Nonces) -> None:
+        """Raise Unauthenticated if the signature came with another action before."""
+        now = self.context.trail.clock.now()
+        first = nonces.first_use(
+            "tc3-action",
+            self.caller.caller_id,
+            self.caller.request_key,
+            use=f"{self._name} {now}",
+            ttl=SIGNATURE_WINDOW.nonce_ttl,
+        )
+        action, _, at = (first or "").partition(" ")
+        if action != self._name and now - float(at or 0) > _TOGETHER:
+            raise Unauthenticated("tc3-action")
 
     def answer(self) -> dict[str, object]:
         """Return what `Response` holds, without the request id; raise an error of `handler.errors`."""
@@ -140,6 +162,7 @@ class InventoryAction:
             else:
                 found = self._list(key_ids, filters, body.region)
         except KeyPairNotFound:
+            self.context.trail.write(Decision.LISTED, "0 key pairs")
             found = []
         offset = body.offset or 0
         page = found[offset : offset + (body.limit or _PAGE)]

@@ -10,7 +10,8 @@ took two seconds and 328 MB.
     SHA-256 of all before
 
 SECURITY BOUNDARY: `policy.json` is what counts. An index that does not belong to exactly that file is not
-used. Then, and without an index, the whole policy is read and checked.
+used. Then, and without an index, the whole policy is read and checked. A function that runs goes on with the
+file that it has opened, so a policy is replaced, and not written over.
 """
 
 from __future__ import annotations
@@ -125,10 +126,17 @@ class PolicyIndex:
                 return None
             head = json.loads(reader.readline())
             start = reader.tell()
-        if head["policy"] != file_digest(policy):
-            return None
+        # The file that callers are read from later is the one whose digest is compared.
+        try:
+            opened = os.open(policy, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise PolicyInvalid(UNREADABLE.format(policy)) from None
+        with os.fdopen(os.dup(opened), "rb") as content:
+            if _digest(content.read, None) != head["policy"]:
+                os.close(opened)
+                return None
         count = (size - start) // RECORD.size
-        return cls(os.open(policy, os.O_RDONLY | os.O_CLOEXEC), file, start, count, head)
+        return cls(opened, file, start, count, head)
 
     def find(self, key: bytes) -> list[tuple[str, object]]:
         """Return the callers that are recorded under `key`: id and table, as in the policy."""

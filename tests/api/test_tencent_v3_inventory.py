@@ -298,3 +298,14 @@ def test_terraforms_calls(function: FunctionUnderTest) -> None:
     assert again["KeyPair"]["KeyId"] != key_id
     private = function.emulator.private_keys()[-2:]
     assert not any(line in str((made, again)) for key in private for line in key.splitlines()[1:-1])
+
+
+def test_a_look_at_a_key_pair_that_is_not_there_leaves_a_line(function: FunctionUnderTest) -> None:
+    others = create(function, "second")["keyId"]
+    for key_id in (others, "skey-00000000"):
+        function.forget_audit()
+        assert ask(function, DESCRIBE, {"KeyIds": [key_id]})["KeyPairSet"] == []
+        assert decisions(function) == [("listed", "0 key pairs")]
+    function.audit.close()
+    answer = function.call(function.signed(V3, {"KeyIds": [others]}, x_tc_action=DESCRIBE))
+    assert answer.json["Response"]["Error"]["Code"] == "InternalError.AuditUnavailable"

@@ -228,8 +228,19 @@ def test_openpgp(home: Home) -> None:
     ).stdout
     (home.folder / "me.asc").write_bytes(exported)
     envelope, answer = sealed(home, "me.asc")
+    seal = ["gpg", "--batch", "--quiet", "--armor", "--trust-model", "always", "-r", "me@example.com"]
+    bomb = home.folder / "bomb.asc"
+    bomb.write_bytes(
+        subprocess.run(
+            [*seal, "--encrypt"], env=variables, check=True, capture_output=True, input=bytes(10_000_000)
+        ).stdout
+    )
+    assert bomb.stat().st_size < 100_000
     try:
         home.run("open", envelope, environment=gpg)
+        done = home.run("open", bomb, "--save", "bomb", environment=gpg, status=9)
+        assert "gpg cannot open the envelope" in done.stderr
+        assert not (home.folder / "bomb").exists()
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], env=variables, check=True)
     assert public_half(envelope.with_suffix(".pem")) == answer["publicKey"]

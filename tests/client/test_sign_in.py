@@ -382,6 +382,39 @@ def test_the_keyring_is_used_where_there_is_one(tmp_path: Path, service: Served)
     assert (tmp_path / "the-keyring").read_text() == "{}"
 
 
+def test_logout_forgets_what_either_place_keeps(tmp_path: Path, service: Served) -> None:
+    """The secret went into the file, and a keyring came later; and the other way round."""
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / "our_keyring.py").write_text(KEYRING)
+    home = Home(tmp_path, {
+        "KP_URL": service.process.url, "PYTHON_KEYRING_BACKEND": "our_keyring.Keyring",
+        "PYTHONPATH": f"{Home(tmp_path).variables['PYTHONPATH']}:{tmp_path / 'backend'}",
+    })  # fmt: skip
+    home.run("config", "set", "secret-id", "demo")
+    for place in ("off", "on"):
+        home.run("login", "--stdin", stdin=SECRET, environment={"KP_KEYRING": place})
+    home.run("logout", environment={"KP_KEYRING": "off"})
+    assert (tmp_path / "the-keyring").read_text() == (home.state / "secrets.json").read_text() == "{}"
+
+
+def test_logout_from_a_locked_keyring_is_no_success(tmp_path: Path, service: Served) -> None:
+    (tmp_path / "backend").mkdir()
+    locked = KEYRING.replace(
+        "        return self._all().get",
+        "        from keyring.errors import KeyringLocked\n        raise KeyringLocked('locked')\n"
+        "        return self._all().get",
+    )
+    (tmp_path / "backend" / "our_keyring.py").write_text(locked)
+    home = Home(tmp_path, {
+        "KP_URL": service.process.url, "KP_KEYRING": "on", "PYTHON_KEYRING_BACKEND": "our_keyring.Keyring",
+        "PYTHONPATH": f"{Home(tmp_path).variables['PYTHONPATH']}:{tmp_path / 'backend'}",
+    })  # fmt: skip
+    home.run("config", "set", "secret-id", "demo")
+    done = home.run("logout", status=10)
+    assert "what it keeps is still there" in done.stderr
+    assert "Forgotten" not in done.stderr
+
+
 def test_no_secret_on_the_command_line(tmp_path: Path) -> None:
     home = Home(tmp_path, {"KP_URL": "https://keys.example.com"})
     done = home.run("config", "set", "secret-key", SECRET, status=2)

@@ -130,6 +130,17 @@ def test_the_client_finds_the_last_one_that_still_runs(
     assert found() is None
 
 
+def test_an_info_file_is_not_written_into_what_somebody_else_put_there(tmp_path: Path) -> None:
+    path, victim = tmp_path / "info.json", tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o666)
+    (tmp_path / f".info.json.{os.getpid()}").symlink_to(victim)
+    write_info(path, {"secretKey": "s"})
+    assert victim.read_text() == "precious"
+    assert (path.is_symlink(), path.stat().st_mode & 0o777) == (False, 0o600)
+    assert read_info(path) == {"secretKey": "s"}
+
+
 def write_info_of_the_dead(path: Path) -> None:
     path.parent.mkdir(parents=True)
     with subprocess.Popen(["true"]) as process:

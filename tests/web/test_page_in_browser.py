@@ -20,7 +20,7 @@ from tests.support.web_sshd import GREETING, log_in, running_sshd
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Dialog, Page, Route
+    from playwright.sync_api import APIResponse, Browser, Dialog, Page, Route
 
     from tests.support.function_process import FunctionProcess
 
@@ -98,6 +98,49 @@ def test_a_typed_secret_never_leaves_the_browser(
         assert "PRIVATE KEY" not in network
         assert secret not in page.content()
         watch.assert_clean(page)
+
+
+def test_what_arrives_after_the_sign_out_is_not_shown(browser: Browser, typed: FunctionProcess) -> None:
+    """Whoever sits there next must not get the key."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    with watched(browser) as watch:
+        page = type_secret(watch, typed)
+        page.wait_for_selector("#order-title")
+        page.route("**/v1/key-pairs", hold)
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.evaluate("""() => {
+            window.seen = [];
+            const result = document.querySelector("#result");
+            new MutationObserver(() => seen.push(document.querySelector("#who").textContent))
+                .observe(result, { attributes: true });
+        }""")
+        page.fill("#name", "web_left")
+        with page.expect_request("**/v1/key-pairs"):
+            page.click("#create")
+        while not held:
+            page.wait_for_timeout(10)
+        page.click("#sign-out")
+        page.wait_for_selector("#sign-in-title")
+        page.evaluate("seen.length = 0")
+        route, answer = held[0]
+        route.fulfill(response=answer)
+        # Another person signs in and creates: by then the answer has long been there.
+        page.fill("#id", "demo")
+        page.fill("#secret", str(typed.info["secretKey"]))
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#order-title")
+        assert page.text_content("#private") == ""
+        create(page, "web_next")
+        assert "web_next" in page.inner_text("#result")
+        assert "web_left" not in page.content()
+        assert "" not in page.evaluate("seen")
 
 
 def test_a_pasted_recipient_gets_the_envelope_and_the_command(

@@ -156,7 +156,8 @@ async function attemptFor(order: Order): Promise<Attempt> {
 }
 
 async function create(config: Config, order: Order): Promise<void> {
-  if (!api || working) return;
+  const own = api;
+  if (!own || working) return;
   working = true;
   hide();
   button("create").setAttribute("aria-disabled", "true");
@@ -164,22 +165,29 @@ async function create(config: Config, order: Order): Promise<void> {
   try {
     const current = await attemptFor(order);
     pending(order.keyName);
-    const issued = await api.create(current.body, current.idempotencyKey);
+    const issued = await own.create(current.body, current.idempotencyKey);
     const opened = current.recipient ? await current.recipient.open(issued) : null;
+    // Signed out meanwhile: whoever sits here now is not to see it.
+    if (api !== own) return;
     // This also drops the key that opens the envelope.
     attempt = null;
     if (opened === null) pending(null);
     show(issued, opened, () => pending(null));
     arrive("result");
   } catch (error) {
+    if (api !== own) return;
     if (attempt && leavesDoubt(error)) attempt.inDoubt = true;
     if (!attempt?.inDoubt) pending(null);
     fail(config, error, () => void create(config, order));
   } finally {
-    working = false;
-    button("create").removeAttribute("aria-disabled");
-    clear(find("progress"));
+    if (api === own) endWork();
   }
+}
+
+function endWork(): void {
+  working = false;
+  button("create").removeAttribute("aria-disabled");
+  clear(find("progress"));
 }
 
 // ---------------------------------------------------------------- my key pairs
@@ -244,6 +252,7 @@ async function start(): Promise<void> {
     forgetMine();
     hide();
     api = granted = attempt = null;
+    endWork();
     find("who").textContent = "";
     button("sign-out").hidden = true;
     input("name").value = input("recipient").value = "";

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from handler.cloud.cvm import CreatedKeyPair, KeyPairSummary
     from tests.support.function_under_test import FunctionUnderTest
 
+TAKEN: Fault = {"kind": "error", "code": "InvalidKeyPairName.Duplicate"}
 CUT: Fault = {"kind": "cut"}
 """The create takes effect, and its answer is lost."""
 
@@ -54,6 +55,12 @@ def test_an_issue(instances: Instances, request_: Request) -> None:
             [*[("removed", "left-over")] * 3, ("failed", "create-never-certain")],
         ),
         ([LOST], (504, "outcome-unknown"), [("unknown", "create-ClientNetworkError")]),
+        # The name is reported as taken, and is free: that does not settle the lost create.
+        (
+            [{**LOST, "times": 1}, {**TAKEN, "times": 2}],
+            (504, "outcome-unknown"),
+            [("unknown", "create-ClientNetworkError")],
+        ),
         ([REFUSED], (422, "project-not-found"), [("refused", "project-not-found")]),
         (
             [CUT, REFUSED],

@@ -147,6 +147,12 @@ def test_an_index_that_is_not_this_policys_is_not_used(file: Path, change: Calla
     assert found == Policy.parse(json.loads(file.read_text("utf-8")))
 
 
+def test_an_index_whose_policy_is_gone(file: Path) -> None:
+    file.unlink()
+    with pytest.raises(PolicyInvalid, match="not a readable policy"):
+        Policy.load(file)
+
+
 def test_a_policy_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
     with pytest.raises(PolicyInvalid):
         file_digest(tmp_path / "nowhere")

@@ -9,6 +9,7 @@ import warnings
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from handler.http.authorities import authorities
 from handler.scf.invocation import LONG_AGO
 from handler.startup.records import dataclass
 
@@ -116,7 +117,7 @@ class Api:
 
         _silence_loggers()
         protocol, _, host = self.endpoint.partition("://")
-        http = HttpProfile(protocol=protocol, endpoint=host)
+        http = HttpProfile(protocol=protocol, endpoint=host, certification=str(authorities()))
         # No retryer: StandardRetryer repeats a call that succeeded after a failure, and raises the stale
         # error. Either loses a key. No region breaker: it hides network errors.
         profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     if python310 is None:
         print(HOW_TO_GET_ONE, file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as name, _stub() as endpoint:
+    with tempfile.TemporaryDirectory() as name, _stub(Path(name) / "cvm") as endpoint:
         folder = Path(name)
         subjects, size = _subjects(folder, python310, endpoint, options.against)
         runs = interleaved(subjects, python310, folder, options.rounds)
@@ -103,6 +103,8 @@ def _subjects(
         subjects[f"at {against}"] = subject(event, package=other)
     for name, package in packages.peers(folder / "peers", python310).items():
         subjects[name] = Subject(package, _environ(endpoint), [event])
+    for package in {subject.folder for subject in subjects.values()}:
+        packages.trust(package, folder / "cvm" / "ca.pem")
     return subjects, size
 
 
@@ -195,10 +197,10 @@ def _environ(endpoint: str) -> dict[str, str]:
 
 
 @contextmanager
-def _stub() -> Iterator[str]:
-    """Run the stub of CVM; yield its address."""
+def _stub(folder: Path) -> Iterator[str]:
+    """Run the stub of CVM; yield its address. Its authority is `folder`/ca.pem."""
     environ = {**os.environ, "PYTHONPATH": str(packages.ROOT)}
-    command = [sys.executable, "-m", "scripts.benchmark.cvm_stub"]
+    command = [sys.executable, "-m", "scripts.benchmark.cvm_stub", str(folder)]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
     try:
         yield process.stdout.readline().strip() if process.stdout else ""

@@ -1,19 +1,23 @@
 """A CVM that answers at once, in a process of its own: what is measured is the function, not the cloud.
 
-Prints its address, then serves until it is ended. The emulator imitates the cloud, which takes time and has
-rate limits; this one knows three actions and hands out the same key each time. `GET /calls` tells how often
-each action was called, and over how many connections.
+Runs as `python -m scripts.benchmark.cvm_stub FOLDER`. Writes FOLDER/ca.pem, the authority to trust, prints
+its address, and serves over TLS, as the cloud does, until it is ended. The emulator imitates the cloud, which
+takes time and has rate limits; this one knows three actions and hands out the same key each time.
+`GET /calls` tells how often each action was called, and over how many connections.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from scripts.cvm_emulator.certificates import tls_context
 from scripts.cvm_emulator.server import LoopbackServer, QuietHandler
 
 _KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -75,13 +79,14 @@ class StubHandler(QuietHandler):
         self.wfile.write(body)
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     """Serve."""
     StubHandler.pairs, StubHandler.calls = {}, Counter()
-    server = LoopbackServer(0, StubHandler)
+    context, _ = tls_context(folder)
+    server = LoopbackServer(0, StubHandler, context)
     print(server.url, flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

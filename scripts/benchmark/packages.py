@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from scripts.packaging.authorities import add
 from scripts.packaging.dependencies import requirements_for_target
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,16 @@ def ours(root: Path, folder: Path, policy: Path) -> int:
     with zipfile.ZipFile(output) as package:
         package.extractall(folder)
     return output.stat().st_size
+
+
+def trust(package: Path, authority: Path) -> None:
+    """Add an authority to those that a package trusts."""
+    bundle = package / "certifi" / "cacert.pem"
+    if bundle.exists():
+        with bundle.open("a") as file:
+            file.write(authority.read_text())
+    else:
+        add(bundle.with_suffix(""), authority.read_text())
 
 
 def tree_of(revision: str, folder: Path) -> Path:

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # pip evaluates environment markers for the interpreter that it runs on, even with --python-version (on 3.11
 # it leaves out what only 3.10 needs). So the markers are evaluated here, with pip's own parser.
 from pip._vendor.packaging.requirements import Requirement
 from pip._vendor.packaging.utils import canonicalize_name
 
+from scripts.packaging.authorities import spread
 from scripts.packaging.errors import PackagingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # SCF: CPython 3.10 on x86_64; manylinux2014 (glibc 2.17) runs on every image that SCF has used.
 # https://cloud.tencent.com/document/product/583/56126
@@ -86,6 +90,9 @@ REPLACED = {
     "urllib3/http2/__init__.py": "",
 }
 
+AUTHORITIES = "certifi/cacert.pem"
+"""Packed as a folder of this name without suffix: the file would be read whole for each connection."""
+
 # Distributions that are pinned and not packed, each with the reason.
 NEVER_PACKED = {
     "charset-normalizer": "requests guesses encodings with it; the function reads JSON",
@@ -125,12 +132,14 @@ def install_dependencies(
                 (tree / path).parent.mkdir(parents=True, exist_ok=True)
                 if path.as_posix() in REPLACED:
                     (tree / path).write_text(REPLACED[path.as_posix()], "utf-8")
+                elif path.as_posix() == AUTHORITIES:
+                    spread(source, tree / path.with_suffix(""))
                 else:
                     shutil.copyfile(source, tree / path)
-        return _distributions(wheels, report)
+        return _distributions(wheels, report, tree)
 
 
-def _distributions(wheels: Path, report: dict[str, Any]) -> list[Distribution]:
+def _distributions(wheels: Path, report: dict[str, Any], tree: Path) -> list[Distribution]:
     # https://pip.pypa.io/en/stable/reference/installation-report/
     digests = {
         canonicalize_name(item["metadata"]["name"]): item["download_info"]["archive_info"]["hashes"]["sha256"]
@@ -147,10 +156,16 @@ def _distributions(wheels: Path, report: dict[str, Any]) -> list[Distribution]:
                 license=licence,
                 wheel_sha256=digests[name],
                 requires=tuple(map(_required_name, filter(_is_required, one.requires or ()))),
-                files=tuple(file.as_posix() for file in one.files or () if is_needed(file.as_posix())),
+                files=tuple(name for file in one.files or () for name in _packed_as(file.as_posix(), tree)),
             )
         )
     return sorted(found, key=lambda one: one.name)
+
+
+def _packed_as(path: str, tree: Path) -> Iterable[str]:
+    if path == AUTHORITIES:
+        return [file.relative_to(tree).as_posix() for file in (tree / path).with_suffix("").iterdir()]
+    return [path] if is_needed(path) else []
 
 
 def _is_required(text: str) -> bool:

@@ -9,7 +9,6 @@ import warnings
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from handler.http.authorities import authorities
 from handler.scf.invocation import LONG_AGO
 from handler.startup.records import dataclass
 
@@ -117,7 +116,7 @@ class Api:
 
         _silence_loggers()
         protocol, _, host = self.endpoint.partition("://")
-        http = HttpProfile(protocol=protocol, endpoint=host, certification=str(authorities()))
+        http = HttpProfile(protocol=protocol, endpoint=host)
         # No retryer: StandardRetryer repeats a call that succeeded after a failure, and raises the stale
         # error. Either loses a key. No region breaker: it hides network errors.
         profile = ClientProfile(httpProfile=http, retryer=None, disable_region_breaker=True)

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from handler.errors import KeyPairFunctionError
-from handler.http.authorities import trust_authorities
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class HttpRequest:
     body: bytes | None = field(default=None, repr=False)
     resolve: Resolve = resolve_name
     authority: str | None = None
-    """A file of certificate authorities to trust, instead of the machine's and certifi's."""
+    """A file of certificate authorities to trust, instead of `trusted_authorities`."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,23 @@ def fetch(request: HttpRequest, *, seconds: float, limit: int) -> HttpResponse |
     if exchange.error is not None:
         raise exchange.error
     return exchange.response
+
+
+def trusted_authorities() -> ssl.SSLContext:
+    """Return a TLS context that trusts the machine's authorities and those of certifi.
+
+    A serverless runtime may bring no authorities of its own.
+    """
+    import ssl
+
+    import certifi
+
+    context = ssl.create_default_context()
+    # A file or, in the package, a folder (scripts/packaging/authorities.py).
+    authorities = Path(certifi.where())
+    file, folder = (None, authorities) if authorities.is_dir() else (authorities, None)
+    context.load_verify_locations(file, folder)
+    return context
 
 
 class _Exchange:
@@ -160,10 +177,8 @@ class _Exchange:
     def _start_tls(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
         import ssl
 
-        context = ssl.create_default_context(cafile=self._request.authority)
-        if self._request.authority is None:
-            # A serverless runtime may bring no authorities of its own.
-            trust_authorities(context)
+        authority = self._request.authority
+        context = ssl.create_default_context(cafile=authority) if authority else trusted_authorities()
         with self._lock:
             # Without the handshake, which takes time: from here on, `give_up` needs this socket.
             secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)

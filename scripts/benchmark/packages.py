@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from scripts.packaging.authorities import add
-from scripts.packaging.dependencies import requirements_for_target
+from scripts.packaging.dependencies import NEVER_PACKED, requirements_for_target
 
 ROOT = Path(__file__).parents[2]
 _PEERS = Path(__file__).with_name("peers")
@@ -78,10 +78,8 @@ def _install(target: Path) -> None:
     pins = [line for line in text.splitlines() if line.partition("==")[0] in _PEERS_NEED]
     listed = target.with_suffix(".txt")
     listed.parent.mkdir(parents=True, exist_ok=True)
-    # charset-normalizer is one that our own package leaves out.
-    listed.write_text(
-        requirements_for_target("\n".join(pins)) + "".join(p + "\n" for p in pins if "charset" in p)
-    )
+    left_out = [pin for pin in pins if pin.partition("==")[0] in NEVER_PACKED]
+    listed.write_text("\n".join([requirements_for_target("\n".join(pins)), *left_out, ""]))
     command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
     command += ["--no-deps", "--only-binary=:all:", "--python-version", "3.10", "--implementation", "cp"]
     command += ["--platform", "manylinux2014_x86_64", "--target", str(target), "-r", str(listed)]

@@ -57,15 +57,12 @@ EXCLUDED = {
     "pydantic/experimental/*": "imported only by those who use them",
     "pydantic/mypy.py": "a plug-in of the type checker",
     "pydantic/v1/*": "the old API, imported only for classes written against it",
+    "certifi/core.py": "looks for the file of the authorities; see REPLACED",
     "certifi/tests/*": "tests",
     "cryptography/fernet.py": "an envelope of its own, which nothing here uses",
     "cryptography/hazmat/primitives/twofactor/*": "one-time passwords",
-    "idna/cli.py": "a command-line tool",
-    "idna/codec.py": "a codec for str.encode",
-    "idna/compat.py": "for users of the standard library's module",
     "jwt/help.py": "a report for bug trackers",
     "requests/help.py": "a report for bug trackers",
-    "idna/uts46data.py": "host names that are not ASCII; every host the function calls is",
     "redis/asyncio/*": "the asynchronous client",
     "redis/client.py": "the client; handler.store.redis speaks over a bare connection",
     "redis/cluster.py": "clusters",
@@ -82,8 +79,18 @@ EXCLUDED = {
 
 # Modules that are packed with another content, each with the reason.
 REPLACED = {
+    # It looks for the file with importlib.resources. requests and urllib3 take a folder as well.
+    "certifi/__init__.py": """\
+import os.path
+
+
+def where():
+    return os.path.join(os.path.dirname(__file__), "cacert")
+""",
     # It looks for plug-ins in the metadata of all distributions, of which none is packed.
     "pydantic/plugin/_loader.py": "def get_plugins():\n    return ()\n",
+    # It gives urllib3 and idna a second name, which nothing here uses, and imports idna for it.
+    "requests/packages.py": "",
     # It imports the whole client before any module of the package.
     "redis/__init__.py": "",
     # It switches HTTP/2 on, which needs h2, and reads the metadata of that.
@@ -91,11 +98,12 @@ REPLACED = {
 }
 
 AUTHORITIES = "certifi/cacert.pem"
-"""Packed as a folder of this name without suffix: the file would be read whole for each connection."""
+"""Packed as a folder, `certifi/cacert`: OpenSSL would read the file whole for each connection."""
 
 # Distributions that are pinned and not packed, each with the reason.
 NEVER_PACKED = {
     "charset-normalizer": "requests guesses encodings with it; the function reads JSON",
+    "idna": "for host names that are not ASCII; every host the function calls is",
 }
 FOR_REDIS = frozenset({"async-timeout", "redis"})
 """Distributions that only the store in a Redis server needs."""

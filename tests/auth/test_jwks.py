@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from handler.auth.jwks import FetchedKeys, choose, fetch_keys, fits
 from handler.errors import IssuerUnavailable, Unauthenticated
-from handler.http.authorities import trust_authorities
-from handler.http.fetch import THREAD_NAME
+from handler.http.fetch import THREAD_NAME, trusted_authorities
 from handler.policy.model import TokenAlgorithm
 from scripts.cvm_emulator.certificates import tls_context
 from tests.support.bearer_function import (
@@ -338,10 +337,8 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_machine_without_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    context = ssl.create_default_context()
-    assert context.get_ca_certs() == []
-    trust_authorities(context)
-    assert len(context.get_ca_certs()) > 50
+    assert ssl.create_default_context().get_ca_certs() == []
+    assert len(trusted_authorities().get_ca_certs()) > 50
 
 
 # ---------------------------------------------------------------- through the front

@@ -16,6 +16,7 @@ import marshal
 import os
 import re
 import sys
+import typing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,12 +49,15 @@ class Precomputed:
             self._compile, compiler.compile = compiler.compile, self._pattern
             # dataclasses finds it before the built-in function of this name.
             dataclasses.exec = self._exec  # type: ignore[attr-defined]  # as the comment says
+            # typing compiles each annotation that is a text, of which most are never evaluated. `eval` takes
+            # the text as well.
+            typing.compile = lambda text, *_: text  # type: ignore[attr-defined]  # as above
 
     def end(self) -> None:
         """Let them compile by themselves again."""
         if self._patterns:
             _compiler().compile = self._compile
-            del dataclasses.exec  # type: ignore[attr-defined]  # as above
+            del dataclasses.exec, typing.compile  # type: ignore[attr-defined]  # as above
             self._patterns, self._sources = {}, {}
 
     def _pattern(self, pattern: Any, flags: int = 0) -> Any:  # noqa: ANN401  # as in sre_compile, which has no types

@@ -1,26 +1,23 @@
 """The environment as frozen settings, read once per container."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation.
 
 import base64
 import binascii
 import ipaddress
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from handler.errors import SettingsInvalid
 from handler.order import Region
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from pydantic_core import ErrorDetails
 
 PREFIX = "KEYPAIR_"
 PACKED_POLICY = Path(__file__).with_name("policy.json")
@@ -198,7 +195,7 @@ class Settings(BaseModel):
         return (self.master_secret,) if previous is None else (self.master_secret, previous)
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], delegated: Iterable[str] = ()) -> Settings:
+    def from_environ(cls, environ: Mapping[str, str], delegated: Iterable[str] = ()) -> "Settings":
         """Read the `KEYPAIR_` variables, except those that begin with a `delegated` prefix.
 
         Raises SettingsInvalid for a missing, unknown or malformed one.

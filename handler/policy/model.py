@@ -3,9 +3,10 @@
 Operators write it in TOML. `scripts/build` checks it and packs it as JSON, so a cold start parses no TOML.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation.
 
 import gc
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -17,7 +18,6 @@ from handler.policy.explanations import UNREADABLE, broken_rule, explain
 from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 # A slash or comma would end the id inside an Authorization header.
@@ -102,7 +102,7 @@ class TokenIssuer(PolicyPart):
     )
 
     @model_validator(mode="after")
-    def _keys_from_one_place(self) -> TokenIssuer:
+    def _keys_from_one_place(self) -> "TokenIssuer":
         if (self.jwks_url is None) == (self.jwks is None):
             raise broken_rule("write either jwks or jwks_url")
         return self
@@ -166,7 +166,7 @@ class Caller(PolicyPart):
     )
 
     @model_validator(mode="after")
-    def _every_key_has_a_recipient(self) -> Caller:
+    def _every_key_has_a_recipient(self) -> "Caller":
         creating = [grant for grant in self.grants if Action.CREATE in grant.actions]
         if not self.recipients and not all(grant.own_recipients for grant in creating):
             raise broken_rule(
@@ -191,7 +191,7 @@ class Web(PolicyPart):
     )
 
     @model_validator(mode="after")
-    def _sign_in_is_complete(self) -> Web:
+    def _sign_in_is_complete(self) -> "Web":
         if (self.issuer is None) != (self.client_id is None):
             raise broken_rule("write both issuer and client_id, or neither")
         return self
@@ -226,7 +226,7 @@ class Policy(PolicyHead):
     callers: dict[CallerId, Caller] = Field(description="a table [callers.NAME] for each caller")
 
     @model_validator(mode="after")
-    def _caller_names_differ(self) -> Policy:
+    def _caller_names_differ(self) -> "Policy":
         templated = [
             caller_id_as_name(caller_id)
             for caller_id, caller in self.callers.items()
@@ -237,7 +237,7 @@ class Policy(PolicyHead):
         return self
 
     @model_validator(mode="after")
-    def _issuers_exist(self) -> Policy:
+    def _issuers_exist(self) -> "Policy":
         for caller in self.callers.values():
             if any(proof.issuer not in self.issuers for proof in caller.jwt):
                 raise broken_rule("a caller's jwt names an issuer that has no [issuers.NAME] table")
@@ -249,7 +249,7 @@ class Policy(PolicyHead):
         return self
 
     @model_validator(mode="after")
-    def _chat_users_are_unique(self) -> Policy:
+    def _chat_users_are_unique(self) -> "Policy":
         proofs = [proof for caller in self.callers.values() for proof in caller.chat]
         if len({(proof.platform, proof.tenant, proof.user) for proof in proofs}) != len(proofs):
             raise broken_rule("a chat user is listed twice; keep one entry")
@@ -323,7 +323,7 @@ class Policy(PolicyHead):
         return frozenset(region for grant in grants for region in grant.regions)
 
     @classmethod
-    def parse(cls, data: object) -> Policy:
+    def parse(cls, data: object) -> "Policy":
         """Return the policy in `data` (parsed TOML or JSON).
 
         Raises PolicyInvalid, whose text names each key path at fault and what to write there.
@@ -334,7 +334,7 @@ class Policy(PolicyHead):
             raise PolicyInvalid(explain(error, cls)) from None
 
     @classmethod
-    def load(cls, path: Path) -> Policy:
+    def load(cls, path: "Path") -> "Policy":
         """Read a policy that was packed as JSON; raise PolicyInvalid as `parse` does, or if unreadable.
 
         With an index beside it, callers are read when they are asked for.
@@ -344,7 +344,7 @@ class Policy(PolicyHead):
         return CompiledPolicy.beside(path) or cls._load_whole(path)
 
     @classmethod
-    def _load_whole(cls, path: Path) -> Policy:
+    def _load_whole(cls, path: "Path") -> "Policy":
         collecting = gc.isenabled()
         # Ten thousand callers make many objects and no garbage. Collecting would take most of the time.
         gc.disable()

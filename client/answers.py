@@ -110,6 +110,7 @@ GRANTED: Shape = {
             "names": [_line],
             "regions": [_line],
             "projects": _or_nothing(_numbers),
+            "forcedTags": _or_nothing(_lines_by_name),
             "requiredTags": _or_nothing(_lines_by_name),
             "optionalTags": _or_nothing(_lines_by_name),
             "longestExpiry": _or_nothing(_line),

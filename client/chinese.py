@@ -40,8 +40,7 @@ Exit codes:
     "Start with: keypair create NAME": "从这里开始：keypair create 名称",
     "SSH key pairs of Tencent Cloud, made by your function and sealed on the way to you.":
         "腾讯云 SSH 密钥对：由您的函数创建，私钥在途中始终加密。",
-    "Interrupted. Run the same command again; it goes on where it stopped.":
-        "已中断。重新执行同一命令即可从中断处继续。",
+    "Interrupted. Run the same command again: nothing is lost.": "已中断，数据没有丢失：请重新执行同一命令。",
     "Make room, or correct the path or its permissions, and run the command again.":
         "请腾出空间，或修正该路径或其权限，再次执行命令。",
     # client/commands/completion.py
@@ -82,7 +81,18 @@ Exit codes:
     "Project of the key pair.": "密钥对所属的项目。",
     "Tag of the key pair; may be repeated.": "密钥对的标签，可重复。",
     "How the private key is written; ppk is PuTTY's.": "私钥格式；ppk 为 PuTTY 格式。",
-    "Save the private key there [default: ~/.ssh/NAME].": "私钥的保存位置 [默认：~/.ssh/NAME]。",
+    "Save it there [default: ~/.ssh/NAME; ~/.ssh/NAME.ppk; NAME.age or the like for --recipient].":
+        "保存位置 [默认：~/.ssh/NAME；ppk 为 ~/.ssh/NAME.ppk；NAME.age 等用于 --recipient]。",
+    "The private key is not written to standard output.": "私钥不会写到标准输出。",
+    "Name a file after --save.": "请在 --save 后写文件名。",
+    "{text!r} is not the number of a project.": "{text!r} 不是项目编号。",
+    "Write it as the console shows it, such as 1234.": "请按控制台显示的填写，例如 1234。",
+    "{source} is the name of a user, which chats take.": "{source} 是用户名，只能在聊天中使用。",
+    "Here: curl https://github.com/{user}.keys | keypair create NAME --recipient -":
+        "此处请用：curl https://github.com/{user}.keys | keypair create NAME --recipient -",
+    "{place} contains a fingerprint, and no key.": "{place} 中是指纹，不是公钥。",
+    "Give the key itself: the file that ends in .pub, or what `gpg --armor --export` prints.":
+        "请提供公钥本身：以 .pub 结尾的文件，或 `gpg --armor --export` 的输出。",
     "Put the private key into ssh-agent and into no file.": "将私钥加入 ssh-agent，不写入文件。",
     "With --agent: remove it from there after this time.": "与 --agent 合用：到时自动移除。",
     "Make `ssh NAME` log in to this server.": "使 `ssh NAME` 登录到该服务器。",
@@ -112,7 +122,6 @@ Exit codes:
         "请使用与之前相同的选项，或加 --start-over 放弃它。",
     "The answer of the function is incomplete.": "函数返回的内容不完整。",
     "Tell its operator, with the request id.": "请将请求 ID 告知函数管理员。",
-    "Removed on   {time}": "删除时间  {time}",
     # client/commands/doctor.py
     "Check address, clock, sign-in, grants, ssh-agent and ~/.ssh, and say what to do.":
         "检查地址、时钟、登录、权限、ssh-agent 和 ~/.ssh，并说明如何处理。",
@@ -238,8 +247,11 @@ Exit codes:
         "请确认 `gpg --list-secret-keys` 列出了信封所加密给的密钥。",
     "{name} is not installed.": "未安装 {name}。",
     "Install it, or ask for an envelope to an age or SSH key.": "请安装，或改用 age 或 SSH 密钥接收。",
-    "A JWE envelope is opened with the JWK that it was sealed to.": "JWE 信封需用其所加密给的 JWK 打开。",
-    "Name it: keypair open FILE --identity key.jwk": "请指定：keypair open FILE --identity key.jwk",
+    "A JWE envelope is opened with the private key that it was sealed to: JWK, PEM or SSH.":
+        "打开 JWE 信封需要对应的私钥：JWK、PEM 或 SSH 格式。",
+    "Name it: keypair open FILE --identity KEY": "请指定：keypair open FILE --identity KEY",
+    "Pipe the passphrase into standard input, or open the envelope in a terminal.":
+        "请通过标准输入传入口令，或在终端中打开信封。",
     "{file} is not a JWK.": "{file} 不是 JWK。",
     "{file} is not a private key that can be read.": "{file} 不是可读取的私钥。",
     "The passphrase of {file} is wrong.": "{file} 的密码不对。",
@@ -264,6 +276,12 @@ Exit codes:
         "您只能使用策略中为您登记的公钥：请加上 --registered。",
     "No grant of yours covers the name {name}.": "您的授权不包含名称 {name}。",
     "No grant of yours covers the region {region}.": "您的授权不包含地域 {region}。",
+    "No grant of yours covers the tag {key}={value}.": "您的授权不包含标签 {key}={value}。",
+    "A required tag is missing.": "缺少必需的标签。",
+    "No grant of yours covers --expires {time}.": "您的授权不允许 --expires {time}。",
+    "No public key is registered for you.": "策略中没有为您登记公钥。",
+    "Ask the function's operator to register one, or leave --registered out.":
+        "请让函数管理员登记一个，或去掉 --registered。",
     "No grant of yours covers the project {project}.": "您的授权不包含项目 {project}。",
     "You are {caller}. You may have:": "您是 {caller}，可申请：",
     "names {names}": "名称 {names}",
@@ -479,7 +497,7 @@ Exit codes:
     "{issuer} does not offer this way to sign in.": "{issuer} 不支持这种登录方式。",
     "Choose another one: keypair config set sign-in device (or: browser)":
         "请换一种：keypair config set sign-in device（或 browser）",
-    "{issuer} does not answer.": "{issuer} 没有响应。",
+    "{url} has not answered within {seconds:.0f} s.": "{url} 在 {seconds:.0f} 秒内没有响应。",
     "Try again later.": "请稍后重试。",
     "no answer from the browser": "浏览器没有返回结果",
     "The secret id {id!r} has blanks around it.": "secret id {id!r} 两端有空白字符。",
@@ -492,8 +510,13 @@ Exit codes:
         "其中没有空白、斜杠或逗号，请重新复制。",
     "It has 43 letters, digits, '-' and '_'. Copy it again, without blanks or quotes.":
         "应为 43 个字母、数字、'-' 和 '_'。请重新复制，不要带空白或引号。",
-    "The secret key cannot be right: it has {length} characters.":
-        "secret key 有误：长度为 {length} 个字符。",
+    "The secret key cannot be right: its length is {length}.": "secret key 有误：长度为 {length} 个字符。",
+    "Secret id": "Secret id",
+    "Secret key": "Secret key",
+    "What is stored for {old} stays. To forget it: {command}": "为 {old} 保存的内容仍在。如需清除：{command}",
+    "Nothing is stored for this profile at {url}.": "此配置在 {url} 没有保存任何内容。",
+    "--local needs no sign-in, so nothing is stored for it.": "--local 无需登录，没有保存任何内容。",
+    "Leave it out.": "请去掉它。",
     "The secret key cannot be right: it has characters that no secret has.":
         "secret key 有误：含有不允许的字符。",
     "No token command is set.": "未设置令牌命令。",
@@ -530,11 +553,11 @@ Exit codes:
     "Put this line at its top yourself: {line}": "请自行将此行加到其开头：{line}",
     # client/key_pairs.py and its commands
     "Import a public key of your own.": "导入自己的公钥。",
-    "List your key pairs.": "列出你的密钥对。",
+    "List your key pairs.": "列出您的密钥对。",
     "Show one key pair.": "显示一个密钥对。",
     "Delete key pairs.": "删除密钥对。",
-    "You have no key pair {name}.": "你没有名为 {name} 的密钥对。",
-    "You have no such key pair.": "你没有这个密钥对。",
+    "You have no key pair {name}.": "您没有名为 {name} 的密钥对。",
+    "You have no such key pair.": "您没有这个密钥对。",
     "See what there is: keypair list": "查看已有的密钥对：keypair list",
     "A server uses the key pair.": "该密钥对已绑定服务器。",
     "Unbind it there first, in the console or with DisassociateInstancesKeyPairs.":
@@ -542,7 +565,7 @@ Exit codes:
     "The key pair of this request was deleted.": "此请求的密钥对已被删除。",
     "The account has this public key already.": "账号中已有这个公钥。",
     "Import another one; for one of your own, see: keypair list": "请换一个公钥；自己已有的见：keypair list",
-    "You are {caller}. You may: {actions}.": "你的身份是 {caller}，可执行：{actions}。",
+    "You are {caller}. You may: {actions}.": "您的身份是 {caller}，可执行：{actions}。",
     "NAME": "名称",
     "REGION": "地域",
     "ID": "ID",
@@ -553,21 +576,22 @@ Exit codes:
     "(over)": "（已到期）",
     "(in {days} d)": "（{days} 天后）",
     "(in {hours:.0f} h)": "（{hours:.0f} 小时后）",
-    "Only this region [default: all of yours].": "只看这个地域 [默认：你的全部地域]。",
+    "Only this region [default: all of yours].": "只看这个地域 [默认：您的全部地域]。",
     "Only what this caller got, for operators.": "只看这个调用者的密钥对，供管理员使用。",
     "Only key pairs that end within 90m, 12h or 30d.": "只看在 90m、12h 或 30d 之内到期的密钥对。",
     "No key pairs found.": "没有密钥对。",
     "End within seven days: {names}": "七天内到期：{names}",
+    "Expired, and removed soon: {names}": "已到期，即将删除：{names}",
     """List your key pairs. NAME is a name or a pattern: '*' matches any characters, '?' one.
 
     Key pairs that end within seven days are named below the list.""":
-        """列出你的密钥对。NAME 可以是名称或模式：'*' 匹配任意字符，'?' 匹配一个字符。
+        """列出您的密钥对。NAME 可以是名称或模式：'*' 匹配任意字符，'?' 匹配一个字符。
 
     七天内到期的密钥对会在列表下方注明。""",
     "{name}  {id}  {region}": "{name}  {id}  {region}",
     "Caller       {caller}": "调用者       {caller}",
     "Made         {time}": "创建时间     {time}",
-    "Ends         {time}": "到期时间     {time}",
+    "Expires      {time}": "到期时间     {time}",
     "Used by      {servers}": "绑定服务器   {servers}",
     "Tags         {tags}": "标签         {tags}",
     "Public key   {key}": "公钥         {key}",
@@ -587,7 +611,12 @@ Exit codes:
     "This is not a terminal, so nobody can be asked.": "当前不是终端，无法询问。",
     "Pipe the secret key into: keypair login --stdin": "请通过管道把密钥传给：keypair login --stdin",
     "Add --yes to delete without a question.": "加上 --yes 可不经询问直接删除。",
-    "Delete {number}? Nobody can bring a key pair back.": "删除这 {number} 个？密钥对删除后无法恢复。",
+    "Key pairs to delete: {number}. This cannot be undone. Go on?":
+        "将删除 {number} 个密钥对，删除后无法恢复。是否继续？",
+    "Without a grant that reaches {caller}, none is shown.":
+        "如果您的授权不包含 {caller}，则不会显示其密钥对。",
+    "{name!r} is a pattern, and this command takes names.": "{name!r} 是模式，此命令只接受名称。",
+    "See what matches: keypair list {name!r}": "查看匹配的密钥对：keypair list {name!r}",
     "Deleted {name} ({id})": "已删除 {name}（{id}）",
     "  {file} is still here. Remove it when no server trusts the key any more.":
         "  本机仍有 {file}。等服务器都不再信任这个密钥后，请删除它。",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -142,7 +143,14 @@ def keypair(
     ctx: click.Context, *, local: bool, profile_name: str | None, url: str | None, quiet: bool
 ) -> None:
     """Keep the global options for the command."""
-    ctx.obj = Session(Console(quiet), local, profile_name, url)
+    ctx.obj = Session(Console(quiet, _global_options(ctx)), local, profile_name, url)
+
+
+def _global_options(ctx: click.Context) -> str:
+    """Return what of the command line says which function is meant."""
+    said = ("--profile", ctx.params.get("profile_name")), ("--url", ctx.params.get("url"))
+    options = [f"{option} {shlex.quote(value)}" for option, value in said if value]
+    return " ".join(["--local"] * bool(ctx.params.get("local")) + options)
 
 
 def main() -> None:
@@ -152,12 +160,14 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
-    console = Console()
+    # Parsed beforehand, because an error does not carry the context that it was raised in.
+    context = keypair.make_context("keypair", list(arguments), resilient_parsing=True)
+    console = Console(global_options=_global_options(context))
     try:
         # What `Context.exit` was called with, else what the command returns: nothing.
         return keypair.main(arguments, prog_name="keypair", standalone_mode=False) or 0
     except click.Abort:
-        console.note(tr("Interrupted. Run the same command again; it goes on where it stopped."))
+        console.note(tr("Interrupted. Run the same command again: nothing is lost."))
         return 130
     except click.NoSuchOption as error:
         if error.option_name in _GLOBAL_OPTIONS:
@@ -165,7 +175,7 @@ def run(arguments: list[str]) -> int:
                 tr("{option} is written before the command.", option=error.option_name),
                 tr("For example: keypair {option} create NAME", option=_GLOBAL_OPTIONS[error.option_name]),
             )
-            _show(problem)
+            _show(console, problem)
         else:
             error.show()
         return error.exit_code
@@ -173,7 +183,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except ClientError as error:
-        _show(error)
+        _show(console, error)
         return error.exit_code
     except BrokenPipeError:
         return 1
@@ -182,12 +192,11 @@ def run(arguments: list[str]) -> int:
             f"{error.filename}: {error.strerror}" if error.filename else str(error),
             tr("Make room, or correct the path or its permissions, and run the command again."),
         )
-        _show(failure)
+        _show(console, failure)
         return failure.exit_code
 
 
-def _show(error: ClientError) -> None:
-    console = Console()
+def _show(console: Console, error: ClientError) -> None:
     console.note(str(error), FAILED)
     if error.advice:
         console.note("  → " + error.advice)

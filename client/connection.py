@@ -1,4 +1,4 @@
-"""HTTP exchanges with a function: bounded, without redirects, and every outcome a value."""
+"""HTTP exchanges: bounded in time and size, without redirects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _READ_SECONDS = 60.0
 _ANSWER_LIMIT = 1 << 20
 
 _CODE = re.compile(r"[a-z][a-z0-9-]*")
-# 503s that waiting mends; the others (quota-reached, misconfigured) are for the operator.
+# Codes of the function that waiting mends; quota-reached and misconfigured are for its operator.
 _TEMPORARY = frozenset({
     "request-in-flight", "rate-limited", "cloud-busy", "cloud-unreachable", "store-unavailable",
     "audit-unavailable", "issuer-unavailable", "out-of-time", "outcome-unknown",
@@ -105,7 +105,7 @@ def exchange(
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise NoAnswer(tr("The connection broke before the answer was complete."), sent=True)
+        raise _too_late(url, seconds)
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
@@ -139,7 +139,19 @@ def _exchange(
                 return _answer(response, response.raw.read(_ANSWER_LIMIT, decode_content=True))
         # The body is read through urllib3, whose errors have no base class in common with those of requests.
         except (requests.RequestException, HTTPError) as error:
+            if isinstance(error, requests.exceptions.ReadTimeout):
+                raise _too_late(url, min(_READ_SECONDS, seconds)) from None
             raise _no_answer(error, f"{parts.scheme}://{parts.netloc}") from None
+
+
+def _too_late(url: str, seconds: float) -> NoAnswer:
+    parts = urlsplit(url)
+    text = tr(
+        "{url} has not answered within {seconds:.0f} s.",
+        url=f"{parts.scheme}://{parts.netloc}",
+        seconds=seconds,
+    )
+    return NoAnswer(text, sent=True)
 
 
 def _no_answer(error: Exception, address: str) -> NoAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ ATTENTION = click.style("!", fg="yellow") + " "
 FAILED = click.style("keypair: ", fg="red", bold=True)
 # Control and format characters, lone surrogates, and line and paragraph separators. Terminals obey some of
 # them, and others hide text or reverse it: https://www.unicode.org/reports/tr44/#General_Category_Values
+_COMMAND = re.compile(r"\bkeypair (?=(create|open|import|list|show|delete|login|logout|config|doctor)\b)")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -27,6 +29,8 @@ class Console:
     """
 
     quiet: bool = False
+    global_options: str = ""
+    """What a command in a text has to be typed with, such as `--local`, to go to the same function."""
 
     def result(self, text: str, mark: str = "") -> None:
         """Write what the command was run for."""
@@ -40,11 +44,12 @@ class Console:
     def note(self, text: str, mark: str = "") -> None:
         """Write what helps and is not the result."""
         if not self.quiet:
-            click.echo(mark + printable(text), err=True, color=_in_color(sys.stderr.isatty()))
+            shown = mark + printable(self._to_type(text))
+            click.echo(shown, err=True, color=_in_color(sys.stderr.isatty()))
 
     def important(self, text: str) -> None:
         """Write what the user has to act on, also when quiet."""
-        click.echo(printable(text), err=True, color=_in_color(sys.stderr.isatty()))
+        click.echo(printable(self._to_type(text)), err=True, color=_in_color(sys.stderr.isatty()))
 
     def progress(self, text: str) -> None:
         """Write how far a long operation is: one line that the next one replaces, on a terminal."""
@@ -59,6 +64,11 @@ class Console:
         """Remove the line of `progress`."""
         if not self.quiet and sys.stderr.isatty():
             click.echo("\r\x1b[2K", nl=False, err=True)
+
+    def _to_type(self, text: str) -> str:
+        return (
+            _COMMAND.sub(lambda _: f"keypair {self.global_options} ", text) if self.global_options else text
+        )
 
     @property
     def interactive(self) -> bool:

@@ -137,11 +137,16 @@ class Envelope:
             _require_folder(self.save.expanduser().absolute())
 
     def require_free(self, request: PendingRequest | None) -> None:
-        """Raise AlreadyExists for a file of that name; without --save its suffix is not known yet."""
+        """Raise AlreadyExists for a file that the envelope could be: the answer decides on the suffix."""
+        from client.envelopes import SUFFIXES
         from client.files import file_exists
 
-        if self.save and self.save.expanduser().exists() and not (request and request.answer):
-            raise file_exists(self.save)
+        if request and request.answer:
+            return
+        possible = [self.save] if self.save else [Path(f"{self.name}.{one}") for one in SUFFIXES.values()]
+        for path in possible:
+            if path.expanduser().exists():
+                raise file_exists(path)
 
     def deliver(self, request: PendingRequest, answer: Mapping[str, Any]) -> Result:
         """Write the envelope."""

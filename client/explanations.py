@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from client.answers import GRANTED, PROBLEM, has_shape
+from client.answers import GRANTED, PROBLEM, has_shape, incomplete
 from client.console import one_line
 from client.errors import (
     AlreadyExists,
@@ -20,6 +20,7 @@ from client.errors import (
     Unavailable,
 )
 from client.language import in_chinese, tr
+from client.order import DURATION, NAME_LIMIT, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from client.pending import PendingRequest
     from client.service import Service
 
-_CLOCK_TOLERANCE = 240
+CLOCK_TOLERANCE = 240
 """Seconds of difference that are mentioned; the function refuses more than 300."""
 
 
@@ -70,6 +71,11 @@ def _explained(
         )
     if code == "not-granted":
         return NotGranted(tr("The policy does not grant this."), _what_is_granted(service, request))
+    if code == "recipient-refused" and request and "recipients" not in json.loads(request.body):
+        return RequestRefused(
+            tr("No public key is registered for you."),
+            tr("Ask the function's operator to register one, or leave --registered out."),
+        )
     if code == "name-taken":
         name = request.name if request else imported
         command = f"import {_another_name(name)} FILE" if imported else f"create {_another_name(name)}"
@@ -87,7 +93,7 @@ def _explained(
         message, advice = _TEXTS[code]
         kind = _KINDS.get(code, ServiceFailed)
         return kind(message(), advice())
-    kind = ServiceFailed if answer.status >= 500 else RequestRefused  # noqa: PLR2004  # server errors
+    kind = ServiceFailed if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else RequestRefused
     title = one_line((answer.content or {}).get("title", ""))
     return kind(
         tr("The function answers: {title} ({code})", title=title, code=code), tr("Tell its operator.")
@@ -98,8 +104,6 @@ _KINDS: dict[str, type[ClientError]] = {
     "idempotency-key-reused": RequestRefused,
     "project-not-found": RequestRefused,
     "body-too-large": RequestRefused,
-    "not-found": ServiceFailed,
-    "quota-reached": ServiceFailed,
     "key-pair-not-found": RequestRefused,
     "key-pair-in-use": RequestRefused,
     "key-pair-deleted": RequestRefused,
@@ -186,7 +190,7 @@ def doubts(answer: Answer, service: Service) -> list[str]:
     """Return what can be wrong with a sign-in: what this machine can check first, else what remains."""
     profile, now = service.profile, service.now()
     found = []
-    if answer.date is not None and abs(answer.date - now) > _CLOCK_TOLERANCE:
+    if answer.date is not None and abs(answer.date - now) > CLOCK_TOLERANCE:
         found.append(
             tr(
                 "This machine's clock is off by {minutes:.0f} minutes; set it.",
@@ -207,12 +211,12 @@ def doubts(answer: Answer, service: Service) -> list[str]:
 
 
 def _another_server(answer: Answer, service: Service) -> ClientError:
-    if 300 <= answer.status < 400:  # noqa: PLR2004  # redirections
+    if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
         return RequestRefused(
             tr("{url} redirects elsewhere.", url=service.profile.url),
             tr("Set the final address: keypair config set url URL"),
         )
-    if answer.status >= 500:  # noqa: PLR2004  # server errors
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable(
             tr("The function is not available ({status}).", status=answer.status),
             tr("Run the same command again later."),
@@ -248,14 +252,14 @@ def _fields(content: Mapping[str, Any]) -> str:
 
 def _another_name(name: str) -> str:
     stem, _, number = name.rpartition("_")
-    if stem and number.isdigit():
-        return f"{stem}_{int(number) + 1}"
-    return f"{name[:23]}_2"
+    stem, suffix = (stem, f"_{int(number) + 1}") if stem and number.isdigit() else (name, "_2")
+    return stem[: NAME_LIMIT - len(suffix)] + suffix
 
 
 def _what_is_granted(service: Service, request: PendingRequest | None) -> str:
-    grants = fetch_grants(service)
-    if grants is None:
+    try:
+        grants = require_grants(service)
+    except ClientError:
         return tr("Ask the function's operator what you may have.")
     if request is None:
         actions = ", ".join(grants.get("actions", ()))
@@ -266,11 +270,11 @@ def _what_is_granted(service: Service, request: PendingRequest | None) -> str:
     allowed = grants.get("grants", ())
     if wanted.get("recipients") and not any(grant.get("ownRecipients") for grant in allowed):
         return tr("You may only use the public keys that the policy registers for you: add --registered.")
-    return (
-        " ".join(_not_covered(wanted, allowed))
-        + tr("You are {caller}. You may have:", caller=grants.get("caller"))
-        + "".join("\n    - " + describe_grant(grant) for grant in allowed)
+    # Chinese puts no blank after a full stop.
+    text = ("" if in_chinese() else " ").join(
+        [*_not_covered(wanted, allowed), tr("You are {caller}. You may have:", caller=grants.get("caller"))]
     )
+    return text + "".join("\n    - " + describe_grant(grant) for grant in allowed)
 
 
 def _not_covered(wanted: Mapping[str, Any], grants: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -283,19 +287,39 @@ def _not_covered(wanted: Mapping[str, Any], grants: Sequence[Mapping[str, Any]])
         found.append(tr("No grant of yours covers the region {region}.", region=region))
     if not any(project in (grant.get("projects") or [0]) for grant in grants):
         found.append(tr("No grant of yours covers the project {project}.", project=project))
+    tags = wanted.get("tags", {})
+    found += [
+        tr("No grant of yours covers the tag {key}={value}.", key=key, value=value)
+        for key, value in tags.items()
+        if not any(_covers_tag(grant, key, value) for grant in grants)
+    ]
+    if grants and all((grant.get("requiredTags") or {}).keys() - tags.keys() for grant in grants):
+        found.append(tr("A required tag is missing."))
+    expires, longest = wanted.get("expiresIn"), [grant.get("longestExpiry") for grant in grants]
+    if expires and all(
+        one and DURATION.fullmatch(one) and seconds(one) < seconds(expires) for one in longest
+    ):
+        found.append(tr("No grant of yours covers --expires {time}.", time=expires))
     return found
 
 
-def fetch_grants(service: Service) -> Mapping[str, Any] | None:
-    """Return what the caller may have, None where the function does not say."""
+def _covers_tag(grant: Mapping[str, Any], key: str, value: str) -> bool:
+    if key in (forced := grant.get("forcedTags") or {}):
+        return bool(forced[key] == value)
+    pattern = {**(grant.get("requiredTags") or {}), **(grant.get("optionalTags") or {})}.get(key)
+    return pattern is not None and fnmatch.fnmatchcase(value, pattern)
+
+
+def require_grants(service: Service) -> Mapping[str, Any]:
+    """Return what the caller may have. Raises a ClientError."""
     from client.service import GRANTS
 
-    try:
-        answer = service.post(GRANTS, b"{}")
-    except ClientError:
-        return None
-    usable = answer.status == HTTPStatus.OK and has_shape(answer.content, GRANTED)
-    return answer.content if usable else None
+    answer = service.post(GRANTS, b"{}")
+    if answer.status != HTTPStatus.OK:
+        raise explained(answer, service)
+    if not has_shape(answer.content, GRANTED):
+        raise incomplete()
+    return answer.content
 
 
 def describe_grant(grant: Mapping[str, Any]) -> str:

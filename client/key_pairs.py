@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from client.answers import PAGE, has_shape, incomplete, moment
-from client.errors import RequestRefused
-from client.explanations import explained, fetch_grants
+from client.errors import RequestRefused, UsageProblem
+from client.explanations import explained, require_grants
 from client.language import tr
 from client.order import check_name
 from client.service import KEY_PAIRS
@@ -50,7 +50,12 @@ def _pages(service: Service, query: Mapping[str, str]) -> Iterator[KeyPair]:
 
 
 def found(service: Service, regions: Sequence[str], name: str) -> KeyPair:
-    """Return the one key pair with this name or id. Raises RequestRefused if there is none."""
+    """Return the one key pair with this name or id. Raises UsageProblem or RequestRefused."""
+    if "*" in name or "?" in name:
+        raise UsageProblem(
+            tr("{name!r} is a pattern, and this command takes names.", name=name),
+            tr("See what matches: keypair list {name!r}", name=name),
+        )
     pairs = listed(service, regions, name="" if _KEY_ID.fullmatch(name) else check_name(name))
     matching = [pair for pair in pairs if name in (pair["keyId"], pair["keyName"])]
     if not matching:
@@ -64,7 +69,7 @@ def regions_to_ask(service: Service, region: str) -> Sequence[str]:
     """Return the region that was chosen, else all in which the caller may list; "" is the function's own."""
     if region:
         return [region]
-    grants = fetch_grants(service) or {}
+    grants = require_grants(service)
     return grants.get("listRegions") or [""]
 
 
@@ -96,12 +101,17 @@ def ends(pair: KeyPair, now: float) -> str:
     day = local_day(pair["expiresAt"])
     if not pair["expiresSoon"]:
         return day
-    left = moment(pair["expiresAt"]) - datetime.fromtimestamp(now, timezone.utc)
-    if left <= timedelta():
+    if is_over(pair, now):
         return f"{day} {tr('(over)')}"
+    left = moment(pair["expiresAt"]) - datetime.fromtimestamp(now, timezone.utc)
     if left.days > 1:
         return f"{day} {tr('(in {days} d)', days=left.days)}"
     return f"{day} {tr('(in {hours:.0f} h)', hours=left / timedelta(hours=1))}"
+
+
+def is_over(pair: KeyPair, now: float) -> bool:
+    """Tell whether a key pair has expired."""
+    return bool(pair["expiresAt"]) and moment(pair["expiresAt"]).timestamp() <= now
 
 
 def local_day(text: str | None) -> str:

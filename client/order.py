@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("pkcs1", "pkcs8", "openssh", "ppk")
 
-_NAME_LIMIT = 25
+NAME_LIMIT = 25
 _NAME_LETTERS = re.compile(r"[A-Za-z0-9_]*")
-_DURATION = re.compile(r"[1-9][0-9]{0,4}[mhd]")
+DURATION = re.compile(r"[1-9][0-9]{0,4}[mhd]")
 _REGION = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 _PATTERN = re.compile(r"[A-Za-z0-9_*?]{1,64}")
 _TAG_SIGNS = frozenset("+-=._:/@() ")
@@ -65,8 +65,8 @@ def same_order(one: bytes, other: bytes) -> bool:
 def check_name(name: str) -> str:
     """Return the name of a key pair. Raises UsageProblem, with a name that would do."""
     rule = tr("A name has 1 to 25 letters, digits or '_'.")
-    if not _NAME_LETTERS.fullmatch(name) or not 1 <= len(name) <= _NAME_LIMIT:
-        usable = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:_NAME_LIMIT] or "web_1"
+    if not _NAME_LETTERS.fullmatch(name) or not 1 <= len(name) <= NAME_LIMIT:
+        usable = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:NAME_LIMIT] or "web_1"
         raise UsageProblem(
             tr("{name!r} cannot be the name of a key pair. {rule}", name=name, rule=rule),
             tr("For example: {usable}", usable=usable),
@@ -86,7 +86,7 @@ def check_pattern(text: str) -> str:
 
 def check_duration(text: str) -> str:
     """Return how long a key pair stays. Raises UsageProblem."""
-    if not _DURATION.fullmatch(text):
+    if not DURATION.fullmatch(text):
         raise UsageProblem(tr("{text!r} is not a duration.", text=text), tr("Write 90m, 12h or 30d."))
     return text
 
@@ -104,6 +104,16 @@ def check_region(text: str) -> str:
             tr("Write it as the cloud does, such as ap-guangzhou."),
         )
     return text
+
+
+def check_project(text: str) -> int:
+    """Return the number of a project. Raises UsageProblem."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise UsageProblem(
+            tr("{text!r} is not the number of a project.", text=text),
+            tr("Write it as the console shows it, such as 1234."),
+        )
+    return int(text)
 
 
 def check_tags(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -236,6 +236,10 @@ class ProfileFile:
             )
         value = checked_url(value) if key == "url" and value else value
         value = check_region(value) if key == "region" and value else value
+        if key == "secret-id" and value:
+            from client.sign_in.secret import check_secret_id
+
+            check_secret_id(value)
         if key == "sign-in" and value and value not in SIGN_IN_METHODS:
             raise UsageProblem(
                 tr("Unknown sign-in method {method!r}.", method=value),

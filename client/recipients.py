@@ -21,6 +21,10 @@ _PRIVATE = re.compile(
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LINE = re.compile(r"(?:age1|ssh-|ecdsa-|sk-)")
 _KEY_TEXT = re.compile(rf"{_LINE.pattern}|-----BEGIN|\{{")
+_PUBLISHED = re.compile(r"github:([A-Za-z0-9-]+)")
+_FINGERPRINT = re.compile(
+    r"(?:SHA256:|MD5:)\S+|(?:[0-9A-Fa-f]{4} *){10}|(?:[0-9A-Fa-f]{2}:){15,31}[0-9A-Fa-f]{2}"
+)
 _SIZE_LIMIT = 48 * 1024
 """Characters of the longest recipient that the function accepts, a PGP key."""
 
@@ -49,6 +53,11 @@ def _text_of(source: str, expected: str) -> tuple[str, str]:
         return tr("standard input"), sys.stdin.read()
     if _KEY_TEXT.match(source):
         return tr("the recipient"), source
+    if user := _PUBLISHED.fullmatch(source):
+        raise UsageProblem(
+            tr("{source} is the name of a user, which chats take.", source=source),
+            tr("Here: curl https://github.com/{user}.keys | keypair create NAME --recipient -", user=user[1]),
+        )
     path = Path(source).expanduser()
     try:
         raw = path.read_bytes()
@@ -110,6 +119,11 @@ def _check(place: str, key: str) -> None:
         raise UsageProblem(
             tr("Nothing can be sealed to a key of type {type}.", type=key.split(maxsplit=1)[0]),
             tr("Use an ssh-ed25519, ssh-rsa or ecdsa key, or leave --recipient out."),
+        )
+    if _FINGERPRINT.fullmatch(key):
+        raise UsageProblem(
+            tr("{place} contains a fingerprint, and no key.", place=place),
+            tr("Give the key itself: the file that ends in .pub, or what `gpg --armor --export` prints."),
         )
     if not _KEY_TEXT.search(key):
         raise UsageProblem(

@@ -30,8 +30,8 @@ class SecretStore(Protocol):
         """Keep a secret."""
         ...
 
-    def delete(self, name: str) -> None:
-        """Forget a secret, if it is there. Raises LocalFailure."""
+    def delete(self, name: str) -> bool:
+        """Forget a secret; tell whether there was one. Raises LocalFailure."""
         ...
 
 
@@ -66,14 +66,15 @@ class FileStore:
         with changing(self._path):
             self._write({**self._read(), name: secret})
 
-    def delete(self, name: str) -> None:
-        """Forget a secret, if it is there."""
+    def delete(self, name: str) -> bool:
+        """Forget a secret; tell whether there was one."""
         if self.get(name) is None:
-            return
+            return False
         with changing(self._path):
             kept = self._read()
             kept.pop(name, None)
             self._write(kept)
+        return True
 
     def _read(self) -> dict[str, str]:
         try:
@@ -116,16 +117,18 @@ class KeyringStore:
                 tr("Unlock it, or set KP_KEYRING=off to use a file instead."),
             ) from None
 
-    def delete(self, name: str) -> None:
-        """Forget a secret, if it is there. Raises LocalFailure where that cannot be known."""
+    def delete(self, name: str) -> bool:
+        """Forget a secret; tell whether there was one. Raises LocalFailure where that cannot be known."""
         try:
-            if self._backend.get_password(_SERVICE, name) is not None:
-                self._backend.delete_password(_SERVICE, name)
+            if self._backend.get_password(_SERVICE, name) is None:
+                return False
+            self._backend.delete_password(_SERVICE, name)
         except self._failures as error:
             raise LocalFailure(
                 tr("The system's keyring refuses: {error}", error=error),
                 tr("Unlock it, and log out again: what it keeps is still there."),
             ) from None
+        return True
 
 
 class _Backend(Protocol):

@@ -21,6 +21,10 @@ def check_options(*, agent: bool, save: Path | None, lifetime: str | None) -> No
             tr("{one} and {other} cannot be used together.", one="--agent", other="--save"),
             tr("Leave one of them out."),
         )
+    if save and str(save) == "-":
+        raise UsageProblem(
+            tr("The private key is not written to standard output."), tr("Name a file after --save.")
+        )
     if lifetime and not agent:
         raise UsageProblem(tr("--lifetime needs --agent."), tr("Add --agent, or leave it out."))
 

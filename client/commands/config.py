@@ -11,6 +11,7 @@ from client.language import tr
 
 if TYPE_CHECKING:
     from client.cli import Session
+    from client.profiles import Profile
 
 
 @click.group("config", invoke_without_command=True)
@@ -49,11 +50,33 @@ config_command.help = tr(
 @click.pass_obj
 def set_command(session: Session, /, *, setting: str, value: str) -> None:
     """Change a setting."""
-    from client.profiles import ProfileFile
+    from client.profiles import Profile, ProfileFile
 
     _require_profile(session)
     stored = ProfileFile.read()
-    stored.set(session.profile_name or stored.default, setting, value)
+    name = session.profile_name or stored.default
+    before = Profile(name, **stored.settings(name))
+    stored.set(name, setting, value)
+    _say_what_stays(session, before, Profile(name, **stored.settings(name)), setting)
+
+
+def _say_what_stays(session: Session, before: Profile, now: Profile, setting: str) -> None:
+    """Say how to forget a secret that the profile does not find any more."""
+    from client.profiles import ENVIRONMENT_PREFIX
+    from client.secret_store import all_stores
+    from client.sign_in import stored_names
+
+    names = set(stored_names(before)) - set(stored_names(now))
+    if any(store.get(name) is not None for store in all_stores() for name in names):
+        old = getattr(before, setting.replace("-", "_"))
+        variable = f"{ENVIRONMENT_PREFIX}{setting.replace('-', '_').upper()}={old}"
+        session.console.note(
+            tr(
+                "What is stored for {old} stays. To forget it: {command}",
+                old=old,
+                command=f"{variable} keypair --profile {before.name} logout",
+            )
+        )
 
 
 @config_command.command("use", help=tr("Make NAME the profile that is used when none is named."))

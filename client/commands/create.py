@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     "--region", metavar="REGION", help=tr("Region, such as ap-guangzhou [default: the function's].")
 )
 @click.option("--expires", metavar="TIME", help=tr("Remove the key pair after 90m, 12h or 30d."))
-@click.option(
-    "--project", type=click.IntRange(min=0), default=0, metavar="NUMBER", help=tr("Project of the key pair.")
-)
+@click.option("--project", default="0", metavar="NUMBER", help=tr("Project of the key pair."))
 @click.option(
     "--tag", "tags", multiple=True, metavar="KEY=VALUE", help=tr("Tag of the key pair; may be repeated.")
 )
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help=tr("Save the private key there [default: ~/.ssh/NAME]."),
+    help=tr("Save it there [default: ~/.ssh/NAME; ~/.ssh/NAME.ppk; NAME.age or the like for --recipient]."),
 )
 @click.option("--agent", is_flag=True, help=tr("Put the private key into ssh-agent and into no file."))
 @click.option("--lifetime", metavar="TIME", help=tr("With --agent: remove it from there after this time."))
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
     "--recipient",
     "recipients",
     multiple=True,
-    metavar="FILE|-",
+    metavar="FILE|-|KEY",
     help=tr("Seal to this public key instead, and save the envelope; may be repeated."),
 )
 @click.option(
@@ -101,7 +100,7 @@ class Options:
     name: str
     region: str | None = None
     expires: str | None = None
-    project: int = 0
+    project: str = "0"
     tags: tuple[str, ...] = ()
     key_format: str = "pkcs1"
     save: Path | None = None
@@ -143,7 +142,7 @@ def create(session: Session, options: Options) -> None:
 
 
 def _order(session: Session, options: Options) -> Order:
-    from client.order import Order, check_duration, check_name, check_region, check_tags
+    from client.order import Order, check_duration, check_name, check_project, check_region, check_tags
     from client.recipients import read_recipients
 
     _check_combination(options)
@@ -153,7 +152,7 @@ def _order(session: Session, options: Options) -> Order:
         recipients=read_recipients(options.recipients),
         region=check_region(region) if region else "",
         expires_in=check_duration(options.expires) if options.expires else "",
-        project=options.project,
+        project=check_project(options.project),
         tags=check_tags(options.tags),
         key_format=options.key_format,
     )
@@ -167,7 +166,7 @@ def _destination(options: Options) -> File | Agent | Envelope:
 
     if options.recipients or options.registered:
         return Envelope(options.name, options.save)
-    host = parse_host(options.host) if options.host else None
+    host = None if options.host is None else parse_host(options.host)
     if options.agent:
         lifetime = seconds(options.lifetime) if options.lifetime else None
         return Agent(options.name, lifetime, host)
@@ -241,7 +240,7 @@ def _ordered(
         if not service.doubtful:
             pending.forget()  # it never left this machine
         raise
-    if answer.status == 201 and answer.content:  # noqa: PLR2004  # Created
+    if answer.status == HTTPStatus.CREATED and answer.content:
         if has_shape(answer.content, ISSUED):
             return dict(answer.content)
         # Another answer is not kept: it would be final.
@@ -273,7 +272,7 @@ def _report(session: Session, options: Options, answer: Mapping[str, Any], resul
     )
     say("  " + tr("Fingerprint  {fingerprint}", fingerprint=answer["fingerprint"]))
     if answer.get("expiresAt"):
-        say("  " + tr("Removed on   {time}", time=_local_time(answer["expiresAt"])))
+        say("  " + tr("Expires      {time}", time=_local_time(answer["expiresAt"])))
     for line in result.lines:
         say("  " + line)
     if not options.recipients and not options.registered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,12 @@ def delete_command(
     pairs = (
         listed(service, regions, caller=caller)
         if caller
-        else [found(service, regions, name) for name in names]
+        else [found(service, regions, name) for name in dict.fromkeys(names)]
     )
     if not pairs:
         session.console.note(tr("No key pairs found."))
+        # The function lists what the grants reach, and does not tell what they leave out.
+        session.console.note(tr("Without a grant that reaches {caller}, none is shown.", caller=caller))
         return
     for line in table(pairs, service.now()):
         session.console.note(line)
@@ -64,7 +67,9 @@ def _agreed(session: Session, number: int) -> bool:
             tr("This is not a terminal, so nobody can be asked."),
             tr("Add --yes to delete without a question."),
         )
-    return click.confirm(tr("Delete {number}? Nobody can bring a key pair back.", number=number), err=True)
+    return click.confirm(
+        tr("Key pairs to delete: {number}. This cannot be undone. Go on?", number=number), err=True
+    )
 
 
 def _delete(session: Session, service: Service, pairs: Sequence[KeyPair]) -> None:
@@ -77,12 +82,24 @@ def _delete(session: Session, service: Service, pairs: Sequence[KeyPair]) -> Non
         answer = service.ask("DELETE", f"{KEY_PAIRS}/{pair['keyId']}", {"region": str(pair["region"])})
         if answer.status == HTTPStatus.NO_CONTENT:
             session.console.result(tr("Deleted {name} ({id})", name=pair["keyName"], id=pair["keyId"]))
+            _forget_answer(service, pair)
             _say_what_stays(session, str(pair["keyName"]))
         else:
             refusals.append(explained(answer, service))
             session.console.important(f"{pair['keyName']}: {refusals[-1]}")
     if refusals:
         raise refusals[0]
+
+
+def _forget_answer(service: Service, pair: KeyPair) -> None:
+    """Drop the answer that an interrupted `create` has kept: it would hand out the deleted key pair."""
+    from client.pending import pending_file
+
+    # Another command holds the request, or it cannot be read: then that is for `create` to say.
+    with suppress(ClientError), pending_file(str(pair["keyName"]), service.profile.url) as pending:
+        answer = pending.request.answer if pending.request else None
+        if answer and answer.get("keyId") == pair["keyId"]:
+            pending.forget()
 
 
 def _say_what_stays(session: Session, name: str) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import click
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from client.profiles import Profile
     from client.service import Service
 
-_CLOCK_TOLERANCE = 240
-_OK = 200
 _SECONDS = 20.0
 
 
@@ -87,7 +86,7 @@ def _of_function(session: Session, profile: Profile) -> Iterator[Finding]:
             tr("Address"), str(fault), tr("Check the address and the network: {url}", url=profile.url)
         )
         return
-    if health.status != _OK or (health.content or {}).get("status") != "ok":
+    if health.status != HTTPStatus.OK or (health.content or {}).get("status") != "ok":
         yield Finding(
             tr("Address"),
             tr("answers with status {status}", status=health.status),
@@ -106,10 +105,12 @@ def _of_function(session: Session, profile: Profile) -> Iterator[Finding]:
 
 
 def _clock(date: float | None, now: float) -> Finding:
+    from client.explanations import CLOCK_TOLERANCE
+
     if date is None:
         return Finding(tr("Clock"), tr("the function sends no time"), optional=True)
     off = now - date
-    if abs(off) > _CLOCK_TOLERANCE:
+    if abs(off) > CLOCK_TOLERANCE:
         return Finding(
             tr("Clock"),
             tr("{minutes:.0f} minutes fast", minutes=off / 60)
@@ -121,20 +122,13 @@ def _clock(date: float | None, now: float) -> Finding:
 
 
 def _grants(service: Service) -> list[Finding]:
-    from client.answers import GRANTED, has_shape, incomplete
-    from client.explanations import describe_grant, explained
-    from client.service import GRANTS
+    from client.explanations import describe_grant, require_grants
 
-    answer = service.post(GRANTS, b"{}")
-    if answer.status != _OK or not answer.content:
-        raise explained(answer, service)
-    if not has_shape(answer.content, GRANTED):
-        raise incomplete()
-    who = Finding(tr("Sign-in"), tr("you are {caller}", caller=answer.content["caller"]))
-    grants = answer.content["grants"]
-    if not grants:
+    granted = require_grants(service)
+    who = Finding(tr("Sign-in"), tr("you are {caller}", caller=granted["caller"]))
+    if not granted["grants"]:
         return [who, Finding(tr("Grants"), tr("none"), tr("Ask the function's operator for a grant."))]
-    return [who, *(Finding(tr("You may have"), describe_grant(grant)) for grant in grants)]
+    return [who, *(Finding(tr("You may have"), describe_grant(grant)) for grant in granted["grants"])]
 
 
 def _agent() -> Finding:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     "--region", metavar="REGION", help=tr("Region, such as ap-guangzhou [default: the function's].")
 )
 @click.option("--expires", metavar="TIME", help=tr("Remove the key pair after 90m, 12h or 30d."))
-@click.option(
-    "--project", type=click.IntRange(min=0), default=0, metavar="NUMBER", help=tr("Project of the key pair.")
-)
+@click.option("--project", default="0", metavar="NUMBER", help=tr("Project of the key pair."))
 @click.option(
     "--tag", "tags", multiple=True, metavar="KEY=VALUE", help=tr("Tag of the key pair; may be repeated.")
 )
@@ -37,14 +35,14 @@ def import_key_command(
     file: str,
     region: str | None,
     expires: str | None,
-    project: int,
+    project: str,
     tags: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Import a public key."""
     from client.answers import IMPORTED, has_shape, incomplete
     from client.explanations import explained
-    from client.order import Order, check_duration, check_name, check_region, check_tags
+    from client.order import Order, check_duration, check_name, check_project, check_region, check_tags
     from client.recipients import read_public_key
     from client.service import KEY_PAIRS
 
@@ -54,7 +52,7 @@ def import_key_command(
         recipients=(),
         region=check_region(region) if region else "",
         expires_in=check_duration(expires) if expires else "",
-        project=project,
+        project=check_project(project),
         tags=check_tags(tags),
     )
     body = {**json.loads(order.body()), "publicKey": read_public_key(file)}

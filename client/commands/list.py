@@ -24,7 +24,7 @@ def list_command(
     session: Session, /, *, name: str, region: str, caller: str, ends_within: str | None, as_json: bool
 ) -> None:
     """List key pairs."""
-    from client.key_pairs import listed, regions_to_ask, table
+    from client.key_pairs import is_over, listed, regions_to_ask, table
     from client.order import check_pattern, check_region, seconds
 
     before = ""
@@ -41,12 +41,19 @@ def list_command(
         return
     if not pairs:
         session.console.note(tr("No key pairs found."))
+        if caller:
+            # The function lists what the grants reach, and does not tell what they leave out.
+            session.console.note(tr("Without a grant that reaches {caller}, none is shown.", caller=caller))
         return
     for line in table(pairs, service.now()):
         session.console.result(line)
-    soon = [str(pair["keyName"]) for pair in pairs if pair["expiresSoon"]]
-    if soon:
-        session.console.note(tr("End within seven days: {names}", names=", ".join(soon)))
+    soon = [pair for pair in pairs if pair["expiresSoon"]]
+    over = [str(pair["keyName"]) for pair in soon if is_over(pair, service.now())]
+    ahead = [str(pair["keyName"]) for pair in soon if not is_over(pair, service.now())]
+    if ahead:
+        session.console.note(tr("End within seven days: {names}", names=", ".join(ahead)))
+    if over:
+        session.console.note(tr("Expired, and removed soon: {names}", names=", ".join(over)))
 
 
 list_command.help = tr(

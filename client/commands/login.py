@@ -61,12 +61,12 @@ def _store_secret(session: Session, profile: Profile, *, from_stdin: bool) -> No
             tr("This is not a terminal, so nobody can be asked."),
             tr("Pipe the secret key into: keypair login --stdin"),
         )
-    secret_id = profile.secret_id or click.prompt("Secret id", err=True)
+    secret_id = profile.secret_id or click.prompt(tr("Secret id"), err=True)
     check_secret_id(secret_id)
     secret_key = (
         sys.stdin.readline().rstrip("\r\n")
         if from_stdin
-        else click.prompt("Secret key", hide_input=True, err=True)
+        else click.prompt(tr("Secret key"), hide_input=True, err=True)
     )
     check_secret_key(secret_key)
     stored = ProfileFile.read()

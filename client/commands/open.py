@@ -142,6 +142,12 @@ def _asking(file: str) -> Callable[[str], str]:
         if file == "-" or sys.stdin.isatty():
             answer: str = click.prompt(prompt, hide_input=True, err=True)
             return answer
-        return sys.stdin.readline().rstrip("\r\n")
+        line = sys.stdin.readline()
+        if not line:
+            raise UsageProblem(
+                tr("This is not a terminal, so nobody can be asked."),
+                tr("Pipe the passphrase into standard input, or open the envelope in a terminal."),
+            )
+        return line.rstrip("\r\n")
 
     return ask

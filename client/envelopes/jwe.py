@@ -24,8 +24,8 @@ def open_jwe(envelope: str, files: list[Path], ask: Callable[[str], str]) -> byt
 
     if not files:
         raise UsageProblem(
-            tr("A JWE envelope is opened with the JWK that it was sealed to."),
-            tr("Name it: keypair open FILE --identity key.jwk"),
+            tr("A JWE envelope is opened with the private key that it was sealed to: JWK, PEM or SSH."),
+            tr("Name it: keypair open FILE --identity KEY"),
         )
     # Its headers name the key pair, which the library would refuse; one recipient's key is enough.
     registry = jwe.JWERegistry(algorithms=_ALGORITHMS, verify_all_recipients=False, strict_check_header=False)

@@ -43,6 +43,14 @@ class Credential(Protocol):
         ...
 
 
+def stored_names(profile: Profile) -> tuple[str, str]:
+    """Return the names under which `client.secret_store` may keep something for a profile."""
+    from client.sign_in.oauth import token_name
+    from client.sign_in.secret import secret_name
+
+    return secret_name(profile), token_name(profile)
+
+
 def credential_for(profile: Profile, console: Console) -> Credential:
     """Return how `profile` signs in. Raises SignInFailed or UsageProblem."""
     if profile.method == "secret":

@@ -15,9 +15,11 @@ import secrets
 import threading
 import time
 import webbrowser
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from client.connection import NoAnswer, exchange
 from client.errors import SignInFailed, UsageProblem
 from client.language import tr
 from client.secret_store import open_store
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
     from client.console import Console
     from client.profiles import Profile
 
-_SECONDS = 15
+_SECONDS = 15.0
 _BROWSER_SECONDS = 300
-_OK = 200
 _MARGIN = 60
 """Seconds that a stored token has to be good for, so that it does not run out on its way."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,7 +82,7 @@ class OAuthTokens:
         status, answer = issuer.post(
             issuer.token_endpoint, {"grant_type": "refresh_token", "refresh_token": refresh}
         )
-        if status != _OK:
+        if status != HTTPStatus.OK:
             self._store.delete(token_name(self._profile))
             raise SignInFailed(tr("The sign-in ran out."), tr("Sign in: keypair login"))
         return self._keep(issuer, {"refresh_token": refresh, **answer})
@@ -116,8 +117,6 @@ class Issuer:
     @classmethod
     def discovered(cls, profile: Profile) -> Issuer:
         """Read the discovery document. Raises SignInFailed or UsageProblem."""
-        import requests
-
         if not profile.issuer or not profile.client_id:
             raise UsageProblem(
                 tr("The profile has no issuer or no client-id."),
@@ -126,13 +125,12 @@ class Issuer:
         _require_tls(profile.issuer)
         address = profile.issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            response = requests.get(address, timeout=_SECONDS, allow_redirects=False)
-            metadata = response.json() if response.status_code == _OK else {}
-        except (requests.RequestException, ValueError):
+            answer = exchange("GET", address, {}, seconds=_SECONDS)
+            metadata = (answer.content if answer.status == HTTPStatus.OK else None) or {}
+        except NoAnswer:
             metadata = {}
-        stated = metadata.get("issuer") if isinstance(metadata, dict) else None
         # OpenID Connect Discovery 1.0 section 4.3: another issuer's document is not accepted.
-        if str(stated).rstrip("/") != profile.issuer.rstrip("/"):
+        if str(metadata.get("issuer")).rstrip("/") != profile.issuer.rstrip("/"):
             raise SignInFailed(
                 tr("{issuer} does not answer as an OpenID provider.", issuer=profile.issuer),
                 tr("Check the address: {url}", url=address),
@@ -152,22 +150,13 @@ class Issuer:
 
     def post(self, endpoint: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """Post a form as this client; return status and JSON. Raises SignInFailed."""
-        import requests
-
+        body = urlencode({"client_id": self.client_id, **form}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
-            response = requests.post(
-                endpoint,
-                data={"client_id": self.client_id, **form},
-                auth=lambda prepared: prepared,  # nothing of ~/.netrc
-                timeout=_SECONDS,
-                allow_redirects=False,
-            )
-            content = response.json()
-        except (requests.RequestException, ValueError):
-            raise SignInFailed(
-                tr("{issuer} does not answer.", issuer=self.address), tr("Try again later.")
-            ) from None
-        return response.status_code, content if isinstance(content, dict) else {}
+            answer = exchange("POST", endpoint, headers, body, _SECONDS)
+        except NoAnswer as fault:
+            raise SignInFailed(str(fault), tr("Try again later.")) from None
+        return answer.status, dict(answer.content or {})
 
 
 def token_name(profile: Profile) -> str:
@@ -196,7 +185,7 @@ def _for_function(answer: Mapping[str, Any], audience: str) -> str | None:
 
 def _on_device(issuer: Issuer, console: Console) -> dict[str, Any]:
     status, started = issuer.post(issuer.endpoint("device_authorization_endpoint"), {"scope": issuer.scope})
-    if status != _OK or "device_code" not in started:
+    if status != HTTPStatus.OK or "device_code" not in started:
         raise SignInFailed(
             tr("{issuer} refuses the client {client!r}.", issuer=issuer.address, client=issuer.client_id),
             tr("Check client-id, and that the provider allows it the device flow."),
@@ -215,7 +204,7 @@ def _on_device(issuer: Issuer, console: Console) -> dict[str, Any]:
         # RFC 8628 section 3.5: the provider sets the pause, and a client that does not wait is refused.
         time.sleep(interval)
         status, answer = issuer.post(issuer.token_endpoint, form)
-        if status == _OK:
+        if status == HTTPStatus.OK:
             return answer
         if answer.get("error") == "slow_down":
             interval += 5
@@ -261,7 +250,7 @@ def _in_browser(issuer: Issuer, console: Console) -> dict[str, Any]:
             "code_verifier": verifier,
         },
     )
-    if status != _OK:
+    if status != HTTPStatus.OK:
         raise SignInFailed(
             tr(
                 "{issuer} refuses the sign-in: {error}",

@@ -94,7 +94,7 @@ def check_secret_key(secret_key: str) -> None:
     if not _SECRET_KEY.fullmatch(secret_key):
         length = len(secret_key)
         raise UsageProblem(
-            tr("The secret key cannot be right: it has {length} characters.", length=length)
+            tr("The secret key cannot be right: its length is {length}.", length=length)
             if length != _SECRET_LENGTH
             else tr("The secret key cannot be right: it has characters that no secret has."),
             tr("It has 43 letters, digits, '-' and '_'. Copy it again, without blanks or quotes."),

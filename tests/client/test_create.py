@@ -115,11 +115,30 @@ def test_an_existing_file_is_left_alone_and_nothing_is_ordered(home: Home, servi
     assert home.pending() == []
 
 
+@pytest.mark.parametrize("suffix", ["age", "jwe", "cms", "asc"])
+def test_an_existing_envelope_is_left_alone_and_nothing_is_ordered(
+    suffix: str, home: Home, service: Served
+) -> None:
+    """Which suffix it gets is known with the answer only."""
+    name = fresh_name()
+    file = home.folder / f"{name}.{suffix}"
+    file.write_text("precious")
+    recipient = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
+    done = home.run("create", name, "--recipient", recipient, status=5)
+    assert f"{name}.{suffix} exists, and is left alone" in done.stderr
+    assert file.read_text() == "precious"
+    assert name not in key_pairs(service)
+    assert home.pending() == []
+
+
 def test_a_taken_name_is_said_with_another_one(home: Home) -> None:
     name = fresh_name()
     home.run("create", name)
     done = home.run("create", name, "--save", home.folder / "elsewhere", status=5)
     assert f"keypair create {name[:23]}_2" in done.stderr
+    # Typed as it is shown, it goes to the same function.
+    done = home.run("--url", home.environment["KP_URL"], "create", name, "--save", "there", status=5)
+    assert f"keypair --url {home.environment['KP_URL']} create {name[:23]}_2" in done.stderr
     assert not (home.folder / "elsewhere").exists()
     assert home.pending() == []
 

@@ -120,6 +120,17 @@ def test_killed_with_the_answer_written_down_and_then_offline(tmp_path: Path) ->
     assert (home.ssh / "web_1").read_bytes() == pem(KEY)
 
 
+@needs("strace")
+def test_a_kept_answer_is_not_handed_out_after_its_key_pair_was_deleted(home: Home, service: Served) -> None:
+    name = fresh_name()
+    assert run_until(home, "link", 1, name) != 0
+    assert len(home.pending()) >= 1
+    home.run("delete", name, "--yes")
+    assert home.pending() == []
+    home.run("create", name)
+    assert made(service, name) == [public_half(home.ssh / name)]
+
+
 @pytest.mark.exhaustive
 @needs("strace")
 def test_killed_at_every_system_call_that_leaves_a_trace(home: Home, service: Served) -> None:

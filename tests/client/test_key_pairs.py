@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.client.conftest import key_pairs
-from tests.support.client_command import Home, credentials
+from tests.support.client_command import Home, credentials, needs
 from tests.support.function_under_test import fresh_name
+from tests.support.untrusted_function import home_at, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,35 @@ def test_an_operator_takes_back_what_a_caller_got(home: Home, service: Served) -
     assert name in operator.run("list", "--caller", "leaver").stdout
     assert operator.run("delete", "--caller", "leaver", "--yes").stdout.startswith(f"Deleted {name}")
     assert name not in key_pairs(service)
-    assert operator.run("delete", "--caller", "leaver", "--yes").stderr == "No key pairs found.\n"
+    none = "No key pairs found.\nWithout a grant that reaches leaver, none is shown.\n"
+    assert operator.run("delete", "--caller", "leaver", "--yes").stderr == none
+    # Others may not see them, which must not pass for there being none.
+    assert home.run("list", "--caller", "leaver").stderr == none
+
+
+@needs("faketime")
+def test_a_key_pair_that_has_expired(home: Home) -> None:
+    name = fresh_name()
+    home.run("create", name, "--expires", "1m")
+    done = subprocess.run(
+        ["faketime", "-f", "+2m", *home.command("list", name)],
+        env=home.variables, cwd=home.folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.endswith("(over)  -\n")
+    assert done.stderr == f"Expired, and removed soon: {name}\n"
+
+
+def test_what_is_named_twice_is_deleted_once(home: Home, made: str) -> None:
+    done = home.run("delete", made, made, "--yes")
+    assert done.stdout.count("Deleted") == 1
+
+
+def test_without_the_grants_nothing_is_deleted(tmp_path: Path) -> None:
+    """They say in which regions to look: with fewer regions, `--caller` would miss key pairs."""
+    with serving(lambda _: (400, {}, b"")) as (url, _):
+        command = ("delete", "--caller", "leaver", "--yes")
+        done = home_at(tmp_path, url).run(*command, status=6)
+    assert "No key pairs found" not in done.stderr
 
 
 def test_a_key_in_use_stays_and_the_others_go(home: Home, service: Served, made: str) -> None:

@@ -48,6 +48,13 @@ def envelope(home: Home) -> None:
     home.run("create", fresh_name(), "--recipient", "id.pub", "--save", "envelope")
 
 
+def locked_envelope(home: Home) -> None:
+    """Make an envelope that a key with a passphrase opens."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", home.folder / "locked"]
+    subprocess.run(command, check=True)
+    home.run("create", fresh_name(), "--recipient", "locked.pub", "--save", "envelope")
+
+
 def broken_profile(home: Home) -> None:
     file = home.folder / ".config" / "keypair" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -97,12 +104,14 @@ MISTAKES = [
             environment={"KP_SECRET_ID": "", "KP_SECRET_KEY": ""}),
     Mistake("a wrong secret", "does not accept the sign-in", "the secret key is wrong", 3,
             environment={"KP_SECRET_KEY": WRONG_SECRET}),
-    Mistake("half of the secret", "The secret key cannot be right: it has 20 characters", "43 letters", 2,
+    Mistake("half of the secret", "The secret key cannot be right: its length is 20", "43 letters", 2,
             environment={"KP_SECRET_KEY": "A" * 20}),
     Mistake("a secret in quotes", "The secret key cannot be right", "without blanks or quotes", 2,
             environment={"KP_SECRET_KEY": f'"{WRONG_SECRET}"'}),
     Mistake("a cloud SecretId", "is a SecretId of Tencent Cloud", "its own ids and secrets", 2,
             environment={"KP_SECRET_ID": "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE"}),
+    Mistake("such an id in the profile", "is a SecretId of Tencent Cloud", "its own ids and secrets", 2,
+            ("config", "set", "secret-id", "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE")),
     Mistake("an id with a blank", "has blanks around it", "Remove the blanks", 2,
             environment={"KP_SECRET_ID": " demo"}),
     Mistake("a slash in the id", "cannot be the id of a caller", "no blanks, slashes or commas", 2,
@@ -119,10 +128,14 @@ MISTAKES = [
             environment={"KP_TOKEN": "hunter2"}),
     Mistake("a name that the policy does not grant", "The policy does not grant this", "names ci_*", 4,
             environment={"CALLER": "narrow"}),
+    Mistake("a tag that the policy does not grant", "The policy does not grant this",
+            "No grant of yours covers the tag owner=alice", 4, ("create", "{NAME}", "--tag", "owner=alice")),
+    Mistake("--registered where the policy has no key of one's own", "No public key is registered for you",
+            "leave --registered out", 6, ("create", "{NAME}", "--registered")),
     Mistake("own recipients where the policy has some", "The policy does not grant this", "add --registered",
             4, environment={"CALLER": "pinned"}),
-    Mistake("a longer life than the policy grants", "The policy does not grant this", "for at most 30d", 4,
-            ("create", "{NAME}", "--expires", "60d")),
+    Mistake("a longer life than the policy grants", "The policy does not grant this",
+            "No grant of yours covers --expires 60d", 4, ("create", "{NAME}", "--expires", "60d")),
     Mistake("a duration in words", "is not a duration", "Write 90m, 12h or 30d", 2,
             ("create", "{NAME}", "--expires", "a month")),
     Mistake("a region in words", "is not a region", "such as ap-guangzhou", 2,
@@ -140,6 +153,10 @@ MISTAKES = [
             ("create", "{NAME}", "--region", "ap-beijing")),
     Mistake("a project that the policy does not grant", "The policy does not grant this",
             "No grant of yours covers the project 7", 4, ("create", "{NAME}", "--project", "7")),
+    Mistake("a project in words", "is not the number of a project", "as the console shows it", 2,
+            ("create", "{NAME}", "--project", "web")),
+    Mistake("a host without a user", "is not a server", "--host root@1.2.3.4", 2,
+            ("create", "{NAME}", "--host", "")),
     Mistake("--include without --host", "--include needs --host", "Add --host USER@HOST", 2,
             ("create", "{NAME}", "--include")),
     Mistake("no terminal to sign in at", "This is not a terminal", "keypair login --stdin", 2,
@@ -158,6 +175,11 @@ MISTAKES = [
     Mistake("PuTTY's private key as recipient", "contains a private key. Nothing was sent",
             "puttygen FILE -L", 2, ("create", "{NAME}", "--recipient", "-"),
             stdin="PuTTY-User-Key-File-3: ssh-ed25519\n"),
+    Mistake("a fingerprint as recipient", "contains a fingerprint, and no key", "ends in .pub", 2,
+            ("create", "{NAME}", "--recipient", "-"),
+            stdin="SHA256:YfP2HwPvsTuVpVgOwYqawQ/+8L2aiVb4e2vOsb2nI7c\n"),
+    Mistake("a user's name from a chat as recipient", "is the name of a user, which chats take",
+            "curl https://github.com/alice.keys", 2, ("create", "{NAME}", "--recipient", "github:alice")),
     Mistake("a file to import that is not there", "There is no file id_rsa.pub", "with an RSA public key", 2,
             ("import", "{NAME}", "id_rsa.pub")),
     Mistake("a private key as recipient", "contains a private key. Nothing was sent", "ends in .pub", 2,
@@ -177,6 +199,10 @@ MISTAKES = [
     Mistake("a configuration that cannot be written", "/proc/keypair: No such file or directory",
             "its permissions", 10, ("config", "set", "url", "https://keys.example.com"),
             environment={"XDG_CONFIG_HOME": "/proc"}),
+    Mistake("standard output as the place of a private key", "is not written to standard output",
+            "Name a file", 2, ("create", "{NAME}", "--save", "-")),
+    Mistake("a pattern where a name is wanted", "is a pattern", "keypair list 'web_*'", 2,
+            ("delete", "web_*", "--yes")),
     Mistake("--agent with --save", "--agent and --save cannot be used together", "Leave one of them out", 2,
             ("open", "-", "--agent", "--save", "x")),
     Mistake("--lifetime without --agent", "--lifetime needs --agent", "Add --agent", 2,
@@ -190,6 +216,11 @@ MISTAKES = [
             ("open", "-", "--save", "x"), stdin="hello\n"),
     Mistake("the public key to open with", "no age identity and no SSH key", "without .pub", 2,
             ("open", "envelope", "--identity", "id.pub"), prepare=envelope),
+    Mistake("a JWE envelope without its key", "opened with the private key", "--identity KEY", 2,
+            ("open", "-", "--save", "x"),
+            stdin='{"protected":"e30","recipients":[],"iv":"AA","ciphertext":"AA","tag":"AA"}'),
+    Mistake("a passphrase where nobody can be asked", "This is not a terminal", "Pipe the passphrase", 2,
+            ("open", "envelope", "--identity", "locked"), prepare=locked_envelope),
     Mistake("another key than it was sealed to", "sealed to another key", "--identity KEY", 9,
             ("open", "envelope", "--identity", "other"), prepare=envelope),
 ]  # fmt: skip

@@ -397,6 +397,26 @@ def test_logout_forgets_what_either_place_keeps(tmp_path: Path, service: Served)
     assert (tmp_path / "the-keyring").read_text() == (home.state / "secrets.json").read_text() == "{}"
 
 
+def test_logout_without_anything_stored(tmp_path: Path, service: Served) -> None:
+    home = Home(tmp_path, {"KP_URL": service.process.url, "KP_SECRET_ID": "demo"})
+    done = home.run("logout")
+    assert done.stderr == f"Nothing is stored for this profile at {service.process.url}.\n"
+    assert "Leave it out" in home.run("--local", "logout", status=2).stderr
+
+
+def test_a_profile_that_moves_says_what_it_leaves_behind(tmp_path: Path, service: Served) -> None:
+    home = Home(tmp_path)
+    home.run("config", "set", "url", service.process.url)
+    home.run("config", "set", "secret-id", "demo")
+    home.run("login", "--stdin", stdin=SECRET)
+    done = home.run("config", "set", "url", "https://keys.example.com")
+    command = f"KP_URL={service.process.url} keypair --profile default logout"
+    assert done.stderr.endswith(f"To forget it: {command}\n")
+    assert home.run("config", "set", "region", "ap-guangzhou").stderr == ""
+    home.run("--profile", "default", "logout", environment={"KP_URL": service.process.url})
+    assert (home.state / "secrets.json").read_text() == "{}"
+
+
 def test_logout_from_a_locked_keyring_is_no_success(tmp_path: Path, service: Served) -> None:
     (tmp_path / "backend").mkdir()
     locked = KEYRING.replace(

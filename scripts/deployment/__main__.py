@@ -175,6 +175,14 @@ def _settings(deployer: Deployer, existing: DeployedFunction | None) -> Function
             "KEYPAIR_MASTER_SECRET is the one before the last rotation. Remove it from the environment and "
             ".env: the function keeps its own; or set it to the new one."
         )
+    live = there.get(MASTER_SECRET)
+    kept = [variables.get(PREVIOUS_MASTER_SECRET), *variables.get(RETIRED_MASTER_SECRETS, "").split(",")]
+    if own and live and live not in (own, *kept):
+        raise SettingsMissing(
+            "KEYPAIR_MASTER_SECRET is not the one that the function has: every caller's secret would stop "
+            "working, and the sweeper would not know the key pairs made so far. Remove it from the "
+            "environment and .env: the function keeps its own. To replace it: scripts/deploy secrets rotate."
+        )
     for name in (MASTER_SECRET, PREVIOUS_MASTER_SECRET, RETIRED_MASTER_SECRETS):
         if name not in variables and name in there:
             variables[name] = there[name]
@@ -299,7 +307,7 @@ _COMMANDS: dict[str, Callable[[Deployer], None]] = {
     "status": lambda deployer: print_status(deployer.deployed(), deployer.terminal.say),
     "logs": lambda deployer: print_logs(
         deployer.cloud,
-        deployer.file,
+        deployer.deployed(),
         deployer.options.hours,
         deployer.terminal.say,
         audit=deployer.options.audit,
@@ -376,16 +384,21 @@ def _options(root: Path) -> argparse.ArgumentParser:
     common.add_argument(
         "--endpoint", metavar="URL", help="an imitation of the cloud instead of the cloud (for tests)"
     )
-    common.add_argument("--yes", action="store_true", help="answer every question with yes")
-    common.add_argument("--bucket", metavar="NAME", help="the bucket that code goes through")
-    common.add_argument("--keep-object", action="store_true", help="leave the uploaded code in the bucket")
-    common.add_argument(
+
+    def may_ask(one: argparse.ArgumentParser) -> None:
+        one.add_argument("--yes", action="store_true", help="answer every question with yes")
+
+    code = argparse.ArgumentParser(add_help=False, parents=[common])
+    may_ask(code)
+    code.add_argument("--bucket", metavar="NAME", help="the bucket that code goes through")
+    code.add_argument("--keep-object", action="store_true", help="leave the uploaded code in the bucket")
+    code.add_argument(
         "--policy", type=Path, metavar="FILE", default=root / "policy.toml", help="default: policy.toml"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, parents=[common], help=text, description=text)
+    def command(name: str, text: str, parent: argparse.ArgumentParser = common) -> argparse.ArgumentParser:
+        return commands.add_parser(name, parents=[parent], help=text, description=text)
 
     def may_print(one: argparse.ArgumentParser) -> None:
         one.add_argument(
@@ -396,7 +409,7 @@ def _options(root: Path) -> argparse.ArgumentParser:
         ("plan", "Show every call that apply would make; change nothing."),
         ("apply", "Deploy, the first time or again; goes on where an earlier run ended."),
     ):
-        one = command(name, text)
+        one = command(name, text, code)
         one.add_argument("--with-role", action="store_true", help="make the role and its policies as well")
         one.add_argument(
             "--new-master-secret", action="store_true", help="make a master secret if there is none yet"
@@ -407,8 +420,9 @@ def _options(root: Path) -> argparse.ArgumentParser:
         one.add_argument(
             "--with-openpgp", action="store_true", help="build what sealing to PGP keys needs too"
         )
-        one.add_argument("--json", action="store_true", help="print the plan as JSON")
-        if name == "apply":
+        if name == "plan":
+            one.add_argument("--json", action="store_true", help="print the plan as JSON")
+        else:
             may_print(one)
     command("status", "Show what is deployed.")
     logs = command("logs", "Print the function's log.")
@@ -420,13 +434,14 @@ def _options(root: Path) -> argparse.ArgumentParser:
     back.add_argument("--with-policy", action="store_true", help="even if its policy is another")
     end = command("destroy", "Remove the function; says what stays.")
     end.add_argument("--with-role", action="store_true", help="remove the role and its policies as well")
+    may_ask(end)
     end.add_argument("--url-only", action="store_true", help="remove the Function URL alone, at once")
     secret = command("secrets", "Rotate the master secret.")
     secret.add_argument(
         "what", choices=["rotate", "finish"], help="bring in a new one; stop accepting the old one"
     )
     may_print(secret)
-    change = command("policy", "Replace the policy alone: takes effect within a minute.")
+    change = command("policy", "Replace the policy alone: takes effect within a minute.", code)
     change.add_argument(
         "--allow-lockout", action="store_true", help="even if no operator is left who may ask for anything"
     )

@@ -123,7 +123,11 @@ class Account:
 
 def has_code(function: DeployedFunction | None, desired: Desired) -> bool:
     """Tell whether `$LATEST` has the code already: its description says so, and is written after the code."""
-    return function is not None and function.configuration.get("Description") == desired.description
+    return (
+        function is not None
+        and function.configuration.get("Description") == desired.description
+        and function.configuration.get("Handler") == desired.file.inputs.handler
+    )
 
 
 def present(cloud: Cloud, service: str, action: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:

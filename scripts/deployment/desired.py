@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class Desired:
     @property
     def description(self) -> str:
         """The function's description, which names the code: how a later deployment knows what is there."""
-        return f"{self.file.inputs.description} Code {self.package.sha256[:_SHORT]}.".strip()
+        return with_code(self.file.inputs.description, self.package)
 
     def code(self, app_id: str, inline: Late) -> dict[str, Any]:
         """Return the code's parameters, inline or in the bucket."""
@@ -123,6 +124,16 @@ TRUST = {
     ],
 }
 """Who may use the role: SCF, and nobody else."""
+
+
+def with_code(description: str, package: Package) -> str:
+    """Return the description of a function that has this code."""
+    return f"{description} Code {package.sha256[:_SHORT]}.".strip()
+
+
+def without_code(description: str) -> str:
+    """Return a description as it was before `with_code`."""
+    return re.sub(rf" ?Code [0-9a-f]{{{_SHORT}}}\.$", "", description)
 
 
 def _variables(values: Mapping[str, str]) -> list[dict[str, str]]:

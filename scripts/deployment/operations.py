@@ -97,6 +97,8 @@ def rotate(function: Mapping[str, str], deployed: DeployedFunction, new: str | N
     present_secret = settings.get(MASTER_SECRET)
     if present_secret is None:
         raise DeploymentStopped("The function has no KEYPAIR_MASTER_SECRET. Run scripts/deploy apply.")
+    if new is None and PREVIOUS_MASTER_SECRET not in settings:
+        raise DeploymentStopped("There is no previous master secret, so there is nothing to finish.")
     if new is None:
         # It signs nothing any more, but key pairs that were made under it are still recognised.
         retired = [settings.pop(PREVIOUS_MASTER_SECRET, ""), settings.get(RETIRED_MASTER_SECRETS, "")]

@@ -340,17 +340,33 @@ def _timers(desired: Desired, function: DeployedFunction | None) -> Iterator[Ste
             "TriggerDesc": timer.cron_expression,
             "Enable": "OPEN" if timer.enable else "CLOSE",
         }
-        if timer.argument is not None:
-            parameters["CustomArgument"] = timer.argument
         found = there.get(timer.name)
+        if timer.argument is not None or (found and found.get("CustomArgument")):
+            parameters["CustomArgument"] = timer.argument or ""
         if found is None:
             yield Call("scf", "CreateTrigger", parameters, f"make the timer {timer.name}")
             continue
         _require_qualifier(found, timer.qualifier)
         if not _same_timer(found, timer):
             yield Call("scf", "UpdateTrigger", parameters, f"change the timer {timer.name}")
+    wanted = {timer.name for timer in desired.file.inputs.timers}
+    for name, trigger in there.items():
+        if trigger["Type"] == "timer" and name not in wanted:
+            parameters = {
+                **desired.function,
+                "TriggerName": name,
+                "Type": "timer",
+                "Qualifier": trigger["Qualifier"],
+            }
+            yield Call("scf", "DeleteTrigger", parameters, f"remove the timer {name}, which the file lacks")
 
 
 def _same_timer(there: Mapping[str, Any], wanted: TimerParameters) -> bool:
+    described = str(there["TriggerDesc"])
     # Documented as {"cron": "…"}, taken and given back as the bare expression too.
-    return wanted.cron_expression in there["TriggerDesc"] and bool(there["Enable"]) == wanted.enable
+    cron = json.loads(described)["cron"] if described.startswith("{") else described
+    return (cron, bool(there["Enable"]), there.get("CustomArgument") or None) == (
+        wanted.cron_expression,
+        wanted.enable,
+        wanted.argument,
+    )

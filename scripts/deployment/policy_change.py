@@ -6,6 +6,7 @@ import hashlib
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from scripts.deployment.desired import with_code, without_code
 from scripts.deployment.errors import CallFailed, DeploymentStopped
 from scripts.deployment.function_settings import FunctionSettings
 from scripts.deployment.operations import publish, require_newest, settings_of
@@ -72,8 +73,7 @@ def policy_steps(
             "CosBucketRegion": bucket.region,
         }
     handler = deployed.configuration["Handler"]
-    described_so_far = str(deployed.configuration.get("Description") or "").partition(" Code ")[0]
-    description = f"{described_so_far} Code {package.sha256[:_SHORT]}.".strip()
+    description = with_code(without_code(str(deployed.configuration.get("Description") or "")), package)
     described = {**function, "Description": description}
     wait = WaitUntilActive(function)
     steps += [

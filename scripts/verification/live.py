@@ -80,9 +80,12 @@ class Live:
         return content
 
     def create(self, **more: object) -> dict[str, Any]:
-        """Make a key pair; return what CreateKeyPair answers, without the private key."""
+        """Make a key pair; return it, without the private key. Raises DeploymentStopped."""
         (answer,) = self.cvm(("CreateKeyPair", {"KeyName": new_name(), "ProjectId": 0, **more}))
-        return answer
+        if "Error" in answer:
+            raise DeploymentStopped(f"CreateKeyPair: {answer['Error'].get('Code')}")
+        pair: dict[str, Any] = answer["KeyPair"]
+        return pair
 
     def configure(self, **values: str) -> None:
         """Give the probe these variables besides its token; raise CallFailed."""

@@ -50,8 +50,9 @@ def envelope(home: Home) -> None:
 
 def locked_envelope(home: Home) -> None:
     """Make an envelope that a key with a passphrase opens."""
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", home.folder / "locked"]
-    subprocess.run(command, check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "passphrase", "-f", home.folder / "locked"], check=True
+    )
     home.run("create", fresh_name(), "--recipient", "locked.pub", "--save", "envelope")
 
 

@@ -226,6 +226,66 @@ def test_a_setting_that_changed_leads_to_a_new_version_with_the_same_code(
     assert "keypair-function-prod-invoke" in cloud.state["policies"]
 
 
+CRON = '"0 */10 * * * * *"'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "call"),
+    [
+        (f"cronExpression: {CRON}", 'cronExpression: "0 0 3 * * * *"', "UpdateTrigger"),
+        (f"cronExpression: {CRON}", 'cronExpression: "0 */1 * * * * *"', "UpdateTrigger"),
+        (f"cronExpression: {CRON}", f"cronExpression: {CRON}\n          argument: now", "UpdateTrigger"),
+        ("          enable: true\n\n", "          enable: false\n\n", "UpdateTrigger"),
+        ("          name: sweep\n", "          name: other\n", "CreateTrigger, DeleteTrigger"),
+    ],
+)
+def test_a_timer_that_changed_in_the_file_changes_there(
+    before: str, after: str, call: str, deployer: Deployer, cloud: CloudStandIn
+) -> None:
+    # One expression is a part of the other.
+    file = deployer.folder / "serverless.yml"
+    text = file.read_text("utf-8")
+    assert text.count(before) == 1
+    assert deployer.apply() == 0, deployer.error
+    file.write_text(text.replace(before, after), "utf-8")
+    for expected in (call.split(", "), []):
+        calls = len(cloud.calls)
+        assert deployer.apply() == 0, deployer.error
+        assert [action for _, action in changes(cloud.calls[calls:])] == expected
+
+
+def test_a_timer_that_is_gone_from_the_file_is_removed(deployer: Deployer, cloud: CloudStandIn) -> None:
+    """A timer that cleans up wrongly has to be stopped, and stays stopped."""
+    assert deployer.apply() == 0, deployer.error
+    file = deployer.folder / "serverless.yml"
+    head, timer, rest = file.read_text("utf-8").partition("    - timer:")
+    file.write_text(head + "\ndeployment:" + rest.partition("\ndeployment:")[2], "utf-8")
+    assert timer
+    assert deployer.apply() == 0, deployer.error
+    assert cloud.function["triggers"] == ["url"]
+
+
+def test_another_handler_is_deployed(deployer: Deployer, cloud: CloudStandIn) -> None:
+    assert deployer.apply() == 0, deployer.error
+    file = deployer.folder / "serverless.yml"
+    file.write_text(file.read_text("utf-8").replace("index.main_handler", "index.other_handler"), "utf-8")
+    deployer.apply()
+    assert cloud.function["configuration"]["Handler"] == "index.other_handler"
+
+
+def test_a_master_secret_is_not_replaced_without_a_word(deployer: Deployer, cloud: CloudStandIn) -> None:
+    """Every caller would be locked out, and the key pairs made so far would be nobody's."""
+    assert deployer.apply() == 0, deployer.error
+    other = "B" * 43
+    calls = len(changes(cloud.calls))
+    assert deployer.apply(KEYPAIR_MASTER_SECRET=other) == 2
+    assert "To replace it: scripts/deploy secrets rotate." in deployer.error
+    assert other not in deployer.error
+    assert len(changes(cloud.calls)) == calls
+    old = deployer.environment["KEYPAIR_MASTER_SECRET"]
+    assert deployer.apply(KEYPAIR_MASTER_SECRET=other, KEYPAIR_RETIRED_MASTER_SECRETS=old) == 0
+
+
 def test_what_may_be_used_once_needs_a_store_that_is_shared(deployer: Deployer, cloud: CloudStandIn) -> None:
     needs = "needs a store that all instances share, redis:// or rediss://\n"
     for store in ("memory:", "sqlite:/tmp/store"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -10,9 +11,13 @@ from urllib.request import urlopen
 
 import pytest
 
+from scripts.deployment.desired import with_code, without_code
+from scripts.deployment.package import Package
 from tests.deployment.conftest import STUB, changes, live_settings, write_stub
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.deployment.conftest import CloudStandIn, Deployer
 
 
@@ -60,6 +65,10 @@ def test_rotating_keeps_the_previous_secret_until_it_is_ended(
     settings = live_settings(cloud)
     assert settings["KEYPAIR_MASTER_SECRET"] == new
     assert "KEYPAIR_PREVIOUS_MASTER_SECRET" not in settings
+    calls = len(changes(cloud.calls))
+    assert deployed.run("secrets", "finish") == 1
+    assert "nothing to finish" in deployed.error
+    assert len(changes(cloud.calls)) == calls
     assert settings["KEYPAIR_RETIRED_MASTER_SECRETS"] == old
     assert deployed.apply() == 0, deployed.error
     assert live_settings(cloud)["KEYPAIR_RETIRED_MASTER_SECRETS"] == old
@@ -106,11 +115,17 @@ def test_status_tells_what_is_there_and_no_secret(deployed: Deployer) -> None:
     assert "b32_" not in "".join(line for line in deployed.out.splitlines() if "SECRET" in line)
 
 
-def test_logs_are_those_of_the_topic(deployed: Deployer) -> None:
+def test_logs_are_those_of_the_topic(deployed: Deployer, cloud: CloudStandIn) -> None:
     assert deployed.run("logs") == 0, deployed.error
     assert "RetMsg" in deployed.out
     assert deployed.run("logs", "--audit") == 0, deployed.error
     assert deployed.out == ""
+    # Not of another topic of this name.
+    before = len(cloud.calls)
+    assert deployed.run("logs") == 0
+    (search,) = [call for call in cloud.calls[before:] if call["service"] == "cls"]
+    configured = cloud.function["configuration"]["ClsTopicId"]
+    assert (search["action"], search["parameters"]["TopicId"]) == ("SearchLog", configured)
 
 
 def test_destroying_says_what_stays(deployed: Deployer, cloud: CloudStandIn) -> None:
@@ -220,6 +235,18 @@ def test_code_that_is_not_what_the_api_says_is_not_deployed(deployed: Deployer, 
     assert deployed.run("policy") == 1
     assert "by its SHA-256. Nothing was changed." in deployed.error
     assert changes(cloud.calls[before:]) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Issues keys.", "Code review by Bob.", "Issues keys. Code review by Bob."]
+)
+def test_a_description_is_found_again(text: str, tmp_path: Path) -> None:
+    write_stub(tmp_path / "function.zip")
+    package = Package.of((tmp_path / "function.zip").read_bytes(), {})
+    described = with_code(text, package)
+    assert re.fullmatch(re.escape(text) + r" ?Code [0-9a-f]{16}\.", described)
+    assert without_code(described) == text
+    assert with_code(without_code(described), package) == described
 
 
 def test_a_role_of_two_functions_outlives_one_of_them(deployed: Deployer, cloud: CloudStandIn) -> None:

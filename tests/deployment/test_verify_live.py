@@ -160,10 +160,12 @@ def test_an_assumption_on_scf_that_is_broken_is_the_one_named(
     assert_report_names(verified(deployer, account), broken)
 
 
-def test_a_tag_quota_that_is_used_up_is_named(deployer: Deployer, account: CloudStandIn) -> None:
-    # The checks before it set two values of the tag.
-    behave(account, "/conduct", {"tagValuesPerKey": 3})
-    assert_report_names(verified(deployer, account), "tag-quota")
+def test_a_create_that_the_cloud_refuses_is_named_by_its_code(
+    deployer: Deployer, account: CloudStandIn
+) -> None:
+    behave(account, "/conduct", {"tagValuesPerKey": 0})
+    finding = verified(deployer, account)["role-rights"]
+    assert finding == Finding(Status.BROKEN, "with a tag: CreateKeyPair: LimitExceeded.TagValue")
 
 
 def test_throttled_calls_that_were_executed_are_named(deployer: Deployer, account: CloudStandIn) -> None:

@@ -159,7 +159,8 @@ class Scf:
 
     def update_trigger(self, parameters: dict[str, Any]) -> dict[str, Any]:
         trigger = self._found_trigger(parameters)
-        trigger["TriggerDesc"] = parameters.get("TriggerDesc", trigger["TriggerDesc"])
+        for changed in ("TriggerDesc", "CustomArgument"):
+            trigger[changed] = parameters.get(changed, trigger[changed])
         trigger["Enable"] = 1 if parameters["Enable"] == "OPEN" else 0
         if trigger["Type"] == "http":
             self._url_description(trigger)

@@ -245,9 +245,7 @@ def compose(
     host = Host.of(environ, settings.scf_endpoint)
     host.require_shared(settings.store, policy.used_once)
     codes = partial(MasterSecrets(settings.master_secrets).derive, Purpose.STORE_RECORD)
-    # On SCF each instance has a file system of its own.
-    shared = store.shared and (host is not Host.SCF or host.shares(settings.store))
-    store = AuthenticatedStore(store, codes, clock, shared)
+    store = AuthenticatedStore(store, codes, clock, store.shared and host.shares(settings.store))
     registry.check(policy, chat.platforms)
     context = PlatformContext(chat.http, Nonces(store), clock)
     platforms = registry.configured(environ, context, chat.platforms)
@@ -385,8 +383,7 @@ class _Routes:
             services.issuer,
             services.settings.region,
             inventory=lambda: services.inventory,
-            nonces=services.authenticator.nonces,
-            burns_for_all=services.burns_for_all,
+            nonces=services.authenticator.nonces if services.burns_for_all else None,
         )
 
     def _tencent_v2(self) -> Endpoint:

@@ -204,7 +204,8 @@ class Settings(BaseModel):
         given = {
             name: value
             for name, value in environ.items()
-            if name.startswith(PREFIX) and not name.startswith(others)
+            # A compose file and `export NAME=` set variables to nothing; that is as if they were not set.
+            if value and name.startswith(PREFIX) and not name.startswith(others)
         }
         try:
             settings = cls.model_validate(given)

@@ -1,4 +1,4 @@
-"""Writes handler/api/openapi.json, which describes the REST door (OpenAPI 3.1).
+"""Writes handler/api/openapi.json, which describes the REST API (OpenAPI 3.1).
 
 All that can be taken from the code is: the bodies from the models, the answers from the tree of errors.
 """
@@ -93,7 +93,7 @@ _ELSEWHERE: set[_Error] = {
     errors.UnknownVersion,
     errors.Unregistered,
 }
-"""What a request to the path of this door never gets."""
+"""What a request to these paths never gets."""
 _FOR_A_PAGE: set[_Error] = {
     errors.MalformedRequest,
     errors.MethodNotAllowed,
@@ -260,7 +260,8 @@ def _create(possible: set[_Error]) -> Json:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "Stands for this request, in upper or lower case; with tc3 it has to be "
-                "signed. Without it, requests are the same if signature or token and body are.",
+                "signed. Without it, the order itself is the key: the same order of the same caller gets the "
+                "same answer while its key pair exists.",
                 "schema": {"type": "string", "pattern": _ecma(IDEMPOTENCY_KEY)},
             }
         ],

@@ -79,13 +79,11 @@ _CODES: dict[type[errors.KeyPairFunctionError], str] = {
 }
 """CVM's own codes where it has one, otherwise the common codes (api/213/30435)."""
 
-_KEY_NAME_CODES = {
-    "too-long": "InvalidKeyPairNameTooLong",
-    "too-short": "InvalidKeyPairNameEmpty",
-    "pattern": "InvalidKeyPairNameIncludeIllegalChar",
-}
-_FIELD_CODES = {"required": "MissingParameter", "unknown": "UnknownParameter"}
-_OTHER_CODES = {
+_RULE_CODES = {"required": "MissingParameter", "unknown": "UnknownParameter"}
+_FIELD_CODES = {
+    ("KeyName", "too-long"): "InvalidKeyPairNameTooLong",
+    ("KeyName", "too-short"): "InvalidKeyPairNameEmpty",
+    ("KeyName", "pattern"): "InvalidKeyPairNameIncludeIllegalChar",
     ("KeyId", "pattern"): "InvalidKeyPairId.Malformed",
     ("KeyIds", "pattern"): "InvalidKeyPairId.Malformed",
     ("KeyIds", "too-many"): "InvalidParameterValue.LimitExceeded",
@@ -158,8 +156,8 @@ class TencentV3Endpoint(IssueEndpoint):
     """Serves the SDKs of Tencent Cloud."""
 
     inventory: Callable[[], Inventory]
-    nonces: Nonces
-    burns_for_all: bool
+    nonces: Nonces | None
+    """None where not all instances know what one of them has seen used."""
 
     def handle(self, context: RequestContext) -> Response:
         """Issue or import a key pair, or answer from the inventory."""
@@ -170,7 +168,7 @@ class TencentV3Endpoint(IssueEndpoint):
 
         caller = self.admission.authenticate(self.authenticate, context)
         action = InventoryAction(self.inventory(), self.default_region, caller, context)
-        action.admit(self.admission, self.nonces if self.burns_for_all else None)
+        action.admit(self.admission, self.nonces)
         return envelope({**action.answer(), "RequestId": context.request_id})
 
     def parse(self, request: Request, caller: AuthenticatedCaller) -> IssueRequest:
@@ -273,12 +271,10 @@ def envelope(response: dict[str, object], headers: dict[str, str] | None = None)
 
 
 def _code(error: errors.KeyPairFunctionError) -> str:
-    for problem in error.problems:
-        if isinstance(error, errors.MalformedRequest):
-            if problem.field == "KeyName" and problem.rule in _KEY_NAME_CODES:
-                return _KEY_NAME_CODES[problem.rule]
-            other = _OTHER_CODES.get((problem.field.partition(".")[0], problem.rule))
-            return other or _FIELD_CODES.get(problem.rule, "InvalidParameterValue")
+    if isinstance(error, errors.MalformedRequest) and error.problems:
+        problem = error.problems[0]
+        own = _FIELD_CODES.get((problem.field.partition(".")[0], problem.rule))
+        return own or _RULE_CODES.get(problem.rule, "InvalidParameterValue")
     if type(error) in _CODES:
         return _CODES[type(error)]
     return internal_code(error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _HEX_DIGITS = 64
 
@@ -51,14 +51,8 @@ class MasterSecrets:
         return _digest(self.secrets[0], purpose, text).hex()[:digits]
 
     def matches(self, purpose: Purpose, text: str, code: str, digits: int = _HEX_DIGITS) -> bool:
-        """Return whether `sign` made `code` for `text`, under any of the secrets."""
-        given = _encode(code)
-        matched = False
-        for secret in self.secrets:
-            # No early exit: the time taken must not reveal which secret matched.
-            own = _digest(secret, purpose, text).hex()[:digits]
-            matched |= hmac.compare_digest(given, own.encode())
-        return matched
+        """Tell whether `sign` made `code` for `text`, under any of the secrets."""
+        return is_one_of(code, (_digest(secret, purpose, text).hex()[:digits] for secret in self.secrets))
 
     def code(self, purpose: Purpose, text: str, alphabet: str, digits: int) -> str:
         """Return a code for `text` under the current secret, with `digits` characters of `alphabet`.
@@ -67,14 +61,10 @@ class MasterSecrets:
         """
         return _in_alphabet(_digest(self.secrets[0], purpose, text), alphabet, digits)
 
-    def has_code(self, purpose: Purpose, text: str, alphabet: str, code: str) -> bool:
-        """Return whether `code` made `code` for `text`, under any of the secrets."""
-        given = _encode(code)
-        matched = False
-        for secret in self.secrets:
-            own = _in_alphabet(_digest(secret, purpose, text), alphabet, len(code))
-            matched |= hmac.compare_digest(given, own.encode())
-        return matched
+    def has_code(self, purpose: Purpose, text: str, alphabet: str, given: str) -> bool:
+        """Tell whether `given` is what `code` makes for `text`, under any of the secrets."""
+        digests = (_digest(secret, purpose, text) for secret in self.secrets)
+        return is_one_of(given, (_in_alphabet(digest, alphabet, len(given)) for digest in digests))
 
     def caller_secrets(self, purpose: Purpose, caller_id: str, generation: int = 1) -> list[str]:
         """Return a caller's secret under each master secret, the current one first.
@@ -90,6 +80,15 @@ class MasterSecrets:
         """
         digests = [_digest(secret, purpose, text) for secret in self.secrets]
         return [base64.urlsafe_b64encode(digest).rstrip(b"=").decode() for digest in digests]
+
+
+def is_one_of(given: str, own: Iterable[str]) -> bool:
+    """Tell whether `given` is among the texts that this function made."""
+    encoded, found = _encode(given), False
+    for text in own:
+        # No early exit: the time taken must not reveal which one it is.
+        found |= hmac.compare_digest(encoded, text.encode())
+    return found
 
 
 def _in_alphabet(digest: bytes, alphabet: str, digits: int) -> str:

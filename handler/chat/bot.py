@@ -234,7 +234,7 @@ class Bot:
         # SCF runs the event at once, so the pause between two rounds has to be here.
         deadline = invocation.deadline
         deadline.clock.sleep(max(deadline.remaining() - 2 * RESCHEDULE_SECONDS, 0))
-        if not self._is_first_to_start(next_job):
+        if not self._claim_round(next_job):
             return True
         try:
             self.invoke_again(self.jobs.encode(next_job), invocation)
@@ -245,8 +245,8 @@ class Bot:
             return False
         return True
 
-    def _is_first_to_start(self, next_job: Job) -> bool:
-        """Return whether this invocation starts the next round. SCF may run an event twice."""
+    def _claim_round(self, next_job: Job) -> bool:
+        """Claim the next round for this invocation; tell whether it has it. SCF may run an event twice."""
         key = f"next:{next_job.round}:{message_id(next_job.message)}"
         try:
             return self.store.add(key, "", MAX_INVOCATION_SECONDS)

@@ -8,7 +8,6 @@ token and returns the private key only once. This class therefore repeats it onl
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretBytes, StringConstraints, ValidationError
@@ -299,8 +298,7 @@ class Cvm:
         answer = self._until_not_throttled("DescribeKeyPairs", page, reserve=ANSWER_RESERVE)
         if not isinstance(answer, Failure):
             return None
-        # What an endpoint sends as a code is shown to operators.
-        return answer.code if re.fullmatch(r"[A-Za-z.]{1,64}", answer.code) else "unreadable"
+        return answer.public_code
 
     def _describe(self, filters: Sequence[dict[str, object]] = ()) -> list[KeyPairSummary]:
         found: list[KeyPairSummary] = []

@@ -189,16 +189,9 @@ class IdempotencyLedger:
 
         Raises RequestInFlight, IdempotencyKeyReused or StoreUnavailable.
         """
-        # A digest: text that a caller chose never becomes a key of the store, and callers cannot collide.
-        record_id = _digest(f"{caller_id}\n{idempotency_key}")
+        record_id = _record_id(caller_id, idempotency_key)
         now = self.clock.now()
-        fresh = StoredRecord(
-            version=SCHEMA,
-            state=State.CLAIMED,
-            order=order_digest[:32],
-            holder=self.new_holder(),
-            lease_ends=now + lease,
-        )
+        fresh = self._fresh(_short(order_digest), lease)
         text = fresh.model_dump_json()
         if self.store.add(_key(record_id), text, UNFINISHED_TTL):
             return HeldRecord(self.store, record_id, fresh, text)
@@ -216,15 +209,15 @@ class IdempotencyLedger:
 
     def finished(self, caller_id: str, idempotency_key: str, order_digest: str) -> FinishedRecord | None:
         """Return the record of this request if it is finished; raise StoreUnavailable or RequestInFlight."""
-        record_id = _digest(f"{caller_id}\n{idempotency_key}")
+        record_id = _record_id(caller_id, idempotency_key)
         stored = self.store.get(_key(record_id))
         record = None if stored is None else _parse(stored)
-        if stored is None or record is None or record.order != order_digest[:32]:
+        if stored is None or record is None or record.order != _short(order_digest):
             return None
         return FinishedRecord(record_id, record, stored) if record.state is State.SEALED else None
 
-    def is_new(self, message: str) -> bool:
-        """Remember a signed message; return whether this is the first time that it arrives.
+    def remember_message(self, message: str) -> bool:
+        """Remember a signed message; tell whether it arrives for the first time.
 
         It is remembered as long as an answer, because no proof is accepted for longer than that.
         Raises StoreUnavailable.
@@ -253,13 +246,7 @@ class IdempotencyLedger:
         Its last holder is not listed as a former one, because the key pair that it made was released.
         Raises RequestInFlight or StoreUnavailable.
         """
-        fresh = StoredRecord(
-            version=SCHEMA,
-            state=State.CLAIMED,
-            order=finished.record.order,
-            holder=self.new_holder(),
-            lease_ends=self.clock.now() + lease,
-        )
+        fresh = self._fresh(finished.record.order, lease)
         return self._take_over(finished.record_id, finished.text, fresh)
 
     def find(self, record_id: str) -> StoredRecord | None:
@@ -292,6 +279,15 @@ class IdempotencyLedger:
         withdrawn = found.record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
         return self.store.replace(key, stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
 
+    def _fresh(self, order: str, lease: float) -> StoredRecord:
+        return StoredRecord(
+            version=SCHEMA,
+            state=State.CLAIMED,
+            order=order,
+            holder=self.new_holder(),
+            lease_ends=self.clock.now() + lease,
+        )
+
     def _take_over(self, record_id: str, stored: str, mine: StoredRecord) -> HeldRecord:
         text = mine.model_dump_json()
         if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
@@ -309,6 +305,15 @@ def _continued(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:
     may_exist = record.state in (State.CREATING, State.UNKNOWN)
     state = State.UNKNOWN if may_exist else State.CLAIMED
     return fresh.model_copy(update={"state": state, "former": former})
+
+
+def _record_id(caller_id: str, idempotency_key: str) -> str:
+    # A digest: text that a caller chose never becomes a key of the store, and callers cannot collide.
+    return _digest(f"{caller_id}\n{idempotency_key}")
+
+
+def _short(order_digest: str) -> str:
+    return order_digest[:32]
 
 
 def _digest(text: str) -> str:

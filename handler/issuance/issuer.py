@@ -221,7 +221,9 @@ class Issuer:
         cvm = self.connect(invocation.credentials(), order.region, invocation.deadline)
         lease = invocation.deadline.remaining()
         # Without an idempotency key, record the message, so that a replay cannot restart the order.
-        new = terms.idempotency_key is None and (terms.message is None or self.ledger.is_new(terms.message))
+        new = terms.idempotency_key is None and (
+            terms.message is None or self.ledger.remember_message(terms.message)
+        )
         record = self.ledger.acquire(caller_id, terms.record_key(digest), digest, lease)
         if isinstance(record, FinishedRecord):
             released = _stored(record, source.model)

@@ -172,7 +172,7 @@ class _Sweep:
             return
         if isinstance(task, _Task):
             self._tasks.append(task)
-        elif task is not None and self._is_news(pair, task):
+        elif task is not None and self._note_reported(pair, task):
             self._found(Finding(Decision.LEFT, task, region, pair))
 
     def _task(self, pair: KeyPairSummary, region: str, cvm: Cvm) -> _Task | str | None:
@@ -235,7 +235,7 @@ class _Sweep:
             self.counts["postponed"] += 1
             return
         if task.urgency is _Urgency.IN_USE:
-            if self._is_news(task.pair, "in-use"):
+            if self._note_reported(task.pair, "in-use"):
                 self._found(Finding(Decision.LEFT, f"{task.reason}-in-use", task.region, task.pair))
             return
         if self.preview is not None:
@@ -278,7 +278,7 @@ class _Sweep:
         self.sweeper.clock.sleep(PAUSE)
         if task.cvm.delete_key_pair(task.pair.key_id):
             return Finding(Decision.REMOVED, task.reason, task.region, task.pair)
-        if not self._is_news(task.pair, "in-use"):
+        if not self._note_reported(task.pair, "in-use"):
             return None
         return Finding(Decision.LEFT, f"{task.reason}-in-use", task.region, task.pair)
 
@@ -289,8 +289,11 @@ class _Sweep:
         except KeyPairFunctionError:
             return False
 
-    def _is_news(self, pair: KeyPairSummary, what: str) -> bool:
-        """Tell whether this has not been reported of `pair` within a day; a preview reports everything."""
+    def _note_reported(self, pair: KeyPairSummary, what: str) -> bool:
+        """Note that this is reported of `pair`; tell whether it is to be: not twice within a day.
+
+        A preview notes nothing and reports everything.
+        """
         if self.preview is not None:
             return True
         try:

@@ -32,10 +32,8 @@ _PATH_LIMIT = 2048
 
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 section 5.6.2: token
-_READ = {
+_GUARDED = {
     "authorization",
-    "content-encoding",
-    "content-length",
     "content-type",
     "host",
     "idempotency-key",
@@ -43,7 +41,7 @@ _READ = {
     "timestamp",  # DingTalk's
     "sign",
 }
-_READ_PREFIXES = ("access-control-", "sec-", "x-lark-", "x-scf-", "x-slack-", "x-tc-")
+_GUARDED_PREFIXES = ("access-control-", "sec-", "x-lark-", "x-scf-", "x-slack-", "x-tc-")
 _NOT_IN_A_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")  # controls, lone surrogates
 
 
@@ -96,7 +94,7 @@ def _headers(headers: object) -> Mapping[str, str]:
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise MalformedRequest("header-name")
-        if not isinstance(value, str) and not _is_read(name.lower()):
+        if not isinstance(value, str) and not _is_guarded(name.lower()):
             # Null, a number or a list, from a proxy or a test page of the console.
             continue
         if not isinstance(value, str) or len(value) > _HEADER_LIMIT or _NOT_IN_A_HEADER.search(value):
@@ -108,13 +106,13 @@ def _headers(headers: object) -> Mapping[str, str]:
     return found
 
 
-def _is_read(name: str) -> bool:
-    """Return whether some part of the function reads the header.
+def _is_guarded(name: str) -> bool:
+    """Tell whether a check depends on the header, or its absence would weaken one.
 
     SECURITY BOUNDARY: of these a malformed value is refused. A check that sees no header at all may be weaker
     than one that sees a bad value, for example of Origin.
     """
-    return name in _READ or name.startswith(_READ_PREFIXES)
+    return name in _GUARDED or name.startswith(_GUARDED_PREFIXES)
 
 
 def _query(event: Mapping[str, object]) -> Mapping[str, str]:

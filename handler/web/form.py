@@ -26,6 +26,7 @@ from handler.order import (  # pydantic reads the annotations at run time
     Region,
     seconds,
 )
+from handler.pickup.links import file_name_of
 from handler.startup.records import dataclass
 from handler.web.origins import crosses_origins
 from handler.web.page import stylesheet
@@ -95,7 +96,7 @@ class FormEndpoint(IssueEndpoint):
     def render(self, issued: IssuedKeyPair) -> Response:
         """Return 201 with the envelope and the command that opens it."""
         sealed = issued.sealed_private_key
-        file_name = f"{issued.key_name}.{sealed.format.suffix}"
+        file_name = file_name_of(issued)
         rows = [
             ("Key name · 密钥名称", issued.key_name),
             ("Key id · 密钥 ID", issued.key_id),

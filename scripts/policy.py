@@ -22,14 +22,13 @@ from handler.errors import NotGranted, RecipientRefused
 from handler.order import Action
 from handler.policy.evaluation import granted_order
 from handler.policy.grants import ExistingKeyPair
-from handler.policy.model import Policy
 from handler.sealing.recipient_problems import RecipientProblem
 from handler.settings import PREFIX, decode_secret
 from scripts.policy_file import PolicyUnusable, check_policy
 
 if TYPE_CHECKING:
     from handler.order import KeyPairOrder
-    from handler.policy.model import Caller
+    from handler.policy.model import Caller, Policy
 
 ROOT = Path(__file__).parents[1]
 _UNUSABLE = 2
@@ -100,9 +99,20 @@ _VIOLATIONS = {
 }
 
 
+_OPTIONS = {
+    "keyName": ("--name", "1 to 25 letters, digits and '_'"),
+    "recipients": ("--recipient", "1 to 20 public keys"),
+    "projectId": ("--project", "the number of a project"),
+    "region": ("--region", "a region, such as ap-guangzhou"),
+    "tags": ("--tag", "KEY=VALUE, at most 20 times"),
+    "expiresIn": ("--expires-in", "a duration, such as 90m, 12h or 30d"),
+}
+"""A field of a request -> the option that gives it here, and what it takes."""
+
+
 def _explain(options: argparse.Namespace) -> int:
     try:
-        policy = Policy.parse(check_policy(options.file))
+        policy = check_policy(options.file).policy
         caller = policy.callers[options.caller]
         order = _order(options, caller)
     except PolicyUnusable as error:
@@ -110,7 +120,8 @@ def _explain(options: argparse.Namespace) -> int:
     except KeyError:
         return _unusable(f"{options.file}: no caller {options.caller}, so every request is refused")
     except ValidationError as error:
-        return _unusable(f"{error.errors()[0]['loc'][0]}: not valid in a request")
+        option, takes = _OPTIONS[str(error.errors()[0]["loc"][0])]
+        return _unusable(f"{option} is not valid in a request; it takes {takes}")
     action = Action(options.action)
     asks = "asks for" if action is Action.CREATE else f"asks to {action.value}"
     print(f"{options.caller} {asks} {order.name} in {order.region}, project {order.project_id}")
@@ -145,9 +156,11 @@ def _explain_order(policy: Policy, caller_id: str, order: KeyPairOrder) -> int:
         print("refused")
         return 1
     except RecipientRefused as error:
-        print(f"refused: {error.problem.advice}")
         if error.problem is RecipientProblem.MISSING:
+            print("granted if the request names a recipient; without one it is refused")
             print("To see what becomes of a request that names one, add --recipient and a public key.")
+        else:
+            print(f"refused: {error.problem.advice}")
         return 1
     print(f"tags: {', '.join(f'{key}={value}' for key, value in granted.tags.items()) or 'none'}")
     print(f"removed after: {'never' if granted.expires_in is None else f'{granted.expires_in} seconds'}")
@@ -182,7 +195,7 @@ def _secret(options: argparse.Namespace, *, may_print: bool) -> int:
     name = PREFIX + "MASTER_SECRET"
     try:
         master = decode_secret(os.environ.get(name))
-        caller = Policy.parse(check_policy(options.policy)).callers[options.caller]
+        caller = check_policy(options.policy).policy.callers[options.caller]
     except PolicyUnusable as error:
         return _unusable(str(error))
     except KeyError:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from handler import sealing
 from handler.chat.platforms import registry
@@ -62,7 +63,15 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return content
 
 
-def check_policy(source: Path) -> dict[str, object]:
+class CheckedPolicy(NamedTuple):
+    """A policy file that the function would take."""
+
+    content: dict[str, object]
+    """What the file says."""
+    policy: Policy
+
+
+def check_policy(source: Path) -> CheckedPolicy:
     """Return the policy in `source` after checking it, including its recipients, by the function's rules.
 
     Raises PolicyUnusable, whose text names each key path at fault and what to write there.
@@ -82,12 +91,7 @@ def check_policy(source: Path) -> dict[str, object]:
             raise PolicyUnusable(
                 f"{source}: callers.{name}: nobody can be this caller; write tc3 = true, or v2, jwt or chat"
             )
-    return content
-
-
-def policy_regions(source: Path) -> frozenset[str]:
-    """Return the regions that the policy file grants to somebody; raise PolicyUnusable."""
-    return Policy.parse(check_policy(source)).regions
+    return CheckedPolicy(content, policy)
 
 
 def _check_recipients(source: Path, policy: Policy) -> None:
@@ -123,7 +127,7 @@ def compile_policy(
 
     Raises PolicyUnusable.
     """
-    content = check_policy(source)
+    content = check_policy(source).content
     policy = Policy.parse(content)
     texts = [*policy.escrow, *(text for caller in policy.callers.values() for text in caller.recipients)]
     if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(sealing.read_recipient, texts)):

@@ -1,4 +1,4 @@
-"""`scripts/bench --starts`: compares cold starts of packages with those of the peers."""
+"""`scripts/bench`: measures calls, or compares cold starts of packages with those of the peers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pyrage
 from cryptography.hazmat.primitives.asymmetric import rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scripts.benchmark import events, growth, packages
+from scripts.benchmark import calls, events, growth, packages
 from scripts.benchmark.plot import bars
 from scripts.benchmark.starts import Subject, interleaved, percentile, ratio, run
 from scripts.policy_file import pack
@@ -40,13 +40,10 @@ _PEERS = ("hour", "hour with bytecode", "bare calls", "floor", "floor in use")
 
 def main(arguments: list[str]) -> int:
     """Measure and print; return 0, or 2 if there is no Python 3.10."""
-    parser = argparse.ArgumentParser(prog="scripts/bench --starts", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12, help="how often each package starts")
-    parser.add_argument("--against", metavar="REV", help="compare with the package of another commit")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there as well")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the starts there, in SVG")
-    parser.add_argument("--growth", action="store_true", help="fill each store with records as well")
-    options = parser.parse_args(arguments)
+    options = _options().parse_args(arguments)
+    if not options.starts:
+        calls.measure()
+        return 0
     python310 = find_python310()
     if python310 is None:
         print(HOW_TO_GET_ONE, file=sys.stderr)
@@ -71,6 +68,21 @@ def main(arguments: list[str]) -> int:
         ours = frozenset(cpu) - set(_PEERS)
         options.plot.write_text(bars("Cold start to the first answer: CPU time", "ms", cpu, ours))
     return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure issue, replay and refusal against a local CVM; --starts compares packages.",
+    )
+    starts = parser.add_argument_group("packages: cold starts, warm requests, memory, size")
+    starts.add_argument("--starts", action="store_true", help="build packages and compare them with peers")
+    starts.add_argument("--rounds", type=int, default=12, help="how often each package starts (default: 12)")
+    starts.add_argument("--against", metavar="REV", help="compare with the package of another commit")
+    starts.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there as well")
+    starts.add_argument("--plot", type=Path, metavar="FILE", help="draw the starts there, in SVG")
+    starts.add_argument("--growth", action="store_true", help="fill each store with records as well")
+    return parser
 
 
 def _subjects(

@@ -34,7 +34,7 @@ from scripts.deployment.policy_change import policy_steps
 from scripts.deployment.serverless_file import ServerlessFile, unnamed_settings
 from scripts.deployment.status import print_status
 from scripts.packaging.__main__ import main as build
-from scripts.policy_file import PolicyUnusable, check_policy, policy_regions
+from scripts.policy_file import PolicyUnusable, check_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,7 +143,7 @@ def plan_or_apply(deployer: Deployer) -> None:
         file=deployer.file,
         settings=settings,
         package=package,
-        key_pair_regions=policy_regions(options.policy),
+        key_pair_regions=check_policy(options.policy).policy.regions,
         bucket=deployer.bucket(owner, package),
         with_role=options.with_role,
         keep_object=options.keep_object,

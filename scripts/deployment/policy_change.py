@@ -49,7 +49,7 @@ def policy_steps(
     Raises PolicyUnusable, DeploymentStopped.
     """
     require_newest(deployed)
-    new = check_policy(options.policy)
+    new = check_policy(options.policy).content
     packed, index = pack(new)
     code = _download(cloud, {**function, "Qualifier": deployed.alias_version})
     package, before = Package.of(code, {POLICY: packed, INDEX: index}), Package.of(code, {})

@@ -1,4 +1,4 @@
-"""Measures the function on this machine, against the local CVM: start, issue, replay, refusal.
+"""Measures calls against the local CVM: start, issue, replay, refusal.
 
 Times are medians and include the emulator's own time for CreateKeyPair. Compare ratios, not machines.
 """
@@ -41,8 +41,8 @@ own_recipients = true
 """
 
 
-def main() -> int:
-    """Measure and print; return 0."""
+def measure() -> None:
+    """Measure and print."""
     empty, entry = _start("pass"), _start("import handler.index")
     print(f"{'empty interpreter':34} {empty:8.1f} ms")
     print(f"{'import of the entry point':34} {entry:8.1f} ms   {entry / empty:5.1f} x the empty interpreter")
@@ -73,7 +73,6 @@ def main() -> int:
     for what, times in (("replay", replays), ("refusal of a forged signature", refusals)):
         median = statistics.median(times)
         print(f"{what:34} {median:8.2f} ms   1/{issue / median:.0f} of an issue")
-    return 0
 
 
 def _start(code: str) -> float:
@@ -102,7 +101,3 @@ def _timed(call: Callable[[], int], expected: int) -> float:
     if status != expected:
         raise RuntimeError(f"status {status} instead of {expected}: nothing was measured")
     return taken
-
-
-if __name__ == "__main__":
-    sys.exit(main())

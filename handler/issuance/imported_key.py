@@ -41,6 +41,9 @@ class ImportedKey(KeySource[ReleasedKeyPair]):
             line = read_recipient(text).text
             fingerprint = age.parse_recipient(line).fingerprint if line.startswith("ssh-rsa ") else None
         except RecipientRefused as refusal:
+            if refusal.problem is RecipientProblem.RSA_SIZE:
+                # Recipients may be of other sizes and forms.
+                raise PublicKeyRefused(RecipientProblem.IMPORT_SIZE) from None
             raise PublicKeyRefused(refusal.problem) from None
         if fingerprint is None:
             raise PublicKeyRefused(RecipientProblem.IMPORT_TYPE)

@@ -233,6 +233,11 @@ class RecipientProblem(Enum):
         f"only an ssh-rsa public key line can be imported; {MAKE_SSH_RSA_KEY} creates one",
         f"只能导入一行 ssh-rsa 公钥，可以用 `{MAKE_SSH_RSA_KEY}` 生成。",
     )
+    IMPORT_SIZE = (
+        "public-key-rsa-size",
+        f"only an ssh-rsa key of 2048 to 4096 bits can be imported; {MAKE_SSH_RSA_KEY} creates one",
+        f"只能导入 2048 至 4096 位的 ssh-rsa 公钥，可以用 `{MAKE_SSH_RSA_KEY}` 生成。",
+    )
     EC_POINT = (
         "recipient-ec-point",
         f"this key is invalid; create a new one with {MAKE_PEM_KEY}",

@@ -30,7 +30,7 @@ from scripts.function_url.environment import (
 from scripts.function_url.front import FunctionUrl
 from scripts.function_url.instance import Instance, Logs
 from scripts.function_url.invocations import Invocations
-from scripts.function_url.local_profile import LocalProfile
+from scripts.function_url.local_profile import LocalProfile, is_running
 from scripts.info_file import NotStarted, read_info, write_info
 from scripts.policy_file import PolicyUnusable, compile_policy
 from scripts.python310 import find_python310
@@ -145,7 +145,7 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
     if options.package is None:
         # Raises what is wrong with the settings. A package may be another version, which checks its own.
         composition.build(environment, Clock(), lambda: sys.stdout)
-    cleanup.enter_context(_local_profile(options, url, caller))
+    replaced = cleanup.enter_context(_local_profile(options, url, caller))
 
     def instance_of(on_start: Callable[[int | None], None]) -> Instance:
         return Instance(code, environment, logs, time_limit=options.timeout, on_start=on_start)
@@ -167,7 +167,7 @@ def _serve(options: _Options, cleanup: ExitStack) -> None:
         print(f"{failed.message}\n{failed.trace}", file=sys.stderr, flush=True)
     elif errors := [line for line in logs.stdout.read_text().splitlines() if line.startswith("[ERROR]")]:
         raise NotServed("\n".join(errors))
-    _announce(options, url, caller, logs)
+    _announce(options, url, caller, logs, replaced)
     front.serve(instance)
 
 
@@ -176,7 +176,7 @@ def _make_way(info: Path | None) -> None:
     if info is None:
         return
     pid = read_info(info).get("pid")
-    if isinstance(pid, int) and _is_running(pid):
+    if is_running(pid):
         raise NotServed(f"{info} belongs to a function that runs (process {pid}). Name another file.")
     info.unlink(missing_ok=True)
 
@@ -184,16 +184,6 @@ def _make_way(info: Path | None) -> None:
 def _remove_own(info: Path) -> None:
     if read_info(info).get("pid") == os.getpid():
         info.unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def _front(port: int) -> FunctionUrl:
@@ -206,7 +196,7 @@ def _front(port: int) -> FunctionUrl:
         raise NotServed(f"Port {port} {state}. Choose another --port, or none for any free one.") from error
 
 
-def _announce(options: _Options, url: str, caller: _Caller | None, logs: Logs) -> None:
+def _announce(options: _Options, url: str, caller: _Caller | None, logs: Logs, replaced: str | None) -> None:
     print(f"Function URL   {url}")
     if caller:
         where = "is in the file given with --info" if options.info else "is known to `keypair --local`"
@@ -216,11 +206,13 @@ def _announce(options: _Options, url: str, caller: _Caller | None, logs: Logs) -
     if options.web and caller:
         # The secret of a stand-in that is made for this run and gone after it.
         print(f"web page       {url}/ (sign in with ID {caller.secret_id}, secret {caller.secret_key})")
+    if replaced:
+        print(f"note           `keypair --local` meant {replaced} until now, and will again when this ends")
     print(f"function's log {logs.stdout}")
     print("Ctrl-C stops it.", flush=True)
 
 
-def _local_profile(options: _Options, url: str, caller: _Caller | None) -> AbstractContextManager[None]:
+def _local_profile(options: _Options, url: str, caller: _Caller | None) -> AbstractContextManager[str | None]:
     """Let `keypair --local` find this function, unless --info names another place for its address."""
     if caller is None or options.info:
         return nullcontext()

@@ -366,7 +366,7 @@ def test_keys_that_cannot_be_imported(function: FunctionUnderTest) -> None:
     for key, rule in (
         (public_key(ed25519.Ed25519PrivateKey.generate().public_key()), "public-key-not-rsa"),
         (str(RECIPIENT.to_public()), "public-key-not-rsa"),
-        (public_key(rsa.generate_private_key(65537, 1024).public_key()), "recipient-rsa-size"),  # noqa: S505  # to be refused
+        (public_key(rsa.generate_private_key(65537, 1024).public_key()), "public-key-rsa-size"),  # noqa: S505  # to be refused
         (KEY[:-8], "recipient-ssh-malformed"),
         ("ssh-rsa", "recipient-ssh-malformed"),
     ):

@@ -124,8 +124,8 @@ def test_the_client_finds_the_last_one_that_still_runs(
 
     write_info_of_the_dead(local_profile())
     with LocalProfile("http://first", "demo", "secret").published():
-        with LocalProfile("http://second", "demo", "secret").published():
-            assert found() == "http://second"
+        with LocalProfile("http://second", "demo", "secret").published() as replaced:
+            assert (found(), replaced) == ("http://second", "http://first")
         assert found() == "http://first"
     assert found() is None
 

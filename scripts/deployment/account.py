@@ -22,7 +22,6 @@ _ABSENT = ("ResourceNotFound", "InvalidParameter.RoleNotExist")
 class RolePolicy:
     """A policy of the role."""
 
-    policy_id: int
     document: Any
     attached: bool
 
@@ -173,9 +172,9 @@ def _role_policies(
         listing = {"Scope": "Local", "Keyword": name, "Page": 1, "Rp": _PAGE}
         for policy in cloud.call("cam", "ListPolicies", listing)["List"]:
             if policy["PolicyName"] == name:
-                policy_id = int(policy["PolicyId"])
-                document = cloud.call("cam", "GetPolicy", {"PolicyId": policy_id})["PolicyDocument"]
-                found[name] = RolePolicy(policy_id, json.loads(document), name in attached)
+                which = {"PolicyId": int(policy["PolicyId"])}
+                document = cloud.call("cam", "GetPolicy", which)["PolicyDocument"]
+                found[name] = RolePolicy(json.loads(document), name in attached)
     return found
 
 

@@ -923,6 +923,7 @@ def test_the_table_is_complete() -> None:
     assert len(ROWS) > 1500
     elsewhere = {  # test_detection.py, test_openpgp.py and others
         RecipientProblem.AMBIGUOUS,
+        RecipientProblem.IMPORT_SIZE,
         RecipientProblem.IMPORT_TYPE,
         RecipientProblem.MISSING,
         RecipientProblem.MIXED_FORMATS,

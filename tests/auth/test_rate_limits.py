@@ -316,7 +316,7 @@ def test_never_more_than_the_rate_and_its_burst(rate: str, pauses: list[float]) 
     assert all(1 <= wait <= allowance.period / allowance.requests + 1 for wait in waits)
     passed = (clock.time - start) * allowance.requests / allowance.period
     assert granted <= allowance.requests + passed + 1
-    assert granted == len(pauses) or granted >= min(allowance.requests, len(pauses))
+    assert granted >= min(allowance.requests, len(pauses))
 
 
 def test_two_openings_of_a_shared_store_count_together(tmp_path: Path) -> None:

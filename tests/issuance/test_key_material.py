@@ -363,7 +363,7 @@ def test_repr_does_not_show_a_key() -> None:
         for text in (repr(shown), str(shown), f"{shown}", f"{shown!r:>80}", "%s %r" % (shown, shown)):  # noqa: UP031  # one of the ways it could be shown
             assert "PRIVATE" not in text
             assert "MII" not in text
-            assert "SecretBytes(b'**********')" in text or "b'**********'" in text
+            assert "b'**********'" in text
 
 
 def test_a_traceback_with_local_variables_does_not_show_a_key() -> None:

@@ -576,6 +576,7 @@ Exit codes:
     "(over)": "（已到期）",
     "(in {days} d)": "（{days} 天后）",
     "(in {hours:.0f} h)": "（{hours:.0f} 小时后）",
+    "(within an hour)": "（一小时内）",
     "Only this region [default: all of yours].": "只看这个地域 [默认：您的全部地域]。",
     "Only what this caller got, for operators.": "只看这个调用者的密钥对，供管理员使用。",
     "Only key pairs that end within 90m, 12h or 30d.": "只看在 90m、12h 或 30d 之内到期的密钥对。",

@@ -106,6 +106,8 @@ def ends(pair: KeyPair, now: float) -> str:
     left = moment(pair["expiresAt"]) - datetime.fromtimestamp(now, timezone.utc)
     if left.days > 1:
         return f"{day} {tr('(in {days} d)', days=left.days)}"
+    if left < timedelta(hours=1):
+        return f"{day} {tr('(within an hour)')}"
     return f"{day} {tr('(in {hours:.0f} h)', hours=left / timedelta(hours=1))}"
 
 

@@ -101,6 +101,7 @@ def test_an_operator_takes_back_what_a_caller_got(home: Home, service: Served) -
 def test_a_key_pair_that_has_expired(home: Home) -> None:
     name = fresh_name()
     home.run("create", name, "--expires", "1m")
+    assert home.run("list", name).stdout.endswith("(within an hour)  -\n")
     done = subprocess.run(
         ["faketime", "-f", "+2m", *home.command("list", name)],
         env=home.variables, cwd=home.folder, capture_output=True, text=True, check=True,

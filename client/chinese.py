@@ -497,6 +497,7 @@ Exit codes:
     "{issuer} does not offer this way to sign in.": "{issuer} 不支持这种登录方式。",
     "Choose another one: keypair config set sign-in device (or: browser)":
         "请换一种：keypair config set sign-in device（或 browser）",
+    "{issuer} does not answer ({status}).": "{issuer} 没有响应（{status}）。",
     "{url} has not answered within {seconds:.0f} s.": "{url} 在 {seconds:.0f} 秒内没有响应。",
     "Try again later.": "请稍后重试。",
     "no answer from the browser": "浏览器没有返回结果",

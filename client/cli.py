@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -146,11 +147,25 @@ def keypair(
     ctx.obj = Session(Console(quiet, _global_options(ctx)), local, profile_name, url)
 
 
-def _global_options(ctx: click.Context) -> str:
-    """Return what of the command line says which function is meant."""
-    said = ("--profile", ctx.params.get("profile_name")), ("--url", ctx.params.get("url"))
-    options = [f"{option} {shlex.quote(value)}" for option, value in said if value]
-    return " ".join(["--local"] * bool(ctx.params.get("local")) + options)
+def _global_options(ctx: click.Context) -> dict[str, str]:
+    """Return the options that say which function is meant, for each command that takes them."""
+    from client.profiles import checked_url
+
+    profile, url = ctx.params.get("profile_name"), ctx.params.get("url")
+    at = [f"--profile {shlex.quote(profile)}"] if profile else []
+    config, sign_in = list(at), list(at)
+    # Only an address that can be one is repeated: it may hold a password.
+    with suppress(ClientError):
+        sign_in += [f"--url {shlex.quote(checked_url(url))}"] if url else []
+    if ctx.params.get("local"):
+        calls, config, sign_in = ["--local"], [], []
+    else:
+        calls = sign_in
+    return {
+        **dict.fromkeys(("create", "import", "list", "show", "delete", "doctor"), " ".join(calls)),
+        **dict.fromkeys(("login", "logout"), " ".join(sign_in)),
+        "config": " ".join(config),
+    }
 
 
 def main() -> None:

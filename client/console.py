@@ -7,9 +7,13 @@ import os
 import re
 import sys
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WELL = click.style("✓", fg="green") + " "
 BROKEN = click.style("✗", fg="red") + " "
@@ -17,7 +21,7 @@ ATTENTION = click.style("!", fg="yellow") + " "
 FAILED = click.style("keypair: ", fg="red", bold=True)
 # Control and format characters, lone surrogates, and line and paragraph separators. Terminals obey some of
 # them, and others hide text or reverse it: https://www.unicode.org/reports/tr44/#General_Category_Values
-_COMMAND = re.compile(r"\bkeypair (?=(create|open|import|list|show|delete|login|logout|config|doctor)\b)")
+_COMMAND = re.compile(r"\bkeypair ([a-z]+)\b")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -29,8 +33,8 @@ class Console:
     """
 
     quiet: bool = False
-    global_options: str = ""
-    """What a command in a text has to be typed with, such as `--local`, to go to the same function."""
+    global_options: Mapping[str, str] = field(default_factory=dict)
+    """A command -> what it has to be typed with to go to the same function, such as `--local`."""
 
     def result(self, text: str, mark: str = "") -> None:
         """Write what the command was run for."""
@@ -66,9 +70,11 @@ class Console:
             click.echo("\r\x1b[2K", nl=False, err=True)
 
     def _to_type(self, text: str) -> str:
-        return (
-            _COMMAND.sub(lambda _: f"keypair {self.global_options} ", text) if self.global_options else text
-        )
+        return _COMMAND.sub(lambda found: f"keypair {self._options(found[1])}{found[1]}", text)
+
+    def _options(self, command: str) -> str:
+        options = self.global_options.get(command)
+        return f"{options} " if options else ""
 
     @property
     def interactive(self) -> bool:

@@ -56,7 +56,8 @@ def effective_environ(environ: Mapping[str, str], packed: Path = PACKED_SETTINGS
         defaults: dict[str, str] = json.loads(packed.read_text(encoding="utf-8"))
     except FileNotFoundError:
         defaults = {}
-    return {**defaults, **decoded(environ)}
+    # A variable that is set to nothing does not hide what is packed.
+    return {**defaults, **{n: value for n, value in decoded(environ).items() if value or n not in defaults}}
 
 
 def decoded(environ: Mapping[str, str]) -> dict[str, str]:
@@ -204,9 +205,13 @@ class Settings(BaseModel):
         given = {
             name: value
             for name, value in environ.items()
-            # A compose file and `export NAME=` set variables to nothing; that is as if they were not set.
-            if value and name.startswith(PREFIX) and not name.startswith(others)
+            if name.startswith(PREFIX) and not name.startswith(others)
         }
+        # A compose file and `export NAME=` set variables to nothing. For those that may be left out, that is
+        # as if they were not set. A store or a policy that is set to nothing is a mistake.
+        for field in cls.model_fields.values():
+            if not field.is_required() and not field.default and given.get(str(field.alias)) == "":
+                del given[str(field.alias)]
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:

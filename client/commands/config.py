@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
-from client.errors import UsageProblem
+from client.errors import ClientError, UsageProblem
 from client.language import tr
 
 if TYPE_CHECKING:
@@ -67,9 +69,13 @@ def _say_what_stays(session: Session, before: Profile, now: Profile, setting: st
     from client.sign_in import stored_names
 
     names = set(stored_names(before)) - set(stored_names(now))
-    if any(store.get(name) is not None for store in all_stores() for name in names):
+    kept = False
+    # The setting is changed already; whoever signs in or out is told what is wrong with the store.
+    with suppress(ClientError):
+        kept = any(store.get(name) is not None for store in all_stores() for name in names)
+    if kept:
         old = getattr(before, setting.replace("-", "_"))
-        variable = f"{ENVIRONMENT_PREFIX}{setting.replace('-', '_').upper()}={old}"
+        variable = f"{ENVIRONMENT_PREFIX}{setting.replace('-', '_').upper()}={shlex.quote(old)}"
         session.console.note(
             tr(
                 "What is stored for {old} stays. To forget it: {command}",

@@ -93,10 +93,18 @@ def _delete(session: Session, service: Service, pairs: Sequence[KeyPair]) -> Non
 
 def _forget_answer(service: Service, pair: KeyPair) -> None:
     """Drop the answer that an interrupted `create` has kept: it would hand out the deleted key pair."""
+    from client.folders import state_folder
+    from client.order import check_name
     from client.pending import pending_file
 
-    # Another command holds the request, or it cannot be read: then that is for `create` to say.
-    with suppress(ClientError), pending_file(str(pair["keyName"]), service.profile.url) as pending:
+    if not (state_folder() / "pending").exists():
+        return
+    # Another command holds the request, or it cannot be read: then that is for `create` to say. The name is
+    # the function's, and becomes a part of a path.
+    with (
+        suppress(ClientError, OSError),
+        pending_file(check_name(str(pair["keyName"])), service.profile.url) as pending,
+    ):
         answer = pending.request.answer if pending.request else None
         if answer and answer.get("keyId") == pair["keyId"]:
             pending.forget()

@@ -83,7 +83,9 @@ class OAuthTokens:
             issuer.token_endpoint, {"grant_type": "refresh_token", "refresh_token": refresh}
         )
         if status != HTTPStatus.OK:
-            self._store.delete(token_name(self._profile))
+            # RFC 6749 section 5.2: only this says that the token is of no use any more.
+            if answer.get("error") == "invalid_grant":
+                self._store.delete(token_name(self._profile))
             raise SignInFailed(tr("The sign-in ran out."), tr("Sign in: keypair login"))
         return self._keep(issuer, {"refresh_token": refresh, **answer})
 
@@ -156,7 +158,13 @@ class Issuer:
             answer = exchange("POST", endpoint, headers, body, _SECONDS)
         except NoAnswer as fault:
             raise SignInFailed(str(fault), tr("Try again later.")) from None
-        return answer.status, dict(answer.content or {})
+        if answer.content is None or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # A proxy or a gateway, which says nothing about the sign-in.
+            raise SignInFailed(
+                tr("{issuer} does not answer ({status}).", issuer=self.address, status=answer.status),
+                tr("Try again later."),
+            )
+        return answer.status, dict(answer.content)
 
 
 def token_name(profile: Profile) -> str:

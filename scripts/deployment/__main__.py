@@ -131,6 +131,9 @@ class Deployer:
         return self.options.yes or self.terminal.confirm(question)
 
 
+_MASTER_SECRETS = (MASTER_SECRET, PREVIOUS_MASTER_SECRET, RETIRED_MASTER_SECRETS)
+
+
 def plan_or_apply(deployer: Deployer) -> None:
     """Plan, and with `apply` run the plan."""
     options, terminal = deployer.options, deployer.terminal
@@ -161,6 +164,14 @@ def plan_or_apply(deployer: Deployer) -> None:
                 f"The code has to go through a bucket of COS, and {step.bucket.name} does not exist. Nothing "
                 "was changed. Run again with --yes to have it made, or name another with --bucket."
             )
+    removed = [
+        step.purpose for step in planned if isinstance(step, steps.Call) and step.action == "DeleteTrigger"
+    ]
+    if removed and not deployer.confirmed(f"This will {'; '.join(removed)}. Continue?"):
+        raise DeploymentStopped(
+            f"This would {'; '.join(removed)}. Nothing was changed. If that is wanted: --yes. "
+            "Otherwise name the timer in serverless.yml."
+        )
     deployer.execute(planned, known, desired.bucket)
     terminal.say(f"\nThe function answers at {known['url']}")
 
@@ -175,17 +186,16 @@ def _settings(deployer: Deployer, existing: DeployedFunction | None) -> Function
             "KEYPAIR_MASTER_SECRET is the one before the last rotation. Remove it from the environment and "
             ".env: the function keeps its own; or set it to the new one."
         )
-    live = there.get(MASTER_SECRET)
-    kept = [variables.get(PREVIOUS_MASTER_SECRET), *variables.get(RETIRED_MASTER_SECRETS, "").split(",")]
-    if own and live and live not in (own, *kept):
-        raise SettingsMissing(
-            "KEYPAIR_MASTER_SECRET is not the one that the function has: every caller's secret would stop "
-            "working, and the sweeper would not know the key pairs made so far. Remove it from the "
-            "environment and .env: the function keeps its own. To replace it: scripts/deploy secrets rotate."
-        )
-    for name in (MASTER_SECRET, PREVIOUS_MASTER_SECRET, RETIRED_MASTER_SECRETS):
+    for name in _MASTER_SECRETS:
         if name not in variables and name in there:
             variables[name] = there[name]
+    if not _secrets_in(there) <= _secrets_in(variables):
+        raise SettingsMissing(
+            "A master secret of the function is not among the KEYPAIR_…MASTER_SECRET… settings here: callers "
+            "could not sign any more, or the sweeper would not know the key pairs that were made under it. "
+            "Remove these settings from the environment and .env: the function keeps its own. To replace the "
+            "secret: scripts/deploy secrets rotate."
+        )
     if options.new_master_secret and MASTER_SECRET not in variables:
         # A plan masks it and changes nothing: nobody is to write that one down.
         planning = options.command == "plan"
@@ -195,6 +205,12 @@ def _settings(deployer: Deployer, existing: DeployedFunction | None) -> Function
     except SettingsMissing as error:
         hint = "" if MASTER_SECRET in variables else "\n(--new-master-secret makes a master secret.)"
         raise SettingsMissing(f"{error}{hint}") from None
+
+
+def _secrets_in(settings: Mapping[str, str]) -> set[str]:
+    """Return all master secrets in settings."""
+    parts = (part.strip() for name in _MASTER_SECRETS for part in settings.get(name, "").split(","))
+    return {part for part in parts if part}
 
 
 def _new_secret(deployer: Deployer) -> str:

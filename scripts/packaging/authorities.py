@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING
 
 from OpenSSL.crypto import FILETYPE_PEM, load_certificate
 
+from scripts.packaging.errors import PackagingError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[^-]+\n-----END CERTIFICATE-----\n")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[^-]+\n-----END CERTIFICATE-----")
 
 
 def spread(bundle: Path, folder: Path) -> None:
-    """Fill a new folder with the certificates in the file `bundle`."""
+    """Fill a new folder with the certificates in `bundle`; raise PackagingError if one is malformed."""
+    text = bundle.read_text("ascii")
+    found = _CERTIFICATE.findall(text)
+    # What is left out here, the function would not trust.
+    lines = text.count("CERTIFICATE-----")
+    if lines != 2 * len(found) or not found:
+        raise PackagingError(
+            f"{bundle.name}: of {lines} lines around certificates {2 * len(found)} can be read"
+        )
     folder.mkdir(parents=True)
-    for pem in _CERTIFICATE.findall(bundle.read_text("ascii")):
-        add(folder, pem)
+    for pem in found:
+        add(folder, f"{pem}\n")
 
 
 def add(folder: Path, pem: str) -> Path:

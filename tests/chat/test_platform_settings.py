@@ -49,6 +49,15 @@ def test_a_secret_that_would_not_survive_the_bootstrap_is_refused(value: str) ->
     )
 
 
+def test_a_platform_whose_settings_are_set_to_nothing_is_not_there(
+    emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    empty = dict.fromkeys((name for one in PLATFORMS for name in chat_setting_names(one)), "")
+    function = FunctionUnderTest(emulator, tmp_path / "policy.json", settings=empty)
+    event = {"httpMethod": "POST", "path": "/chat/slack", "headers": {}, "body": "{}"}
+    assert function.call(event).status == 404
+
+
 @pytest.mark.parametrize("name", PLATFORMS)
 def test_no_setting_of_the_function_begins_like_those_of_a_platform(name: str) -> None:
     assert chat_setting_names(name)

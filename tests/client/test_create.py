@@ -136,6 +136,9 @@ def test_a_taken_name_is_said_with_another_one(home: Home) -> None:
     home.run("create", name)
     done = home.run("create", name, "--save", home.folder / "elsewhere", status=5)
     assert f"keypair create {name[:23]}_2" in done.stderr
+    # A password in an address is not repeated.
+    done = home.run("--url", "https://user:hunter2@keys.example.com", "config", "set", "token", "x", status=2)
+    assert "hunter2" not in done.stderr
     # Typed as it is shown, it goes to the same function.
     done = home.run("--url", home.environment["KP_URL"], "create", name, "--save", "there", status=5)
     assert f"keypair --url {home.environment['KP_URL']} create {name[:23]}_2" in done.stderr

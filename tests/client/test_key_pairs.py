@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ import pytest
 from tests.client.conftest import key_pairs
 from tests.support.client_command import Home, credentials, needs
 from tests.support.function_under_test import fresh_name
-from tests.support.untrusted_function import home_at, serving
+from tests.support.untrusted_function import Reply, home_at, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.client.conftest import Served
@@ -117,10 +119,57 @@ def test_what_is_named_twice_is_deleted_once(home: Home, made: str) -> None:
 
 def test_without_the_grants_nothing_is_deleted(tmp_path: Path) -> None:
     """They say in which regions to look: with fewer regions, `--caller` would miss key pairs."""
-    with serving(lambda _: (400, {}, b"")) as (url, _):
+    page = json.dumps({"keyPairs": [], "next": None}).encode()
+    with serving(lambda body: (400, {}, b"") if body == {} else (200, {}, page)) as (url, paths):
         command = ("delete", "--caller", "leaver", "--yes")
         done = home_at(tmp_path, url).run(*command, status=6)
     assert "No key pairs found" not in done.stderr
+    assert paths == ["/v1/grants"]
+
+
+def test_a_refusal_is_explained_once(tmp_path: Path) -> None:
+    """A function that answers the question for the grants with the same refusal."""
+    refusal = {
+        "type": "urn:keypair-function:not-granted",
+        "code": "not-granted",
+        "title": "No.",
+        "status": 403,
+    }
+    with serving(lambda _: (403, {}, json.dumps(refusal).encode())) as (url, paths):
+        done = home_at(tmp_path, url).run("list", status=4)
+    assert "Ask the function's operator what you may have." in done.stderr
+    assert paths == ["/v1/grants", "/v1/grants"]
+
+
+def test_where_nothing_can_be_kept_all_are_deleted(home: Home, service: Served, made: str) -> None:
+    other = fresh_name()
+    home.run("create", other)
+    (home.folder / "file").write_text("")
+    state = {"XDG_STATE_HOME": str(home.folder / "file" / "state")}
+    home.run("delete", made, other, "--yes", environment=state)
+    assert {made, other} & set(key_pairs(service)) == set()
+
+
+def test_the_name_of_a_deleted_key_pair_is_no_path(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    pair: dict[str, object] = {
+        "keyId": "skey-1", "keyName": str(victim / "x"), "region": "ap-guangzhou", "caller": "demo",
+        "publicKey": None, "fingerprint": None, "createdAt": None, "expiresAt": None, "expiresSoon": False,
+        "instanceIds": [], "tags": {},
+    }  # fmt: skip
+    grants = {"caller": "demo", "grants": [], "listRegions": ["ap-guangzhou"]}
+    page = {"keyPairs": [pair], "next": None}
+    replies: Iterator[Reply] = iter(
+        [(200, {}, json.dumps(grants).encode()), (200, {}, json.dumps(page).encode()), (204, {}, b"")]
+    )
+    with serving(lambda _: next(replies)) as (url, _):
+        home = home_at(tmp_path, url)
+        (home.state / "pending").mkdir(parents=True)
+        place = hashlib.sha256(url.encode()).hexdigest()[:12]
+        (victim / f".x.{place}.json.keypair-partial").write_text("precious")
+        home.run("delete", "skey-1", "--yes")
+    assert [file.name for file in victim.iterdir()] == [f".x.{place}.json.keypair-partial"]
 
 
 def test_a_key_in_use_stays_and_the_others_go(home: Home, service: Served, made: str) -> None:

@@ -43,6 +43,8 @@ class Issuer:
         self.challenges: dict[str, tuple[str, str]] = {}
         self.polls = 0
         self.life = 300
+        self.broken = False
+        """Whether a gateway answers in the place of its token endpoint."""
         self.page = ""
         """The address of the sign-in page, if it is another one."""
 
@@ -51,7 +53,7 @@ class Issuer:
         stated = claims(self.address, **{"iat": now, "exp": now + self.life, **more})
         return token(KEY, stated, alg="ES256", kid=self.key_id)
 
-    def answer(self, path: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    def answer(self, path: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any] | None]:
         self.asked.append((path, dict(form)))
         if path == "/.well-known/openid-configuration":
             return 200, {
@@ -65,6 +67,8 @@ class Issuer:
         if path == "/device":
             return 200, {"device_code": "d", "user_code": "ABCD-EFGH", "interval": 0,
                          "verification_uri": f"{self.address}/activate"}  # fmt: skip
+        if self.broken:
+            return 502, None
         if path != "/token" or form["client_id"] != AUDIENCE:
             return 401, {"error": "invalid_client"}
         return self._exchange(form)
@@ -105,8 +109,8 @@ def running(issuer: Issuer) -> Iterator[None]:
             form = {name: values[0] for name, values in parse_qs(body).items()}
             self._send(*issuer.answer(urlsplit(self.path).path, form))
 
-        def _send(self, status: int, content: dict[str, Any]) -> None:
-            body = json.dumps(content).encode()
+        def _send(self, status: int, content: dict[str, Any] | None) -> None:
+            body = b"<h1>Bad Gateway</h1>" if content is None else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -314,6 +318,21 @@ def test_a_token_is_renewed(stranger: Home, issuer: Issuer) -> None:
         issuer.life = 300
     created(home)
     assert issuer.asked[-1][1]["grant_type"] == "refresh_token"
+
+
+def test_a_gateway_in_the_issuers_place_does_not_end_the_sign_in(stranger: Home, issuer: Issuer) -> None:
+    home = person(stranger, issuer, "device")
+    issuer.polls, issuer.life = 9, 30
+    try:
+        home.run("login")
+        kept = (home.state / "secrets.json").read_text()
+        issuer.broken = True
+        done = home.run("create", fresh_name(), status=3)
+    finally:
+        issuer.life, issuer.broken = 300, False
+    assert "does not answer (502)" in done.stderr
+    assert (home.state / "secrets.json").read_text() == kept
+    created(home)
 
 
 # ---------------------------------------------------------------- secrets

@@ -250,7 +250,7 @@ def test_a_timer_that_changed_in_the_file_changes_there(
     file.write_text(text.replace(before, after), "utf-8")
     for expected in (call.split(", "), []):
         calls = len(cloud.calls)
-        assert deployer.apply() == 0, deployer.error
+        assert deployer.apply("--yes") == 0, deployer.error
         assert [action for _, action in changes(cloud.calls[calls:])] == expected
 
 
@@ -261,7 +261,11 @@ def test_a_timer_that_is_gone_from_the_file_is_removed(deployer: Deployer, cloud
     head, timer, rest = file.read_text("utf-8").partition("    - timer:")
     file.write_text(head + "\ndeployment:" + rest.partition("\ndeployment:")[2], "utf-8")
     assert timer
-    assert deployer.apply() == 0, deployer.error
+    calls = len(changes(cloud.calls))
+    assert deployer.apply() == 1
+    assert "This would remove the timer sweep" in deployer.error
+    assert len(changes(cloud.calls)) == calls
+    assert deployer.apply("--yes") == 0, deployer.error
     assert cloud.function["triggers"] == ["url"]
 
 
@@ -279,11 +283,14 @@ def test_a_master_secret_is_not_replaced_without_a_word(deployer: Deployer, clou
     other = "B" * 43
     calls = len(changes(cloud.calls))
     assert deployer.apply(KEYPAIR_MASTER_SECRET=other) == 2
-    assert "To replace it: scripts/deploy secrets rotate." in deployer.error
+    assert "To replace the secret: scripts/deploy secrets rotate." in deployer.error
     assert other not in deployer.error
     assert len(changes(cloud.calls)) == calls
     old = deployer.environment["KEYPAIR_MASTER_SECRET"]
     assert deployer.apply(KEYPAIR_MASTER_SECRET=other, KEYPAIR_RETIRED_MASTER_SECRETS=old) == 0
+    # Nor one that was retired.
+    assert deployer.apply(KEYPAIR_MASTER_SECRET=other, KEYPAIR_RETIRED_MASTER_SECRETS="C" * 43) == 2
+    assert deployer.apply(KEYPAIR_MASTER_SECRET=other) == 0, deployer.error
 
 
 def test_what_may_be_used_once_needs_a_store_that_is_shared(deployer: Deployer, cloud: CloudStandIn) -> None:

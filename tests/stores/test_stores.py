@@ -893,6 +893,7 @@ def test_a_redis_server_elsewhere_needs_tls_or_a_plain_permission(store: str) ->
 @pytest.mark.parametrize(
     "store",
     [
+        "",
         "memory",
         "memory:secret",
         "sqlite:",

@@ -90,6 +90,9 @@ def serving(
         def do_GET(self) -> None:
             self.send({})
 
+        def do_DELETE(self) -> None:
+            self.send({})
+
         def send(self, order: dict[str, Any]) -> None:
             asked.append(self.path)
             status, headers, body = reply(order)

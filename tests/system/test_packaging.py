@@ -21,7 +21,7 @@ import pytest
 from pysequoia import Tsk, decrypt
 
 from scripts.packaging.__main__ import main
-from scripts.packaging.authorities import add
+from scripts.packaging.authorities import add, spread
 from scripts.packaging.bill_of_materials import write_bill
 from scripts.packaging.compile_tree import TYPED_DICTS
 from scripts.packaging.dependencies import (
@@ -427,6 +427,22 @@ def test_every_authority_of_certifi_is_where_openssl_looks_for_it(package: zipfi
             input=pem, capture_output=True, text=True, check=True,
         ).stdout.strip()  # fmt: skip
         assert re.fullmatch(rf"certifi/cacert/{digest}\.0", name)
+
+
+@pytest.mark.parametrize("damage", [("\n-----END", "\n ----END"), ("-----BEGIN", "-----BEGIN ")])
+def test_authorities_that_cannot_be_read_stop_the_build(damage: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "bundle.pem").write_text(Path(certifi.where()).read_text("ascii").replace(*damage, 1))
+    with pytest.raises(PackagingError, match="can be read"):
+        spread(tmp_path / "bundle.pem", tmp_path / "folder")
+
+
+def test_authorities_without_a_line_end_after_the_last_one(tmp_path: Path) -> None:
+    text = Path(certifi.where()).read_text("ascii")
+    (tmp_path / "bundle.pem").write_text(
+        text.replace("END CERTIFICATE-----\n", "END CERTIFICATE----- \n").rstrip()
+    )
+    spread(tmp_path / "bundle.pem", tmp_path / "folder")
+    assert len(list((tmp_path / "folder").iterdir())) == text.count("BEGIN CERTIFICATE")
 
 
 def test_authorities_of_one_name_are_told_apart(tmp_path: Path) -> None:

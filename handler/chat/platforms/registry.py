@@ -41,7 +41,8 @@ class LazyPlatform:
     def __call__(self, environ: Mapping[str, str], context: PlatformContext) -> Platform | None:
         """Return the platform, or None if none of its settings is present; raise SettingsInvalid."""
         prefix = prefix_of(self.name)
-        variables = {name: value for name, value in environ.items() if name.startswith(prefix)}
+        # One that is set to nothing is as if it were not set.
+        variables = {name: value for name, value in environ.items() if value and name.startswith(prefix)}
         if not variables:
             return None
         module = import_module(f"handler.chat.platforms.{self.name}")

@@ -1,6 +1,7 @@
 """The environment as frozen settings, read once per container."""
 
-# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation.
+# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation at
+# each start (docs/performance.md).
 
 import base64
 import binascii

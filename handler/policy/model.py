@@ -3,7 +3,8 @@
 Operators write it in TOML. `scripts/build` checks it and packs it as JSON, so a cold start parses no TOML.
 """
 
-# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation.
+# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation at
+# each start (docs/performance.md).
 
 import gc
 from collections.abc import Collection, Mapping

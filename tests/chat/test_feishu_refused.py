@@ -202,7 +202,6 @@ def test_half_of_its_settings(missing: str) -> None:
 @pytest.mark.parametrize(
     "origin",
     [
-        "",
         "https://open.feishu.cn/",
         "http://open.feishu.cn",
         "https://open.feishu.cn.evil.example",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import shlex
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -149,23 +148,26 @@ def keypair(
 
 def _global_options(ctx: click.Context) -> dict[str, str]:
     """Return the options that say which function is meant, for each command that takes them."""
+    calls = ("create", "import", "list", "show", "delete", "doctor")
+    if ctx.params.get("local"):
+        # There is nothing to sign in to, and no profile to change.
+        return dict.fromkeys(calls, "--local")
+    name = ctx.params.get("profile_name")
+    profile = [f"--profile {shlex.quote(name)}"] if name else []
+    function = " ".join(profile + _address(ctx.params.get("url")))
+    return {**dict.fromkeys((*calls, "login", "logout"), function), "config": " ".join(profile)}
+
+
+def _address(url: str | None) -> list[str]:
+    if not url:
+        return []
     from client.profiles import checked_url
 
-    profile, url = ctx.params.get("profile_name"), ctx.params.get("url")
-    at = [f"--profile {shlex.quote(profile)}"] if profile else []
-    config, sign_in = list(at), list(at)
-    # Only an address that can be one is repeated: it may hold a password.
-    with suppress(ClientError):
-        sign_in += [f"--url {shlex.quote(checked_url(url))}"] if url else []
-    if ctx.params.get("local"):
-        calls, config, sign_in = ["--local"], [], []
-    else:
-        calls = sign_in
-    return {
-        **dict.fromkeys(("create", "import", "list", "show", "delete", "doctor"), " ".join(calls)),
-        **dict.fromkeys(("login", "logout"), " ".join(sign_in)),
-        "config": " ".join(config),
-    }
+    try:
+        return [f"--url {shlex.quote(checked_url(url))}"]
+    except UsageProblem:
+        # Not repeated: what is not an address may hold a password.
+        return []
 
 
 def main() -> None:

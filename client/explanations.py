@@ -314,11 +314,9 @@ def require_grants(service: Service) -> Mapping[str, Any]:
     from client.service import GRANTS
 
     answer = service.post(GRANTS, b"{}")
-    if answer.status != HTTPStatus.OK:
-        raise explained(answer, service)
-    if not has_shape(answer.content, GRANTED):
-        raise incomplete()
-    return answer.content
+    if (granted := _granted(answer)) is None:
+        raise incomplete() if answer.status == HTTPStatus.OK else explained(answer, service)
+    return granted
 
 
 def _grants(service: Service) -> Mapping[str, Any] | None:
@@ -326,9 +324,12 @@ def _grants(service: Service) -> Mapping[str, Any] | None:
     from client.service import GRANTS
 
     try:
-        answer = service.post(GRANTS, b"{}")
+        return _granted(service.post(GRANTS, b"{}"))
     except ClientError:
         return None
+
+
+def _granted(answer: Answer) -> Mapping[str, Any] | None:
     usable = answer.status == HTTPStatus.OK and has_shape(answer.content, GRANTED)
     return answer.content if usable else None
 

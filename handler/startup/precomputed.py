@@ -49,8 +49,8 @@ class Precomputed:
             self._compile, compiler.compile = compiler.compile, self._pattern
             # dataclasses finds it before the built-in function of this name.
             dataclasses.exec = self._exec  # type: ignore[attr-defined]  # as the comment says
-            # typing compiles each annotation that is a text, of which most are never evaluated. `eval` takes
-            # the text as well.
+            # typing compiles every annotation that is a string, and most are never evaluated. `eval` takes a
+            # string as well.
             typing.compile = lambda text, *_: text  # type: ignore[attr-defined]  # as above
 
     def end(self) -> None:

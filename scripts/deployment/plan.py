@@ -330,7 +330,8 @@ def _version(desired: Desired, function: DeployedFunction | None, known: Known) 
 
 
 def _timers(desired: Desired, function: DeployedFunction | None) -> Iterator[Step]:
-    there = [trigger for trigger in (function.triggers if function else ()) if trigger["Type"] == "timer"]
+    triggers = function.triggers if function else ()
+    there = {trigger["TriggerName"]: trigger for trigger in triggers if trigger["Type"] == "timer"}
     for timer in desired.file.inputs.timers:
         parameters = {
             **desired.function,
@@ -340,10 +341,7 @@ def _timers(desired: Desired, function: DeployedFunction | None) -> Iterator[Ste
             "TriggerDesc": timer.cron_expression,
             "Enable": "OPEN" if timer.enable else "CLOSE",
         }
-        named = [trigger for trigger in there if trigger["TriggerName"] == timer.name]
-        found = next(
-            (one for one in named if one["Qualifier"] == timer.qualifier), named[0] if named else None
-        )
+        found = there.get(timer.name)
         if timer.argument is not None or (found and found.get("CustomArgument")):
             parameters["CustomArgument"] = timer.argument or ""
         if found is None:
@@ -353,8 +351,8 @@ def _timers(desired: Desired, function: DeployedFunction | None) -> Iterator[Ste
         if not _same_timer(found, timer):
             yield Call("scf", "UpdateTrigger", parameters, f"change the timer {timer.name}")
     wanted = {timer.name for timer in desired.file.inputs.timers}
-    for trigger in there:
-        name, qualifier = trigger["TriggerName"], trigger["Qualifier"]
+    for name, trigger in there.items():
+        qualifier = trigger["Qualifier"]
         # Timers of other versions are somebody else's.
         if name not in wanted and qualifier == desired.file.deployment.alias:
             parameters = {**desired.function, "TriggerName": name, "Type": "timer", "Qualifier": qualifier}

@@ -436,6 +436,18 @@ def test_a_profile_that_moves_says_what_it_leaves_behind(tmp_path: Path, service
     assert (home.state / "secrets.json").read_text() == "{}"
 
 
+def test_what_stays_is_quoted_and_no_reason_to_fail(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for setting, value in (("url", "https://keys.example.com"), ("secret-id", "a$(id)")):
+        home.run("config", "set", setting, value)
+    home.run("login", "--stdin", stdin=SECRET)
+    done = home.run("config", "set", "secret-id", "b")
+    assert "KP_SECRET_ID='a$(id)' keypair --profile default logout" in done.stderr
+    (home.state / "secrets.json").write_text("damaged")
+    assert home.run("config", "set", "secret-id", "c").stderr == ""
+    assert "secret-id = c" in home.run("config").stdout
+
+
 def test_logout_from_a_locked_keyring_is_no_success(tmp_path: Path, service: Served) -> None:
     (tmp_path / "backend").mkdir()
     locked = KEYRING.replace(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scripts.deployment.cloud import Identity, TencentCloud
 from scripts.deployment.package import POLICY
 from scripts.packaging.archive import with_entries
 from tests.deployment.conftest import READING, STUB, CloudStandIn, changes, write_stub
@@ -267,6 +268,17 @@ def test_a_timer_that_is_gone_from_the_file_is_removed(deployer: Deployer, cloud
     assert len(changes(cloud.calls)) == calls
     assert deployer.apply("--yes") == 0, deployer.error
     assert cloud.function["triggers"] == ["url"]
+
+
+def test_a_timer_of_another_version_is_somebody_elses(deployer: Deployer, cloud: CloudStandIn) -> None:
+    assert deployer.apply() == 0, deployer.error
+    caller = TencentCloud(Identity.of(deployer.environment), "ap-guangzhou", cloud.url)
+    function = {"FunctionName": "keypair-function-prod", "Namespace": "default"}
+    timer = {"Type": "timer", "TriggerDesc": "0 0 3 * * * *", "Enable": "OPEN", "Qualifier": "1"}
+    caller.call("scf", "CreateTrigger", {**function, **timer, "TriggerName": "report"})
+    calls = len(cloud.calls)
+    assert deployer.apply("--yes") == 0, deployer.error
+    assert changes(cloud.calls[calls:]) == []
 
 
 def test_another_handler_is_deployed(deployer: Deployer, cloud: CloudStandIn) -> None:

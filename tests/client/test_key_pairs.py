@@ -144,9 +144,9 @@ def test_a_refusal_is_explained_once(tmp_path: Path) -> None:
 def test_where_nothing_can_be_kept_all_are_deleted(home: Home, service: Served, made: str) -> None:
     other = fresh_name()
     home.run("create", other)
-    (home.folder / "file").write_text("")
-    state = {"XDG_STATE_HOME": str(home.folder / "file" / "state")}
-    home.run("delete", made, other, "--yes", environment=state)
+    (home.folder / "state" / "keypair").mkdir(parents=True)
+    (home.folder / "state" / "keypair" / "pending").write_text("a file where a folder should be")
+    home.run("delete", made, other, "--yes", environment={"XDG_STATE_HOME": str(home.folder / "state")})
     assert {made, other} & set(key_pairs(service)) == set()
 
 

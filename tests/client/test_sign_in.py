@@ -43,8 +43,10 @@ class Issuer:
         self.challenges: dict[str, tuple[str, str]] = {}
         self.polls = 0
         self.life = 300
-        self.broken = False
-        """Whether a gateway answers in the place of its token endpoint."""
+        self.gateway = 0
+        """The status of a gateway that answers in the place of its token endpoint."""
+        self.refusal = ""
+        """The error with which the token endpoint refuses everybody."""
         self.page = ""
         """The address of the sign-in page, if it is another one."""
 
@@ -67,8 +69,10 @@ class Issuer:
         if path == "/device":
             return 200, {"device_code": "d", "user_code": "ABCD-EFGH", "interval": 0,
                          "verification_uri": f"{self.address}/activate"}  # fmt: skip
-        if self.broken:
-            return 502, None
+        if self.gateway:
+            return self.gateway, None
+        if self.refusal:
+            return 400, {"error": self.refusal}
         if path != "/token" or form["client_id"] != AUDIENCE:
             return 401, {"error": "invalid_client"}
         return self._exchange(form)
@@ -320,19 +324,41 @@ def test_a_token_is_renewed(stranger: Home, issuer: Issuer) -> None:
     assert issuer.asked[-1][1]["grant_type"] == "refresh_token"
 
 
-def test_a_gateway_in_the_issuers_place_does_not_end_the_sign_in(stranger: Home, issuer: Issuer) -> None:
+@pytest.mark.parametrize("status", [502, 200, 403])
+def test_a_gateway_in_the_issuers_place_does_not_end_the_sign_in(
+    stranger: Home, issuer: Issuer, status: int
+) -> None:
     home = person(stranger, issuer, "device")
     issuer.polls, issuer.life = 9, 30
     try:
         home.run("login")
         kept = (home.state / "secrets.json").read_text()
-        issuer.broken = True
+        issuer.gateway = status
         done = home.run("create", fresh_name(), status=3)
     finally:
-        issuer.life, issuer.broken = 300, False
-    assert "does not answer (502)" in done.stderr
+        issuer.life, issuer.gateway = 300, 0
+    assert f"does not answer ({status})" in done.stderr
     assert (home.state / "secrets.json").read_text() == kept
     created(home)
+
+
+@pytest.mark.parametrize(("refusal", "kept"), [("invalid_grant", False), ("temporarily_unavailable", True)])
+def test_only_a_token_of_no_use_is_forgotten(
+    stranger: Home,
+    issuer: Issuer,
+    refusal: str,
+    kept: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    home = person(stranger, issuer, "device")
+    issuer.polls, issuer.life = 9, 30
+    try:
+        home.run("login")
+        issuer.refusal = refusal
+        done = home.run("create", fresh_name(), status=3)
+    finally:
+        issuer.life, issuer.refusal = 300, ""
+    assert "keypair login" in done.stderr
+    assert ((home.state / "secrets.json").read_text() != "{}") is kept
 
 
 # ---------------------------------------------------------------- secrets

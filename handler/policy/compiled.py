@@ -1,17 +1,17 @@
 """A policy with an index, so that a start reads the caller at hand and no other.
 
-`scripts/build` checks the whole policy and writes the index, `policy.index`, beside `policy.json`. The index
-says where in that file each caller is. With 100,000 callers, reading and checking all of them at each start
-took two seconds and 328 MB.
+`scripts/build` checks the whole policy, writes it to `policy.json` as it was read, and the index,
+`policy.index`, beside it. The index says where in that file each caller is. With 100,000 callers, reading and
+checking all of them at each start took two seconds and 328 MB.
 
     MAGIC
     one line of JSON: Head
     records, sorted: digest of what is asked for, offset and length of the caller in policy.json
     SHA-256 of all before
 
-SECURITY BOUNDARY: `policy.json` is what counts. An index that does not belong to exactly that file is not
-used. Then, and without an index, the whole policy is read and checked. A function that runs goes on with the
-file that it has opened, so a policy is replaced, and not written over.
+SECURITY BOUNDARY: `policy.json` is what counts. An index that does not belong to exactly that file, or that
+was made by other rules, is not used. Then, and without an index, the whole policy is read and checked. A
+function that runs goes on with the file that it has opened, so a policy is replaced, and not written over.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import PrivateAttr, ValidationError
-
 from handler.errors import PolicyInvalid
+from handler.order import Action
 from handler.policy.explanations import UNREADABLE
-from handler.policy.model import Caller, ClaimOf, Policy, PolicyHead
+from handler.policy.grants import Grant
+from handler.policy.model import Caller, ChatBinding, Policy, TokenBinding, TokenIssuer, Web
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-MAGIC = b"keypair-function policy index 1\n"
+    from handler.policy.model import ClaimOf
+
+MAGIC = b"keypair-function policy index 2\n"
+"""The number stands for the rules that the policy was checked by. Other rules, another number."""
 RECORD = struct.Struct(">16sQI")
 SUFFIX = ".index"
 
@@ -138,7 +141,7 @@ class PolicyIndex:
         count = (size - start) // RECORD.size
         return cls(opened, file, start, count, head)
 
-    def find(self, key: bytes) -> list[tuple[str, object]]:
+    def find(self, key: bytes) -> list[tuple[str, dict[str, Any]]]:
         """Return the callers that are recorded under `key`: id and table, as in the policy."""
         found = []
         for position in range(self._first(key), self.records):
@@ -150,13 +153,13 @@ class PolicyIndex:
             found.extend(json.loads(b"{" + member + b"}").items())
         return found
 
-    def all_callers(self) -> Iterator[tuple[str, object]]:
-        """Return all callers. Takes as long as reading a policy without an index."""
+    def all_callers(self) -> Iterator[str]:
+        """Return the ids of all callers. Takes as long as reading a policy without an index."""
         for position in range(self.records):
             recorded, offset, length = self._record(position)
-            ((caller_id, table),) = json.loads(b"{" + os.pread(self.policy, length, offset) + b"}").items()
+            (caller_id,) = json.loads(b"{" + os.pread(self.policy, length, offset) + b"}")
             if recorded == caller_key(caller_id):
-                yield caller_id, table
+                yield caller_id
 
     def _first(self, key: bytes) -> int:
         """Return the position of the first record whose key is not below `key`."""
@@ -179,7 +182,7 @@ class _Callers(Mapping[str, Caller]):
     """The callers of a policy with an index."""
 
     def __init__(self, index: PolicyIndex) -> None:
-        self._index = index
+        self.index = index
         self._find = lru_cache(_CALLERS_KEPT)(self._found)
 
     def __getitem__(self, caller_id: str) -> Caller:
@@ -189,29 +192,61 @@ class _Callers(Mapping[str, Caller]):
         return caller
 
     def __iter__(self) -> Iterator[str]:
-        return (caller_id for caller_id, _ in self._index.all_callers())
+        return self.index.all_callers()
 
     def __len__(self) -> int:
-        count: int = self._index.head["callers"]
+        count: int = self.index.head["callers"]
         return count
 
     def _found(self, caller_id: str) -> Caller | None:
-        for _, table in self._index.find(caller_key(caller_id)):
-            try:
-                return Caller.model_validate(table)
-            except ValidationError:
-                # Another version of this function has built the index.
-                raise PolicyInvalid(f"callers.{caller_id}: malformed; build the package again") from None
+        for _, table in self.index.find(caller_key(caller_id)):
+            return _caller(table)
         return None
 
 
+# What follows makes the tables of a checked policy what pydantic made of them when it checked them.
+
+
+def _values(table: Mapping[str, Any], **read: Callable[[Any], object]) -> dict[str, Any]:
+    return {key: read[key](value) if key in read else value for key, value in table.items()}
+
+
+def _caller(table: Mapping[str, Any]) -> Caller:
+    return Caller(
+        **_values(
+            table,
+            grants=lambda tables: tuple(_grant(one) for one in tables),
+            v2=tuple,
+            jwt=lambda tables: tuple(TokenBinding(**one) for one in tables),
+            chat=lambda tables: tuple(ChatBinding(**one) for one in tables),
+            recipients=tuple,
+        )
+    )
+
+
+def _grant(table: Mapping[str, Any]) -> Grant:
+    def actions(names: list[str]) -> tuple[Action, ...]:
+        return tuple(Action(name) for name in names)
+
+    return Grant(**_values(table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple))
+
+
+def _issuers(tables: Mapping[str, Any]) -> dict[str, TokenIssuer]:
+    return {name: TokenIssuer(**_values(table, algorithms=tuple)) for name, table in tables.items()}
+
+
+def _web(table: Mapping[str, Any]) -> Web:
+    return Web(**_values(table, origins=tuple))
+
+
+@dataclass(frozen=True)
 class CompiledPolicy(Policy):
     """A policy with an index. All of it was checked when the index was made.
 
-    A caller is read, and checked again, when it is asked for.
+    A caller is read when it is asked for.
     """
 
-    _index: PolicyIndex = PrivateAttr()
+    callers: _Callers
 
     @classmethod
     def beside(cls, path: Path) -> CompiledPolicy | None:
@@ -219,45 +254,41 @@ class CompiledPolicy(Policy):
         index = PolicyIndex.open(path)
         if index is None:
             return None
-        try:
-            rest = PolicyHead.model_validate(index.head["rest"])
-        except ValidationError:
-            raise PolicyInvalid(f"{path}: built for another version; build the package again") from None
-        callers: Any = _Callers(index)
-        policy = cls.model_construct(**vars(rest), callers=callers)
-        policy._index = index  # noqa: SLF001  # of this class
-        return policy
+        rest = index.head["rest"]
+        return cls(_Callers(index), **_values(rest, escrow=tuple, issuers=_issuers, web=_web))
 
     def chat_caller(self, platform: str, tenant: str, user: str) -> str | None:
         """Return the caller who is this chat user."""
-        return next((caller_id for caller_id, _ in self._index.find(chat_key(platform, tenant, user))), None)
+        return next(
+            (caller_id for caller_id, _ in self.callers.index.find(chat_key(platform, tenant, user))), None
+        )
 
     def callers_bound(self, issuer: str, claims: tuple[ClaimOf, ...]) -> Collection[str]:
         """Return the callers whom these claims, sorted by name, identify."""
-        return {caller_id for caller_id, _ in self._index.find(claims_key(issuer, claims))}
+        return {caller_id for caller_id, _ in self.callers.index.find(claims_key(issuer, claims))}
 
     @property
     def chat_platforms(self) -> frozenset[str]:
         """The names of the platforms that callers have chat users at."""
-        return frozenset(self._index.head["platforms"])
+        return frozenset(self.callers.index.head["platforms"])
 
     @property
     def v2_keys(self) -> list[str]:
         """The first key that lets a caller use API v2."""
-        return list(self._index.head["v2"])
+        return list(self.callers.index.head["v2"])
 
     @property
     def generations(self) -> Mapping[str, int]:
         """Caller -> the generation of its secret, where it is not the first."""
-        return dict(self._index.head["generations"])
+        return dict(self.callers.index.head["generations"])
 
     @property
     def claim_names(self) -> Mapping[str, Collection[tuple[str, ...]]]:
         """Issuer -> the sorted names of claims that identify some caller."""
-        names: Mapping[str, list[list[str]]] = self._index.head["claims"]
+        names: Mapping[str, list[list[str]]] = self.callers.index.head["claims"]
         return {issuer: [tuple(one) for one in combinations] for issuer, combinations in names.items()}
 
     @property
     def regions(self) -> frozenset[str]:
         """All regions that the policy grants."""
-        return frozenset(self._index.head["regions"])
+        return frozenset(self.callers.index.head["regions"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args, get_origin
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
@@ -22,12 +24,12 @@ def broken_rule(text: str) -> PydanticCustomError:
     return PydanticCustomError(_RULE, text)
 
 
-def explain(error: ValidationError, root: type[BaseModel]) -> str:
-    """Return one line for each problem of a policy that was read as the model `root`."""
+def explain(error: ValidationError, root: type) -> str:
+    """Return one line for each problem of a policy that was read as the class `root`."""
     return "\n".join(_lines(error, root))
 
 
-def _lines(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
+def _lines(error: ValidationError, root: type) -> Iterator[str]:
     problems = error.errors()
     for problem in problems:
         location = problem["loc"]
@@ -39,34 +41,47 @@ def _lines(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
         yield f"{path}: {text}"
 
 
-def _advice(location: tuple[int | str, ...], kind: str, root: type[BaseModel]) -> str:
-    model, key = _table_and_key(location, root)
-    if kind == "extra_forbidden":
-        return f"unknown key; write one of {', '.join(model.model_fields)}"
+def _advice(location: tuple[int | str, ...], kind: str, root: type) -> str:
+    table, key = _table_and_key(location, root)
+    keys = _keys(table)
+    if kind == "unexpected_keyword_argument":
+        return f"unknown key; write one of {', '.join(keys)}"
     if key == "[key]":
         return "not a valid id or name; use letters, digits, '_', '-' and '.', 64 at most"
     problem = "missing" if kind == "missing" else "malformed"
-    field = model.model_fields.get(key)
-    return f"{problem}; write {field.description if field else 'a policy with [callers.NAME] tables'}"
+    described = _description(keys[key]) if key in keys else "a policy with [callers.NAME] tables"
+    return f"{problem}; write {described}"
 
 
-def _table_and_key(location: tuple[int | str, ...], root: type[BaseModel]) -> tuple[type[BaseModel], str]:
-    """Return the model of the table that holds the key at fault, and the name of that key."""
-    model, rest = root, [str(part) for part in location]
-    while rest and rest[0] in model.model_fields:
-        annotation = model.model_fields[rest[0]].annotation
+def _table_and_key(location: tuple[int | str, ...], root: type) -> tuple[type, str]:
+    """Return the class of the table that holds the key at fault, and the name of that key."""
+    table, rest = root, [str(part) for part in location]
+    while rest and rest[0] in (keys := _keys(table)):
+        annotation = get_args(keys[rest[0]])[0]
         # Several tables have a name or a position each: TABLE.NAME.KEY. A single one has not: TABLE.KEY.
-        steps = 2 if get_origin(annotation) in (dict, tuple) else 1
-        table = _model_in(annotation)
-        if table is None or len(rest) <= steps:
+        steps = 2 if get_origin(annotation) in (Mapping, dict, tuple) else 1
+        found = _table_in(annotation)
+        if found is None or len(rest) <= steps:
             break
-        model, rest = table, rest[steps:]
-    return model, rest[0] if rest else ""
+        table, rest = found, rest[steps:]
+    return table, rest[0] if rest else ""
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """Return the model in a type such as `dict[str, Model]` or `Model | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _keys(table: type) -> dict[str, Any]:
+    """Return the keys of a table, each with its annotation: Annotated[TYPE, RULE, ...]."""
+    hints = get_type_hints(table, include_extras=True)
+    return {key.name: hints[key.name] for key in fields(table)}
+
+
+def _description(annotation: Any) -> str:  # noqa: ANN401  # a type
+    """Return what to write for a key."""
+    notes = [note.description for note in get_args(annotation) if isinstance(note, FieldInfo)]
+    return next(text for text in notes if text)
+
+
+def _table_in(annotation: Any) -> type | None:  # noqa: ANN401  # a type
+    """Return the class of the table in a type such as `dict[str, Table]` or `Table | None`."""
+    if isinstance(annotation, type) and is_dataclass(annotation):
         return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((model for model in found if model is not None), None)
+    found = (_table_in(argument) for argument in get_args(annotation))
+    return next((table for table in found if table is not None), None)

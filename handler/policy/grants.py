@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from handler.order import TAGS_LIMIT, Action, Duration, ProjectId, Region, TagKey, TagValue, seconds
 from handler.startup.records import dataclass
@@ -39,13 +40,13 @@ class ExistingKeyPair:
     """The caller that got it."""
 
 
-class PolicyPart(BaseModel):
+class PolicyPart:
     """A table of the policy. Unknown keys are refused."""
 
-    # Deferred: a cold start builds only the models of the tables that it reads.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+@dataclass(frozen=True)
 class Grant(PolicyPart):
     """One permission. An order must meet every rule of one grant.
 
@@ -53,38 +54,49 @@ class Grant(PolicyPart):
     character is special. In a name pattern `{caller}` stands for the caller's id, with `_` for `-` and `.`.
     """
 
-    names: Annotated[tuple[NamePattern, ...], Field(min_length=1)] = Field(
-        description='a list of patterns for key names, for example ["ci_*"]'
-    )
-    projects: Annotated[tuple[ProjectId, ...], Field(min_length=1)] = Field(
-        default=(0,), description="a list of project numbers, for example [0, 1234]"
-    )
-    regions: Annotated[tuple[Region, ...], Field(min_length=1)] = Field(
-        description='a list of regions, for example ["ap-guangzhou"]'
-    )
-    forced_tags: Annotated[dict[TagKey, TagValue], Field(max_length=TAGS_LIMIT)] = Field(
-        default_factory=dict,
-        description='a table of tags that every key pair gets, for example { env = "staging" }',
-    )
-    required_tags: dict[TagKey, ValuePattern] = Field(
-        default_factory=dict, description='a table of tags and value patterns, for example { team = "*" }'
-    )
-    optional_tags: dict[TagKey, ValuePattern] = Field(
-        default_factory=dict, description='a table of tags and value patterns, for example { note = "*" }'
-    )
-    longest_expiry: Duration | None = Field(
-        default=None, description='a duration such as "12h" or "30d", after which key pairs are removed'
-    )
-    own_recipients: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="true if a request may name its own recipients, else false"
-    )
-    actions: Annotated[tuple[Action, ...], Field(min_length=1)] = Field(
-        default=(Action.CREATE,), description='a list of "create", "list", "delete" and "import"'
-    )
-    callers: tuple[OtherCaller, ...] = Field(
-        default=(),
-        description='a list of callers whose key pairs may be listed and deleted as well, or ["*"]',
-    )
+    names: Annotated[
+        tuple[NamePattern, ...],
+        Field(min_length=1, description='a list of patterns for key names, for example ["ci_*"]'),
+    ]
+    regions: Annotated[
+        tuple[Region, ...],
+        Field(min_length=1, description='a list of regions, for example ["ap-guangzhou"]'),
+    ]
+    projects: Annotated[
+        tuple[ProjectId, ...],
+        Field(min_length=1, description="a list of project numbers, for example [0, 1234]"),
+    ] = (0,)
+    forced_tags: Annotated[
+        dict[TagKey, TagValue],
+        Field(
+            max_length=TAGS_LIMIT,
+            description='a table of tags that every key pair gets, for example { env = "staging" }',
+        ),
+    ] = field(default_factory=dict)
+    required_tags: Annotated[
+        dict[TagKey, ValuePattern],
+        Field(description='a table of tags and value patterns, for example { team = "*" }'),
+    ] = field(default_factory=dict)
+    optional_tags: Annotated[
+        dict[TagKey, ValuePattern],
+        Field(description='a table of tags and value patterns, for example { note = "*" }'),
+    ] = field(default_factory=dict)
+    longest_expiry: Annotated[
+        Duration | None,
+        Field(description='a duration such as "12h" or "30d", after which key pairs are removed'),
+    ] = None
+    own_recipients: Annotated[
+        bool,
+        Field(strict=True, description="true if a request may name its own recipients, else false"),
+    ] = False
+    actions: Annotated[
+        tuple[Action, ...],
+        Field(min_length=1, description='a list of "create", "list", "delete" and "import"'),
+    ] = (Action.CREATE,)
+    callers: Annotated[
+        tuple[OtherCaller, ...],
+        Field(description='a list of callers whose key pairs may be listed and deleted as well, or ["*"]'),
+    ] = ()
 
     def violations(self, caller_id: str, order: KeyPairOrder) -> list[str]:
         """Return the reason codes of all rules that `order` breaks; none if the grant allows it."""

@@ -1,24 +1,27 @@
 """The policy: all callers with their grants. Whatever it does not name is refused.
 
-Operators write it in TOML. `scripts/build` checks it and packs it as JSON, so a cold start parses no TOML.
+Operators write it in TOML. `scripts/build` checks it and packs it as JSON. A cold start parses no TOML, and
+does not check again what the build has checked (`handler.policy.compiled`).
+
+The annotations are the rules for each key. pydantic reads them when a policy is checked.
 """
 
-# Without `from __future__ import annotations`: pydantic would evaluate the text of each field's annotation at
-# each start (docs/performance.md).
+from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping  # pydantic reads the annotations at run time
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
-from handler.errors import PolicyInvalid
 from handler.order import RECIPIENTS_LIMIT, Action, RecipientText
-from handler.policy.explanations import UNREADABLE, broken_rule, explain
+from handler.policy.explanations import broken_rule
 from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
+from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 # A slash or comma would end the id inside an Authorization header.
@@ -80,42 +83,55 @@ def _public_keys_only(jwks: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return jwks
 
 
+@dataclass(frozen=True)
 class TokenIssuer(PolicyPart):
     """An issuer of signed tokens (JWT, RFC 7519) that identify callers."""
 
-    issuer: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255)] = Field(
-        description="the iss claim of its tokens, character for character"
-    )
-    audience: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255)] = Field(
-        description="the aud claim of the tokens that it issues for this function only"
-    )
-    algorithms: Annotated[tuple[TokenAlgorithm, ...], Field(min_length=1)] = Field(
-        description='a list of signature algorithms, for example ["RS256"]'
-    )
-    jwks_url: Annotated[str, StringConstraints(strict=True, pattern=_JWKS_URL)] | None = Field(
-        default=None, description="the https:// address of its keys, or omit it and write jwks"
-    )
-    jwks: Annotated[dict[str, JsonValue], AfterValidator(_public_keys_only)] | None = Field(
-        default=None, description="its public keys as a JWKS (RFC 7517 section 5), or omit it"
-    )
-    once: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="true if a token is valid for one request only, else false"
-    )
+    issuer: Annotated[
+        str,
+        StringConstraints(strict=True, min_length=1, max_length=255),
+        Field(description="the iss claim of its tokens, character for character"),
+    ]
+    audience: Annotated[
+        str,
+        StringConstraints(strict=True, min_length=1, max_length=255),
+        Field(description="the aud claim of the tokens that it issues for this function only"),
+    ]
+    algorithms: Annotated[
+        tuple[TokenAlgorithm, ...],
+        Field(min_length=1, description='a list of signature algorithms, for example ["RS256"]'),
+    ]
+    jwks_url: Annotated[
+        Annotated[str, StringConstraints(strict=True, pattern=_JWKS_URL)] | None,
+        Field(description="the https:// address of its keys, or omit it and write jwks"),
+    ] = None
+    jwks: Annotated[
+        Annotated[dict[str, JsonValue], AfterValidator(_public_keys_only)] | None,
+        Field(description="its public keys as a JWKS (RFC 7517 section 5), or omit it"),
+    ] = None
+    once: Annotated[
+        bool, Field(strict=True, description="true if a token is valid for one request only, else false")
+    ] = False
 
     @model_validator(mode="after")
-    def _keys_from_one_place(self) -> "TokenIssuer":
+    def _keys_from_one_place(self) -> TokenIssuer:
         if (self.jwks_url is None) == (self.jwks is None):
             raise broken_rule("write either jwks or jwks_url")
         return self
 
 
+@dataclass(frozen=True)
 class TokenBinding(PolicyPart):
     """Tokens that identify a caller. A token matches if it carries every claim with exactly that value."""
 
-    issuer: IssuerName = Field(description="the name of one of the [issuers.NAME] tables")
-    claims: Annotated[dict[str, ClaimValue], Field(min_length=1)] = Field(
-        description='a table of claims and their values, for example { repository_id = "1234" }'
-    )
+    issuer: Annotated[IssuerName, Field(description="the name of one of the [issuers.NAME] tables")]
+    claims: Annotated[
+        dict[str, ClaimValue],
+        Field(
+            min_length=1,
+            description='a table of claims and their values, for example { repository_id = "1234" }',
+        ),
+    ]
 
     @property
     def sorted_claims(self) -> tuple[ClaimOf, ...]:
@@ -123,51 +139,71 @@ class TokenBinding(PolicyPart):
         return tuple((name, type(value), value) for name, value in sorted(self.claims.items()))
 
 
+@dataclass(frozen=True)
 class ChatBinding(PolicyPart):
     """A chat user who is the caller. Users are named by id, because people can choose their names."""
 
-    platform: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z]{1,32}$")] = Field(
-        description='the name of a chat platform, for example "slack"'
-    )
-    tenant: ChatId = Field(description='the id of the workspace or company there, for example "T01AB2CD3EF"')
-    user: ChatId = Field(description='the id of the user there, for example "U01AB2CD3EF"')
+    platform: Annotated[
+        str,
+        StringConstraints(strict=True, pattern=r"^[a-z]{1,32}$"),
+        Field(description='the name of a chat platform, for example "slack"'),
+    ]
+    tenant: Annotated[
+        ChatId, Field(description='the id of the workspace or company there, for example "T01AB2CD3EF"')
+    ]
+    user: Annotated[ChatId, Field(description='the id of the user there, for example "U01AB2CD3EF"')]
 
 
+@dataclass(frozen=True)
 class Caller(PolicyPart):
     """A caller: how it authenticates, which recipients are registered for it, and what it may order."""
 
-    tc3: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="true if the caller signs with TC3-HMAC-SHA256, else false"
-    )
-    v2: tuple[SignatureV2, ...] = Field(
-        default=(), description='a list of signature methods of the API v2, for example ["HmacSHA256"]'
-    )
-    jwt: tuple[TokenBinding, ...] = Field(
-        default=(), description="one or more [[callers.NAME.jwt]] tables, each with issuer and claims"
-    )
-    chat: tuple[ChatBinding, ...] = Field(
-        default=(),
-        description="one or more [[callers.NAME.chat]] tables, each with platform, tenant and user",
-    )
-    operator: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="true where the caller may ask whether the function is ready, else false"
-    )
-    generation: Annotated[int, Field(strict=True, ge=1, le=10**9)] = Field(
-        default=1, description="the number of the caller's secret; the next number revokes the one before"
-    )
-    rate: Rate | None = Field(
-        default=None,
-        description='how many requests are allowed, for example "20/hour" (minute, hour, day)',
-    )
-    recipients: RecipientTexts = Field(
-        default=(), description='a list of recipients, for example ["ssh-ed25519 AAAA…"]'
-    )
-    grants: Annotated[tuple[Grant, ...], Field(min_length=1)] = Field(
-        description="one or more [[callers.NAME.grants]] tables"
-    )
+    grants: Annotated[
+        tuple[Grant, ...], Field(min_length=1, description="one or more [[callers.NAME.grants]] tables")
+    ]
+    tc3: Annotated[
+        bool, Field(strict=True, description="true if the caller signs with TC3-HMAC-SHA256, else false")
+    ] = False
+    v2: Annotated[
+        tuple[SignatureV2, ...],
+        Field(description='a list of signature methods of the API v2, for example ["HmacSHA256"]'),
+    ] = ()
+    jwt: Annotated[
+        tuple[TokenBinding, ...],
+        Field(description="one or more [[callers.NAME.jwt]] tables, each with issuer and claims"),
+    ] = ()
+    chat: Annotated[
+        tuple[ChatBinding, ...],
+        Field(
+            description="one or more [[callers.NAME.chat]] tables, each with platform, tenant and user",
+        ),
+    ] = ()
+    operator: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="true where the caller may ask whether the function is ready, else false",
+        ),
+    ] = False
+    generation: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=1,
+            le=10**9,
+            description="the number of the caller's secret; the next number revokes the one before",
+        ),
+    ] = 1
+    rate: Annotated[
+        Rate | None,
+        Field(description='how many requests are allowed, for example "20/hour" (minute, hour, day)'),
+    ] = None
+    recipients: Annotated[
+        RecipientTexts, Field(description='a list of recipients, for example ["ssh-ed25519 AAAA…"]')
+    ] = ()
 
     @model_validator(mode="after")
-    def _every_key_has_a_recipient(self) -> "Caller":
+    def _every_key_has_a_recipient(self) -> Caller:
         creating = [grant for grant in self.grants if Action.CREATE in grant.actions]
         if not self.recipients and not all(grant.own_recipients for grant in creating):
             raise broken_rule(
@@ -176,58 +212,67 @@ class Caller(PolicyPart):
         return self
 
 
+@dataclass(frozen=True)
 class Web(PolicyPart):
     """Settings for the web page. It is served only if this table exists."""
 
-    issuer: IssuerName | None = Field(
-        default=None,
-        description="the name of the [issuers.NAME] table to sign in with; without it people type a secret",
-    )
-    client_id: Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")] | None = Field(
-        default=None, description="the client id that the issuer assigned to the page"
-    )
-    origins: tuple[Origin, ...] = Field(
-        default=(),
-        description='a list of other origins whose pages may call this function, for example ["https://intranet.example"]',
-    )
+    issuer: Annotated[
+        IssuerName | None,
+        Field(
+            description="the name of the [issuers.NAME] table to sign in with; "
+            "without it people type a secret"
+        ),
+    ] = None
+    client_id: Annotated[
+        Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,255}$")] | None,
+        Field(description="the client id that the issuer assigned to the page"),
+    ] = None
+    origins: Annotated[
+        tuple[Origin, ...],
+        Field(
+            description="a list of other origins whose pages may call this function, "
+            'for example ["https://intranet.example"]'
+        ),
+    ] = ()
 
     @model_validator(mode="after")
-    def _sign_in_is_complete(self) -> "Web":
+    def _sign_in_is_complete(self) -> Web:
         if (self.issuer is None) != (self.client_id is None):
             raise broken_rule("write both issuer and client_id, or neither")
         return self
 
 
-class PolicyHead(PolicyPart):
-    """What a policy says beside its callers. Every private key is sealed to the escrow recipients as well."""
-
-    escrow: RecipientTexts = Field(
-        default=(), description='a list of recipients, for example ["age1…"], or omit it'
-    )
-    failed_rate: Rate = Field(
-        default="60/minute",
-        description='how many requests from one address may fail to authenticate, for example "60/minute"',
-    )
-    issuers: dict[IssuerName, TokenIssuer] = Field(
-        default_factory=dict, description="a table [issuers.NAME] for each token issuer"
-    )
-    web: Web | None = Field(
-        default=None, description="a table [web], which may be empty, or omit it to serve no page"
-    )
-    keys_from: dict[CallerId, KeysTemplate] = Field(
-        default_factory=dict,
-        description="a table of addresses where users publish SSH keys, "
-        'for example { github = "https://github.com/{user}.keys" }',
-    )
-
-
-class Policy(PolicyHead):
+@dataclass(frozen=True)
+class Policy(PolicyPart):
     """All callers, and what applies to all of them."""
 
-    callers: dict[CallerId, Caller] = Field(description="a table [callers.NAME] for each caller")
+    callers: Annotated[Mapping[CallerId, Caller], Field(description="a table [callers.NAME] for each caller")]
+    escrow: Annotated[
+        RecipientTexts, Field(description='a list of recipients, for example ["age1…"], or omit it')
+    ] = ()
+    """Every private key is sealed to them as well."""
+    failed_rate: Annotated[
+        Rate,
+        Field(
+            description='how many requests from one address may fail to authenticate, for example "60/minute"'
+        ),
+    ] = "60/minute"
+    issuers: Annotated[
+        dict[IssuerName, TokenIssuer], Field(description="a table [issuers.NAME] for each token issuer")
+    ] = field(default_factory=dict)
+    web: Annotated[
+        Web | None, Field(description="a table [web], which may be empty, or omit it to serve no page")
+    ] = None
+    keys_from: Annotated[
+        dict[CallerId, KeysTemplate],
+        Field(
+            description="a table of addresses where users publish SSH keys, "
+            'for example { github = "https://github.com/{user}.keys" }'
+        ),
+    ] = field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _caller_names_differ(self) -> "Policy":
+    def _caller_names_differ(self) -> Policy:
         templated = [
             caller_id_as_name(caller_id)
             for caller_id, caller in self.callers.items()
@@ -238,7 +283,7 @@ class Policy(PolicyHead):
         return self
 
     @model_validator(mode="after")
-    def _issuers_exist(self) -> "Policy":
+    def _issuers_exist(self) -> Policy:
         for caller in self.callers.values():
             if any(proof.issuer not in self.issuers for proof in caller.jwt):
                 raise broken_rule("a caller's jwt names an issuer that has no [issuers.NAME] table")
@@ -250,7 +295,7 @@ class Policy(PolicyHead):
         return self
 
     @model_validator(mode="after")
-    def _chat_users_are_unique(self) -> "Policy":
+    def _chat_users_are_unique(self) -> Policy:
         proofs = [proof for caller in self.callers.values() for proof in caller.chat]
         if len({(proof.platform, proof.tenant, proof.user) for proof in proofs}) != len(proofs):
             raise broken_rule("a chat user is listed twice; keep one entry")
@@ -324,39 +369,26 @@ class Policy(PolicyHead):
         return frozenset(region for grant in grants for region in grant.regions)
 
     @classmethod
-    def parse(cls, data: object) -> "Policy":
-        """Return the policy in `data` (parsed TOML or JSON).
+    def parse(cls, data: object) -> Policy:
+        """Return the policy in `data` (parsed TOML or JSON) after checking it.
 
         Raises PolicyInvalid, whose text names each key path at fault and what to write there.
         """
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise PolicyInvalid(explain(error, cls)) from None
+        from handler.policy.checking import checked
+
+        return checked(data)
 
     @classmethod
-    def load(cls, path: "Path") -> "Policy":
+    def load(cls, path: Path) -> Policy:
         """Read a policy that was packed as JSON; raise PolicyInvalid as `parse` does, or if unreadable.
 
         With an index beside it, callers are read when they are asked for.
         """
         from handler.policy.compiled import CompiledPolicy
 
-        return CompiledPolicy.beside(path) or cls._load_whole(path)
+        found = CompiledPolicy.beside(path)
+        if found is not None:
+            return found
+        from handler.policy.checking import checked_file
 
-    @classmethod
-    def _load_whole(cls, path: "Path") -> "Policy":
-        collecting = gc.isenabled()
-        # Ten thousand callers make many objects and no garbage. Collecting would take most of the time.
-        gc.disable()
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError:
-            raise PolicyInvalid(UNREADABLE.format(path)) from None
-        except ValidationError as error:
-            if error.errors()[0]["type"] == "json_invalid":
-                raise PolicyInvalid(UNREADABLE.format(path)) from None
-            raise PolicyInvalid(explain(error, cls)) from None
-        finally:
-            if collecting:
-                gc.enable()
+        return checked_file(path)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from handler.errors import PolicyInvalid
+from handler.policy.checking import RULES
 from handler.policy.compiled import MAGIC, CompiledPolicy, file_digest, index_of
-from handler.policy.model import Policy
+from handler.policy.grants import Grant
+from handler.policy.model import Caller, ChatBinding, Policy, TokenBinding, TokenIssuer, Web
 from scripts.policy_file import pack
 
 if TYPE_CHECKING:
@@ -51,21 +54,101 @@ CONTENT: dict[str, Any] = {
         "other": {"issuer": "b", "audience": "x", **ISSUER},
     },
 }
+EVERY_KEY: dict[str, Any] = {
+    "escrow": ["age1escrow", {"kty": "OKP", "x": "…"}],
+    "failed_rate": "7/minute",
+    "issuers": {
+        "ci": {"issuer": "a", "audience": "x", **ISSUER, "once": True},
+        "own": {"issuer": "b", "audience": "x", "algorithms": ["EdDSA"], "jwks": {"keys": [{"kty": "OKP"}]}},
+    },
+    "web": {"issuer": "ci", "client_id": "page", "origins": ["https://intranet.example"]},
+    "keys_from": {"github": "https://github.com/{user}.keys"},
+    "callers": {
+        "all": {
+            "tc3": True,
+            "v2": ["HmacSHA256", "HmacSHA1"],
+            "jwt": [{"issuer": "ci", "claims": {"sub": "1", "admin": True, "level": 1}}],
+            "chat": [{"platform": "slack", "tenant": "T", "user": "U"}],
+            "operator": True,
+            "generation": 2,
+            "rate": "1/hour",
+            "recipients": ["age1own", {"kty": "OKP", "x": "…"}],
+            "grants": [
+                {
+                    "names": ["ci_*", "{caller}_?"],
+                    # JSON Schema calls 3.0 an integer, and so do the rules.
+                    "projects": [0, 3.0],
+                    "regions": ["ap-guangzhou", "ap-shanghai"],
+                    "forced_tags": {"env": "staging"},
+                    "required_tags": {"team": "*"},
+                    "optional_tags": {"note": "a?"},
+                    "longest_expiry": "12h",
+                    "own_recipients": True,
+                    "actions": ["create", "list", "delete", "import"],
+                    "callers": ["*"],
+                },
+                GRANT,
+            ],
+        },
+    },
+}
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    file = tmp_path / "policy.json"
-    packed, index = pack(CONTENT)
+def packed_in(folder: Path, content: dict[str, Any]) -> Path:
+    file = folder / "policy.json"
+    packed, index = pack(content)
     file.write_bytes(packed)
     index_of(file).write_bytes(index)
     return file
 
 
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return packed_in(tmp_path, CONTENT)
+
+
+def test_every_key_is_read_as_the_rules_read_it(tmp_path: Path) -> None:
+    """Nothing is checked when a packed policy is read, and the result is the same."""
+    whole, found = Policy.parse(EVERY_KEY), Policy.load(packed_in(tmp_path, EVERY_KEY))
+    assert isinstance(found, CompiledPolicy)
+    caller, grant = EVERY_KEY["callers"]["all"], EVERY_KEY["callers"]["all"]["grants"][0]
+    for table, keys in (
+        (Policy, set(EVERY_KEY)),
+        (Web, set(EVERY_KEY["web"])),
+        (TokenIssuer, set().union(*EVERY_KEY["issuers"].values())),
+        (Caller, set(caller)),
+        (Grant, set(grant)),
+        (TokenBinding, set(caller["jwt"][0])),
+        (ChatBinding, set(caller["chat"][0])),
+    ):
+        assert {field.name for field in fields(table)} == keys, table
+    for field in fields(Policy):
+        read = getattr(found, field.name)
+        # The callers are a view of the file.
+        assert repr(dict(read) if field.name == "callers" else read) == repr(getattr(whole, field.name))
+    assert dict(found.callers) == whole.callers
+
+
+def test_the_number_of_the_index_stands_for_the_rules() -> None:
+    """Raise it with the rules, and write their digest here: only what these rules have checked is trusted."""
+
+    def without_texts(schema: Any) -> Any:  # noqa: ANN401  # JSON
+        if isinstance(schema, dict):
+            # A property may have the name `title`, but none has.
+            return {k: without_texts(v) for k, v in schema.items() if k not in {"description", "title"}}
+        return [without_texts(one) for one in schema] if isinstance(schema, list) else schema
+
+    rules = json.dumps(without_texts(RULES.json_schema()), sort_keys=True)
+    assert (MAGIC, hashlib.sha256(rules.encode()).hexdigest()) == (
+        b"keypair-function policy index 2\n",
+        "2bf63bff9e94d833bc5af01b2e326da063fba40167c61efade2b8ca2106c2328",
+    )
+
+
 def test_it_is_the_same_policy(file: Path) -> None:
     whole, found = Policy.parse(CONTENT), Policy.load(file)
     assert isinstance(found, CompiledPolicy)
-    assert file.read_bytes() == json.dumps(CONTENT).encode()
+    assert Policy.parse(json.loads(file.read_bytes())) == whole
     assert dict(found.callers) == whole.callers
     assert len(found.callers) == len(whole.callers)
     assert (found.failed_rate, found.issuers, found.web) == (whole.failed_rate, whole.issuers, None)
@@ -129,7 +212,7 @@ def short_index(file: Path) -> None:
 
 
 def index_of_another_form(file: Path) -> None:
-    other = index_of(file).read_bytes()[:-32].replace(MAGIC, MAGIC.replace(b"1", b"2"))
+    other = index_of(file).read_bytes()[:-32].replace(MAGIC, MAGIC.replace(b"2", b"1"))
     index_of(file).write_bytes(signed(other))
 
 
@@ -158,15 +241,12 @@ def test_a_policy_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
         file_digest(tmp_path / "nowhere")
 
 
-def test_an_index_of_another_version(file: Path) -> None:
-    """Its callers and its head are checked by the rules of the version that reads them."""
+def test_an_index_by_other_rules(file: Path) -> None:
+    """The whole policy is checked by the rules of the version that reads it."""
     packed = file.read_bytes().replace(b'"rate": "1/hour"', b'"rate": "1/year"')
     digest = file_digest(file)
     file.write_bytes(packed)
     index = index_of(file).read_bytes()[:-32].replace(digest.encode(), file_digest(file).encode())
-    index_of(file).write_bytes(signed(index))
-    with pytest.raises(PolicyInvalid, match=r"callers\.talker: malformed"):
-        Policy.load(file).callers.get("talker")
-    index_of(file).write_bytes(signed(index.replace(b'"7/minute"', b'"7/century"')))
-    with pytest.raises(PolicyInvalid, match="built for another version"):
+    index_of(file).write_bytes(signed(index.replace(MAGIC, b"keypair-function policy index 1\n")))
+    with pytest.raises(PolicyInvalid, match=r"^callers\.talker\.rate: malformed; write how many"):
         Policy.load(file)

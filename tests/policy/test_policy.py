@@ -233,9 +233,9 @@ EXPIRY = 'write a duration such as "12h" or "30d", after which key pairs are rem
 REQUIRED = 'write a table of tags and value patterns, for example { team = "*" }'
 OPTIONAL = 'write a table of tags and value patterns, for example { note = "*" }'
 NO_KEY = "unknown key; write one of"
-TOP = "escrow, failed_rate, issuers, web, keys_from, callers"
+TOP = "callers, escrow, failed_rate, issuers, web, keys_from"
 KEYS = (
-    "names, projects, regions, forced_tags, required_tags, optional_tags, longest_expiry, own_recipients, "
+    "names, regions, projects, forced_tags, required_tags, optional_tags, longest_expiry, own_recipients, "
     "actions, callers"
 )
 NOBODY = "no recipients are registered, and a grant has own_recipients = false; change one of the two"
@@ -279,7 +279,7 @@ NO_IDS = ["", "a/b", "a,b", "a b", "-a", "ä", "a" * 65]
         (
             caller(secret="x"),
             "callers.a.secret",
-            f"{NO_KEY} tc3, v2, jwt, chat, operator, generation, rate, recipients, grants",
+            f"{NO_KEY} grants, tc3, v2, jwt, chat, operator, generation, rate, recipients",
         ),
         (caller(recipients=[1]), "callers.a.recipients.0", f"malformed; {RECIPIENTS}"),
         (caller(grants=[{**GRANT, "own_recipients": False}]), "callers.a", NOBODY),

@@ -11,7 +11,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from handler import errors
 from handler.api.import_request import ImportRequest
@@ -170,14 +171,12 @@ class _WithoutTitles(GenerateJsonSchema):
 
 def document() -> dict[str, Json]:
     """Return the description."""
-    _, models = models_json_schema(
+    bodies: tuple[type, ...] = (KeyPairRequest, ImportRequest)
+    answers: tuple[type, ...] = (IssuedKeyPair, ReleasedKeyPair, ListAnswer, Problem)
+    _, models = TypeAdapter.json_schemas(
         [
-            (KeyPairRequest, "validation"),
-            (ImportRequest, "validation"),
-            (IssuedKeyPair, "serialization"),
-            (ReleasedKeyPair, "serialization"),
-            (ListAnswer, "serialization"),
-            (Problem, "serialization"),
+            *((body, "validation", TypeAdapter(body)) for body in bodies),
+            *((answer, "serialization", TypeAdapter(answer)) for answer in answers),
         ],
         ref_template=_SCHEMAS + "{model}",
         schema_generator=_WithoutTitles,
@@ -377,7 +376,7 @@ def _problem(status: int, possible: set[_Error], *, rated: bool) -> Json:
     }
 
 
-def _either(*models: type[BaseModel]) -> Json:
+def _either(*models: type) -> Json:
     return {"anyOf": [{"$ref": _SCHEMAS + model.__name__} for model in models]}
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from handler.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight, StoreUnavailable
+from handler.issuance import stored_json
 from handler.order import ANSWER_TTL
 from handler.startup.records import dataclass
 
@@ -49,12 +51,12 @@ class State(str, Enum):
     UNKNOWN = "unknown"
 
 
-class StoredRecord(BaseModel):
+@dataclass(frozen=True)
+class StoredRecord:
     """A record as JSON in the store."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    version: int = 1
     state: State
     order: str
     """Digest of the order. A different order under the same idempotency key is refused."""
@@ -62,6 +64,7 @@ class StoredRecord(BaseModel):
     """A random id of the invocation that works on the request."""
     lease_ends: float
     """Seconds since 1970. Until then no other invocation works on the request."""
+    version: int = 1
     former: tuple[str, ...] = ()
     """Earlier holders. If one of them made a key pair, it was never released."""
     answer: str | None = None
@@ -126,8 +129,8 @@ class HeldRecord:
         Raises StoreUnavailable if the answer is certainly not stored, and OutcomeUnknown if that is
         unclear. Then the key pair has to stay, because the answer may still be released.
         """
-        update = {"state": State.SEALED, "answer": answer, "recipients": recipients}
-        sealed = self._record.model_copy(update=update).model_dump_json()
+        record = replace(self._record, state=State.SEALED, answer=answer, recipients=recipients)
+        sealed = stored_json.dump(record)
         if self._try_store(sealed):
             return
         # The write may have happened or may still be on its way. Changing the record settles it: if this
@@ -158,11 +161,9 @@ class HeldRecord:
             return
 
     def _move(self, state: State, lease_ends: float | None = None) -> bool:
-        update: dict[str, object] = {"state": state}
-        if lease_ends is not None:
-            update["lease_ends"] = lease_ends
-        record = self._record.model_copy(update=update)
-        text = record.model_dump_json()
+        ends = self._record.lease_ends if lease_ends is None else lease_ends
+        record = replace(self._record, state=state, lease_ends=ends)
+        text = stored_json.dump(record)
         if not self._store.replace(self._key, self._text, text, UNFINISHED_TTL):
             return False
         self._record, self._text = record, text
@@ -192,7 +193,7 @@ class IdempotencyLedger:
         record_id = _record_id(caller_id, idempotency_key)
         now = self.clock.now()
         fresh = self._fresh(_short(order_digest), lease)
-        text = fresh.model_dump_json()
+        text = stored_json.dump(fresh)
         if self.store.add(_key(record_id), text, UNFINISHED_TTL):
             return HeldRecord(self.store, record_id, fresh, text)
         stored = self.store.get(_key(record_id))
@@ -276,8 +277,8 @@ class IdempotencyLedger:
         stored = self.store.get(key)
         if stored is None or _parse(stored) != found.record:
             return False
-        withdrawn = found.record.model_copy(update={"state": State.UNKNOWN, "lease_ends": 0.0})
-        return self.store.replace(key, stored, withdrawn.model_dump_json(), UNFINISHED_TTL)
+        withdrawn = replace(found.record, state=State.UNKNOWN, lease_ends=0.0)
+        return self.store.replace(key, stored, stored_json.dump(withdrawn), UNFINISHED_TTL)
 
     def _fresh(self, order: str, lease: float) -> StoredRecord:
         return StoredRecord(
@@ -289,7 +290,7 @@ class IdempotencyLedger:
         )
 
     def _take_over(self, record_id: str, stored: str, mine: StoredRecord) -> HeldRecord:
-        text = mine.model_dump_json()
+        text = stored_json.dump(mine)
         if not self.store.replace(_key(record_id), stored, text, UNFINISHED_TTL):
             raise RequestInFlight
         return HeldRecord(self.store, record_id, mine, text)
@@ -304,7 +305,7 @@ def _continued(record: StoredRecord, fresh: StoredRecord) -> StoredRecord:
     former = (*record.former, record.holder)[-_FORMER_LIMIT:]
     may_exist = record.state in (State.CREATING, State.UNKNOWN)
     state = State.UNKNOWN if may_exist else State.CLAIMED
-    return fresh.model_copy(update={"state": state, "former": former})
+    return replace(fresh, state=state, former=former)
 
 
 def _record_id(caller_id: str, idempotency_key: str) -> str:
@@ -341,7 +342,7 @@ def _parse(text: str) -> StoredRecord:
         # A later version of this function wrote it, before this one was rolled back to.
         raise RequestInFlight("record-of-later-version")
     try:
-        return StoredRecord.model_validate_json(text)
+        return stored_json.load(StoredRecord, text)
     except ValidationError:
         raise StoreUnavailable("claim-unreadable") from None
 

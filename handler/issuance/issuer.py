@@ -10,9 +10,9 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeAlias, TypeVar
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasGenerator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from handler import sealing
@@ -33,7 +33,7 @@ from handler.errors import (
     RequestInFlight,
     StoreUnavailable,
 )
-from handler.issuance import key_material
+from handler.issuance import key_material, stored_json
 from handler.issuance.cleanup import LAG_SECONDS, RELEASED, Cleanup
 from handler.issuance.idempotency import FinishedRecord, State
 from handler.issuance.ownership_tags import OwnershipTag, whole_minutes
@@ -64,20 +64,33 @@ _TRIES = 3
 """Calls of CreateKeyPair for one request at most; a further call is made only after a cleanup."""
 
 
-class _Answer(BaseModel):
+class _Answer:
     # Callers get the fields in camelCase, and the idempotency record keeps them as they are here.
-    model_config = ConfigDict(frozen=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        alias_generator=AliasGenerator(serialization_alias=to_camel)
+    )
+
+    def published(self) -> dict[str, object]:
+        """Return it with the names that callers get."""
+        return {
+            to_camel(name): value.published() if isinstance(value, _Answer) else value
+            for name, value in vars(self).items()
+        }
 
 
+@dataclass(frozen=True)
 class SealedPrivateKey(_Answer):
     """The private key, sealed so that only its recipients can open it."""
 
     format: EnvelopeFormat
-    recipients: tuple[str, ...] = Field(description="Fingerprints of the public keys to which it is sealed.")
-    ciphertext: str = Field(description="The envelope, as ASCII text.")
-    open_with: str = Field(description="Shell command that opens it.")
+    recipients: Annotated[
+        tuple[str, ...], Field(description="Fingerprints of the public keys to which it is sealed.")
+    ]
+    ciphertext: Annotated[str, Field(description="The envelope, as ASCII text.")]
+    open_with: Annotated[str, Field(description="Shell command that opens it.")]
 
 
+@dataclass(frozen=True)
 class ReleasedKeyPair(_Answer):
     """A key pair, as its caller receives it. It holds no secret, so all of it may be logged and stored."""
 
@@ -85,15 +98,16 @@ class ReleasedKeyPair(_Answer):
     key_name: str
     project_id: int
     region: str
-    public_key: str = Field(description="In OpenSSH format.")
-    fingerprint: str = Field(description="SHA256:..., as ssh-keygen -l prints it.")
-    created_at: str = Field(description="RFC 3339, in UTC.")
-    expires_at: str | None = Field(
-        description="When the key pair will be removed: RFC 3339, in UTC. Null: never."
-    )
-    request_id: str = Field(description="Id of the request that made or imported the key pair.")
+    public_key: Annotated[str, Field(description="In OpenSSH format.")]
+    fingerprint: Annotated[str, Field(description="SHA256:..., as ssh-keygen -l prints it.")]
+    created_at: Annotated[str, Field(description="RFC 3339, in UTC.")]
+    expires_at: Annotated[
+        str | None, Field(description="When the key pair will be removed: RFC 3339, in UTC. Null: never.")
+    ]
+    request_id: Annotated[str, Field(description="Id of the request that made or imported the key pair.")]
 
 
+@dataclass(frozen=True)
 class IssuedKeyPair(ReleasedKeyPair):
     """A key pair that the cloud made, with its private key."""
 
@@ -157,7 +171,7 @@ class CloudMadeKey(KeySource[IssuedKeyPair]):
         converted = key_material.convert(private_key, order.private_key_format, order.name)
         contents = sealing.Contents(released.key_id, order.name, released.fingerprint)
         return IssuedKeyPair(
-            **dict(released),
+            **vars(released),
             sealed_private_key=SealedPrivateKey(
                 format=self.sealer.format,
                 recipients=self.sealer.fingerprints,
@@ -350,7 +364,7 @@ class Issuance(Generic[_Released]):
             self._confirm(created)
             self.trail.note(fingerprint=released.fingerprint)
             self.trail.write(self.source.decision)
-            self.record.finish(released.model_dump_json(), self.source.recipients)
+            self.record.finish(stored_json.dump(released), self.source.recipients)
         except OutcomeUnknown:
             # Only `finish` raises it here: the answer may be stored, so the key pair has to stay.
             raise
@@ -483,7 +497,7 @@ def _failed(error: KeyPairFunctionError, unresolved: OutcomeUnknown | None) -> U
 
 def _stored(finished: FinishedRecord, model: type[_Released]) -> _Released:
     try:
-        return model.model_validate_json(finished.answer)
+        return stored_json.load(model, finished.answer)
     except ValidationError:
         raise StoreUnavailable("answer-unreadable") from None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.auth.master_secret import MasterSecrets
+from handler.issuance import stored_json
 from handler.issuance.cleanup import LAG_SECONDS, ORPHAN_AGE
 from handler.issuance.idempotency import State, StoredRecord
 from handler.issuance.ownership_tags import ALPHABET, HOLDER_DIGITS, OwnershipTag, TagSigner, whole_minutes
@@ -249,7 +250,7 @@ def knows(function: FunctionUnderTest, claim: str, state: State = State.UNKNOWN)
     """Let the store say of a claim that it left something behind."""
     record = StoredRecord(state=state, order=FORMER.order, holder=FORMER.holder, lease_ends=0)
     store = function.services.issuer.ledger.store
-    assert store.add(f"claim:{claim}", record.model_dump_json(), 7 * 24 * 3600)
+    assert store.add(f"claim:{claim}", stored_json.dump(record), 7 * 24 * 3600)
 
 
 @pytest.mark.slow

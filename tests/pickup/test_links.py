@@ -6,7 +6,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -280,6 +280,5 @@ def test_an_unreadable_value_in_the_store() -> None:
     ("envelope", "suffix"), [("age", "age"), ("jwe", "jwe"), ("cms", "cms"), ("openpgp", "asc")]
 )
 def test_the_file_is_named_as_its_command_expects(envelope: str, suffix: str) -> None:
-    sealed = ISSUED.sealed_private_key.model_copy(update={"format": EnvelopeFormat(envelope)})
-    changed: dict[str, Any] = {"sealed_private_key": sealed}
-    assert file_name_of(ISSUED.model_copy(update=changed)) == f"web_1.{suffix}"
+    sealed = replace(ISSUED.sealed_private_key, format=EnvelopeFormat(envelope))
+    assert file_name_of(replace(ISSUED, sealed_private_key=sealed)) == f"web_1.{suffix}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -127,9 +126,13 @@ def _render_error(error: KeyPairFunctionError, route: Route, context: RequestCon
 
 def log_fault(error: BaseException) -> None:
     """Log the type and place of a defect, but not its text, which may quote a secret."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
+    # Not with `traceback`: whatever has failed, nothing needs to be loaded or read here.
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = where and f"{where.tb_frame.f_code.co_name}, line {where.tb_lineno}"
     reason = f" ({error.reason})" if isinstance(error, KeyPairFunctionError) else ""
-    _log.error("%s%s in %s, line %s", type(error).__name__, reason, where.name, where.lineno)
+    _log.error("%s%s in %s", type(error).__name__, reason, place)
 
 
 def log_misconfiguration(error: KeyPairFunctionError) -> None:

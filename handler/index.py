@@ -8,10 +8,12 @@ import gc
 # the first response.
 gc.disable()
 
-from handler.startup import precomputed  # noqa: E402  # after the line above, as all that follow
+from handler.startup import later, precomputed  # noqa: E402  # after the line above, as all that follow
 
+later.begin(later.MODULES)
 _PRECOMPUTED = precomputed.Precomputed()
 _PRECOMPUTED.begin()
+later.begin(later.SUBMODULES)
 
 import os  # noqa: E402  # after the lines above, as all that follow
 import sys  # noqa: E402

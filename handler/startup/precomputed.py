@@ -11,7 +11,6 @@ The file is code, like bytecode: whoever could change it could change any module
 from __future__ import annotations
 
 import _sre  # type: ignore[import-not-found]  # not documented; TAG names a Python that has it
-import dataclasses
 import marshal
 import os
 import re
@@ -47,6 +46,8 @@ class Precomputed:
         if self._patterns:
             compiler = _compiler()
             self._compile, compiler.compile = compiler.compile, self._pattern
+            import dataclasses  # which imports much that compiles patterns
+
             # dataclasses finds it before the built-in function of this name.
             dataclasses.exec = self._exec  # type: ignore[attr-defined]  # as the comment says
             # typing compiles every annotation that is a string, and most are never evaluated. `eval` takes a
@@ -56,6 +57,8 @@ class Precomputed:
     def end(self) -> None:
         """Let them compile by themselves again."""
         if self._patterns:
+            import dataclasses
+
             _compiler().compile = self._compile
             del dataclasses.exec, typing.compile  # type: ignore[attr-defined]  # as above
             self._patterns, self._sources = {}, {}

@@ -6,7 +6,6 @@ platform, some are missing. The function then starts more slowly.
 """
 
 # First of all only what compiles nothing, so that what the other modules compile is noticed.
-import dataclasses
 import marshal
 import re
 import sys
@@ -44,6 +43,8 @@ def _source(source: str, *namespaces: dict[str, Any]) -> None:
 def main(folder: str, file: str) -> None:
     """Write the file."""
     COMPILER.compile = _pattern
+    import dataclasses
+
     dataclasses.exec = _source  # type: ignore[attr-defined]  # found before the built-in function
     import contextlib
     import importlib

@@ -94,9 +94,9 @@ def test_the_example_is_valid() -> None:
         (
             "rate = 1\n[callers.a]\ntc3 = 'yes'\ngrants = []\n",
             (
+                "FILE: callers.a.grants: malformed; write one or more [[callers.NAME.grants]] tables\n"
                 "FILE: callers.a.tc3: malformed; write true if the caller signs with TC3-HMAC-SHA256, "
                 "else false\n"
-                "FILE: callers.a.grants: malformed; write one or more [[callers.NAME.grants]] tables\n"
                 f"FILE: rate: unknown key; write one of {KEYS}"
             ),
         ),

@@ -63,18 +63,23 @@ def interleaved(
     subjects: Mapping[str, Subject], python310: Path, scratch: Path, rounds: int
 ) -> dict[str, Runs]:
     """Run every subject once in each round, in random order, after one round that does not count."""
-    runs = {name: Runs() for name in subjects}
-    order = list(subjects)
-    for number in range(rounds + 1):
-        random.shuffle(order)
-        for name in order:
-            wall, cpu, report = run(subjects[name], python310, scratch)
-            if number:
-                runs[name].wall.append(wall)
-                runs[name].cpu.append(cpu)
-                runs[name].memory.append(report["memory_kb"])
-                runs[name].reports.append(report)
+    run_each(subjects, {}, python310, scratch)
+    runs: dict[str, Runs] = {}
+    for _ in range(rounds):
+        run_each(subjects, runs, python310, scratch)
     return runs
+
+
+def run_each(subjects: Mapping[str, Subject], runs: dict[str, Runs], python310: Path, scratch: Path) -> None:
+    """Run every subject once, in random order, and add what was measured to `runs`."""
+    for name in subjects:
+        runs.setdefault(name, Runs())
+    for name in random.sample(list(subjects), len(subjects)):
+        wall, cpu, report = run(subjects[name], python310, scratch)
+        runs[name].wall.append(wall)
+        runs[name].cpu.append(cpu)
+        runs[name].memory.append(report["memory_kb"])
+        runs[name].reports.append(report)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -300,6 +300,11 @@ def test_records_name_their_version(store: Interrupted) -> None:
         ("{}", StoreUnavailable, "claim-unreadable"),
         ("[]", StoreUnavailable, "claim-unreadable"),
         ("", StoreUnavailable, "claim-unreadable"),
+        (
+            '{"version":2,"state":"claimed","order":"","holder":"","lease_ends":0,"more":1}',
+            StoreUnavailable,
+            "claim-unreadable",
+        ),
     ],
 )
 def test_a_record_that_cannot_be_read(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MODULES = (
     "configparser",
-    "linecache",
     "locale",
     "mimetypes",
     "ntpath",
@@ -26,7 +25,6 @@ MODULES = (
     "stringprep",
     "subprocess",
     "tokenize",
-    "traceback",
     "zipfile",
 )
 SUBMODULES = ("logging.handlers",)

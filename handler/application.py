@@ -126,7 +126,7 @@ def _render_error(error: KeyPairFunctionError, route: Route, context: RequestCon
 
 def log_fault(error: BaseException) -> None:
     """Log the type and place of a defect, but not its text, which may quote a secret."""
-    # Not with `traceback`: whatever has failed, nothing needs to be loaded or read here.
+    # Not with `traceback`, which imports modules and reads source files: that may be what has failed.
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

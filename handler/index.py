@@ -8,12 +8,13 @@ import gc
 # the first response.
 gc.disable()
 
-from handler.startup import later, precomputed  # noqa: E402  # after the line above, as all that follow
+from handler.startup import lazy_modules, precomputed  # noqa: E402  # after the line above, as all that follow
 
-later.begin(later.MODULES)
+lazy_modules.defer(lazy_modules.MODULES)
 _PRECOMPUTED = precomputed.Precomputed()
 _PRECOMPUTED.begin()
-later.begin(later.SUBMODULES)
+# After the line above, which has the regular expressions of their packages.
+lazy_modules.defer(lazy_modules.SUBMODULES)
 
 import os  # noqa: E402  # after the lines above, as all that follow
 import sys  # noqa: E402

@@ -1,6 +1,6 @@
 """Writes handler/api/openapi.json, which describes the REST API (OpenAPI 3.1).
 
-All that can be taken from the code is: the bodies from the models, the answers from the tree of errors.
+All that can be taken from the code is: the bodies from the classes, the answers from the tree of errors.
 """
 
 from __future__ import annotations

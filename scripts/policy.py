@@ -112,7 +112,7 @@ _OPTIONS = {
 
 def _explain(options: argparse.Namespace) -> int:
     try:
-        policy = check_policy(options.file).policy
+        policy = check_policy(options.file)
         caller = policy.callers[options.caller]
         order = _order(options, caller)
     except PolicyUnusable as error:
@@ -195,7 +195,7 @@ def _secret(options: argparse.Namespace, *, may_print: bool) -> int:
     name = PREFIX + "MASTER_SECRET"
     try:
         master = decode_secret(os.environ.get(name))
-        caller = check_policy(options.policy).policy.callers[options.caller]
+        caller = check_policy(options.policy).callers[options.caller]
     except PolicyUnusable as error:
         return _unusable(str(error))
     except KeyError:

@@ -4,9 +4,9 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from handler import sealing
 from handler.chat.platforms import registry
@@ -64,22 +64,13 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return content
 
 
-class CheckedPolicy(NamedTuple):
-    """A policy file that the function would take."""
-
-    content: dict[str, object]
-    """What the file says."""
-    policy: Policy
-
-
-def check_policy(source: Path) -> CheckedPolicy:
+def check_policy(source: Path) -> Policy:
     """Return the policy in `source` after checking it, including its recipients, by the function's rules.
 
     Raises PolicyUnusable, whose text names each key path at fault and what to write there.
     """
-    content = read_policy(source)
     try:
-        policy = Policy.parse(content)
+        policy = Policy.parse(read_policy(source))
         # The function checks this when it starts. The region makes no difference.
         registry.check(policy, registry.PLATFORMS)
         pages(policy, default_region="")
@@ -92,7 +83,7 @@ def check_policy(source: Path) -> CheckedPolicy:
             raise PolicyUnusable(
                 f"{source}: callers.{name}: nobody can be this caller; write tc3 = true, or v2, jwt or chat"
             )
-    return CheckedPolicy(content, policy)
+    return policy
 
 
 def _check_recipients(source: Path, policy: Policy) -> None:
@@ -128,8 +119,7 @@ def compile_policy(
 
     Raises PolicyUnusable.
     """
-    content = check_policy(source).content
-    policy = Policy.parse(content)
+    policy = check_policy(source)
     texts = [*policy.escrow, *(text for caller in policy.callers.values() for text in caller.recipients)]
     if not with_openpgp and EnvelopeFormat.OPENPGP in map(detect, map(sealing.read_recipient, texts)):
         raise PolicyUnusable(f"{source}: some recipients are PGP keys; build it --with openpgp")
@@ -138,15 +128,17 @@ def compile_policy(
             f"{source}: {policy.used_once[0]} needs a store that all instances share; set "
             "KEYPAIR_STORE=rediss://…, or build it --with redis"
         )
-    packed, index = pack(content)
+    packed, index = pack(policy)
     target.write_bytes(packed)
     index_of(target).write_bytes(index)
 
 
-def pack(content: Mapping[str, object]) -> tuple[bytes, bytes]:
-    """Return a checked policy as JSON, and the index of its callers (`handler.policy.compiled`)."""
-    policy = Policy.parse(content)
-    # As it was read, so that a start has nothing left to do: numbers as numbers, keys as texts.
+def pack(policy: Policy) -> tuple[bytes, bytes]:
+    """Return a checked policy as JSON, and the index of its callers (`handler.policy.compiled`).
+
+    The JSON is in a normal form, so that a start converts nothing: 3.0 is 3, a JWK is a text, and keys that
+    have their default values are left out, or 100,000 callers would take several times the room.
+    """
     tables: dict[str, Any] = RULES.dump_python(policy, mode="json", exclude_defaults=True)
     packed, records = b"{", list[bytes]()
     for name, value in tables.items():

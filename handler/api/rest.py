@@ -111,7 +111,7 @@ class RestEndpoint(ProblemDetailsEndpoint, IssueEndpoint):
 
 def _created(released: ReleasedKeyPair) -> Response:
     headers = {"Idempotency-Key-TTL": str(ANSWER_TTL)}
-    return json_response(201, released.published(), headers=headers)
+    return json_response(201, released.to_wire(), headers=headers)
 
 
 def _idempotency_key(request: Request, caller: AuthenticatedCaller) -> str | None:

@@ -65,15 +65,16 @@ _TRIES = 3
 
 
 class _Answer:
-    # Callers get the fields in camelCase, and the idempotency record keeps them as they are here.
+    # Callers get the fields in camelCase, and the idempotency record keeps them as they are here. This is for
+    # the schema in /openapi.json; `to_wire` gives the answers the same names.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
         alias_generator=AliasGenerator(serialization_alias=to_camel)
     )
 
-    def published(self) -> dict[str, object]:
+    def to_wire(self) -> dict[str, object]:
         """Return it with the names that callers get."""
         return {
-            to_camel(name): value.published() if isinstance(value, _Answer) else value
+            to_camel(name): value.to_wire() if isinstance(value, _Answer) else value
             for name, value in vars(self).items()
         }
 

@@ -7,12 +7,13 @@ prepares none.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _Stored = TypeVar("_Stored")
+_adapters: dict[type, TypeAdapter[Any]] = {}
 
 
 def dump(record: object) -> str:
@@ -22,8 +23,13 @@ def dump(record: object) -> str:
 
 def load(kind: type[_Stored], text: str) -> _Stored:
     """Return the record of this kind in `text`; raise pydantic's ValidationError if it holds none."""
-    loaded: _Stored = _rules(kind).validate_json(text)
+    loaded: _Stored = _adapter(kind).validate_json(text)
     return loaded
 
 
-_rules: Any = lru_cache(TypeAdapter)
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    if kind not in _adapters:
+        from pydantic import TypeAdapter  # here, because most first requests read no record
+
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

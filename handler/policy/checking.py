@@ -1,7 +1,4 @@
-"""Checks a policy by the rules that its classes declare, and explains what is wrong with it.
-
-A packed policy was checked by the build, so a start does not load this module.
-"""
+"""Checks a policy by the rules that its classes declare. A start with an index does not load this module."""
 
 from __future__ import annotations
 
@@ -11,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from handler.errors import PolicyInvalid
-from handler.policy.explanations import UNREADABLE, explain
+from handler.policy.compiled import UNREADABLE
+from handler.policy.explanations import explain
 from handler.policy.model import Policy
 
 if TYPE_CHECKING:
@@ -20,15 +18,15 @@ if TYPE_CHECKING:
 RULES = TypeAdapter(Policy)
 
 
-def checked(data: object) -> Policy:
+def check(data: object) -> Policy:
     """Return the policy in `data`, as `Policy.parse` does."""
     try:
         return RULES.validate_python(data)
     except ValidationError as error:
-        raise PolicyInvalid(explain(error, Policy)) from None
+        raise PolicyInvalid(explain(error)) from None
 
 
-def checked_file(path: Path) -> Policy:
+def check_file(path: Path) -> Policy:
     """Return the policy in a file in JSON, as `Policy.load` does."""
     collecting = gc.isenabled()
     # Ten thousand callers make many objects and no garbage. Collecting would take most of the time.
@@ -40,7 +38,7 @@ def checked_file(path: Path) -> Policy:
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             raise PolicyInvalid(UNREADABLE.format(path)) from None
-        raise PolicyInvalid(explain(error, Policy)) from None
+        raise PolicyInvalid(explain(error)) from None
     finally:
         if collecting:
             gc.enable()

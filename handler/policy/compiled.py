@@ -1,11 +1,11 @@
 """A policy with an index, so that a start reads the caller at hand and no other.
 
-`scripts/build` checks the whole policy, writes it to `policy.json` as it was read, and the index,
+`scripts/build` checks the whole policy, writes it to `policy.json` in a normal form, and the index,
 `policy.index`, beside it. The index says where in that file each caller is. With 100,000 callers, reading and
 checking all of them at each start took two seconds and 328 MB.
 
     MAGIC
-    one line of JSON: Head
+    one line of JSON: the head, see `scripts.policy_file.pack`
     records, sorted: digest of what is asked for, offset and length of the caller in policy.json
     SHA-256 of all before
 
@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from handler.errors import PolicyInvalid
 from handler.order import Action
-from handler.policy.explanations import UNREADABLE
 from handler.policy.grants import Grant
 from handler.policy.model import Caller, ChatBinding, Policy, TokenBinding, TokenIssuer, Web
 from handler.startup.records import dataclass
@@ -38,7 +37,11 @@ if TYPE_CHECKING:
     from handler.policy.model import ClaimOf
 
 MAGIC = b"keypair-function policy index 2\n"
-"""The number stands for the rules that the policy was checked by. Other rules, another number."""
+"""The number stands for the rules that the policy was checked by, and for the form of this file.
+
+Raise it with every change of a rule, of the code of a validator, or of the normal form.
+"""
+UNREADABLE = "{}: not a readable policy in JSON; scripts/build creates one from policy.toml"
 RECORD = struct.Struct(">16sQI")
 SUFFIX = ".index"
 
@@ -199,21 +202,19 @@ class _Callers(Mapping[str, Caller]):
         return count
 
     def _found(self, caller_id: str) -> Caller | None:
-        for _, table in self.index.find(caller_key(caller_id)):
-            return _caller(table)
-        return None
+        return next((_caller(table) for _, table in self.index.find(caller_key(caller_id))), None)
 
 
-# What follows makes the tables of a checked policy what pydantic made of them when it checked them.
+# What follows turns the tables of a checked policy into the records that pydantic made of them.
 
 
-def _values(table: Mapping[str, Any], **read: Callable[[Any], object]) -> dict[str, Any]:
-    return {key: read[key](value) if key in read else value for key, value in table.items()}
+def _converted(table: Mapping[str, Any], **converters: Callable[[Any], object]) -> dict[str, Any]:
+    return {key: converters[key](value) if key in converters else value for key, value in table.items()}
 
 
 def _caller(table: Mapping[str, Any]) -> Caller:
     return Caller(
-        **_values(
+        **_converted(
             table,
             grants=lambda tables: tuple(_grant(one) for one in tables),
             v2=tuple,
@@ -228,15 +229,17 @@ def _grant(table: Mapping[str, Any]) -> Grant:
     def actions(names: list[str]) -> tuple[Action, ...]:
         return tuple(Action(name) for name in names)
 
-    return Grant(**_values(table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple))
+    return Grant(
+        **_converted(table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple)
+    )
 
 
 def _issuers(tables: Mapping[str, Any]) -> dict[str, TokenIssuer]:
-    return {name: TokenIssuer(**_values(table, algorithms=tuple)) for name, table in tables.items()}
+    return {name: TokenIssuer(**_converted(table, algorithms=tuple)) for name, table in tables.items()}
 
 
 def _web(table: Mapping[str, Any]) -> Web:
-    return Web(**_values(table, origins=tuple))
+    return Web(**_converted(table, origins=tuple))
 
 
 @dataclass(frozen=True)
@@ -255,7 +258,7 @@ class CompiledPolicy(Policy):
         if index is None:
             return None
         rest = index.head["rest"]
-        return cls(_Callers(index), **_values(rest, escrow=tuple, issuers=_issuers, web=_web))
+        return cls(_Callers(index), **_converted(rest, escrow=tuple, issuers=_issuers, web=_web))
 
     def chat_caller(self, platform: str, tenant: str, user: str) -> str | None:
         """Return the caller who is this chat user."""

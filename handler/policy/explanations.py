@@ -7,29 +7,22 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+
+from handler.policy.grants import RULE
+from handler.policy.model import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import ValidationError
 
-UNREADABLE = "{}: not a readable policy in JSON; scripts/build creates one from policy.toml"
 
-_RULE = "rule"
-
-
-def broken_rule(text: str) -> PydanticCustomError:
-    """Return the error for a rule that several keys break together; `text` says how to correct them."""
-    return PydanticCustomError(_RULE, text)
+def explain(error: ValidationError) -> str:
+    """Return one line for each problem of a policy."""
+    return "\n".join(_lines(error))
 
 
-def explain(error: ValidationError, root: type) -> str:
-    """Return one line for each problem of a policy that was read as the class `root`."""
-    return "\n".join(_lines(error, root))
-
-
-def _lines(error: ValidationError, root: type) -> Iterator[str]:
+def _lines(error: ValidationError) -> Iterator[str]:
     problems = error.errors()
     for problem in problems:
         location = problem["loc"]
@@ -37,12 +30,12 @@ def _lines(error: ValidationError, root: type) -> Iterator[str]:
         if any(other["loc"][: len(location)] == location != other["loc"] for other in problems):
             continue
         path = ".".join(str(part) for part in location if part != "[key]") or "the file"
-        text = problem["msg"] if problem["type"] == _RULE else _advice(location, problem["type"], root)
+        text = problem["msg"] if problem["type"] == RULE else _advice(location, problem["type"])
         yield f"{path}: {text}"
 
 
-def _advice(location: tuple[int | str, ...], kind: str, root: type) -> str:
-    table, key = _table_and_key(location, root)
+def _advice(location: tuple[int | str, ...], kind: str) -> str:
+    table, key = _table_and_key(location)
     keys = _keys(table)
     if kind == "unexpected_keyword_argument":
         return f"unknown key; write one of {', '.join(keys)}"
@@ -53,9 +46,10 @@ def _advice(location: tuple[int | str, ...], kind: str, root: type) -> str:
     return f"{problem}; write {described}"
 
 
-def _table_and_key(location: tuple[int | str, ...], root: type) -> tuple[type, str]:
+def _table_and_key(location: tuple[int | str, ...]) -> tuple[type, str]:
     """Return the class of the table that holds the key at fault, and the name of that key."""
-    table, rest = root, [str(part) for part in location]
+    table: type = Policy
+    rest = [str(part) for part in location]
     while rest and rest[0] in (keys := _keys(table)):
         annotation = get_args(keys[rest[0]])[0]
         # Several tables have a name or a position each: TABLE.NAME.KEY. A single one has not: TABLE.KEY.

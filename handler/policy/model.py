@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
 from handler.order import RECIPIENTS_LIMIT, Action, RecipientText
-from handler.policy.explanations import broken_rule
-from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
+from handler.policy.grants import CALLER, Grant, PolicyPart, broken_rule, caller_id_as_name
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
@@ -374,9 +373,9 @@ class Policy(PolicyPart):
 
         Raises PolicyInvalid, whose text names each key path at fault and what to write there.
         """
-        from handler.policy.checking import checked
+        from handler.policy.checking import check
 
-        return checked(data)
+        return check(data)
 
     @classmethod
     def load(cls, path: Path) -> Policy:
@@ -389,6 +388,6 @@ class Policy(PolicyPart):
         found = CompiledPolicy.beside(path)
         if found is not None:
             return found
-        from handler.policy.checking import checked_file
+        from handler.policy.checking import check_file
 
-        return checked_file(path)
+        return check_file(path)

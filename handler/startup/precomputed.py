@@ -46,7 +46,8 @@ class Precomputed:
         if self._patterns:
             compiler = _compiler()
             self._compile, compiler.compile = compiler.compile, self._pattern
-            import dataclasses  # which imports much that compiles patterns
+            # Only here, because it imports modules that compile patterns, and others that are to be deferred.
+            import dataclasses
 
             # dataclasses finds it before the built-in function of this name.
             dataclasses.exec = self._exec  # type: ignore[attr-defined]  # as the comment says

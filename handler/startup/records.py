@@ -20,8 +20,8 @@ else:
     def dataclass(*, frozen: bool) -> Callable[[_Class], _Class]:
         """Return a decorator that does what `dataclasses.dataclass(frozen=True)` does.
 
-        `dataclasses.replace` takes the instances. Supported are fields with a default or a factory, and
-        `repr=False`, `compare=False`. Classes that are not frozen use the standard library's.
+        `dataclasses.replace` and pydantic take the classes. Supported are fields with a default or a factory,
+        and `repr=False`, `compare=False`. Classes that are not frozen use the standard library's.
         """
         if not frozen:
             raise TypeError("a class that is not frozen takes dataclasses.dataclass")

@@ -18,6 +18,7 @@ import pyrage
 from cryptography.hazmat.primitives.asymmetric import rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from handler.policy.model import Policy
 from scripts.benchmark import calls, events, growth, packages
 from scripts.benchmark.plot import bars
 from scripts.benchmark.starts import Subject, interleaved, percentile, ratio, run_each
@@ -36,6 +37,7 @@ _FEW = 10
 _WARM = 500
 """Requests that one instance answers, one after another."""
 _WARM_ROUNDS = 3
+"""How often each of these instances is started."""
 _PEERS = ("hour", "hour with bytecode", "bare calls", "floor", "floor in use")
 
 
@@ -55,16 +57,20 @@ def main(arguments: list[str]) -> int:
         runs = interleaved(subjects, python310, folder, options.rounds)
         warm: dict[str, Runs] = {}
         for _ in range(_WARM_ROUNDS):
-            run_each(_warm(subjects), warm, python310, folder)  # signed anew: a signature is good for minutes
+            # Signed in each round, because a signature is valid for minutes only.
+            run_each(_warm(subjects), warm, python310, folder)
     grown = {name: times for name, *times in growth.measure()} if options.growth else {}
     print(f"package: {size} bytes")
     for line in (*_table(runs), *_warm_table(warm), *_growth_table(grown)):
         print(line)
     if options.json:
         found = {name: {"wall": r.wall, "cpu": r.cpu, "memory": r.memory} for name, r in runs.items()}
-        answers = {name: [report["answers"] for report in r.reports] for name, r in warm.items()}
+        served = {
+            name: {"answers": [report["answers"] for report in r.reports], "memory": r.memory}
+            for name, r in warm.items()
+        }
         options.json.write_text(
-            json.dumps({"bytes": size, "runs": found, "warm": answers, "growth": grown}, indent=1) + "\n"
+            json.dumps({"bytes": size, "runs": found, "warm": served, "growth": grown}, indent=1) + "\n"
         )
     if options.plot:
         cpu = {name: found.cpu for name, found in runs.items()}
@@ -175,10 +181,10 @@ def _warm_table(runs: Mapping[str, Runs]) -> Iterator[str]:
         # Without the first answer, which is that of a cold start.
         answers = [list(zip(*report["answers"][1:], strict=True)) for report in found.reports]
         walls = [statistics.median(columns[1]) for columns in answers]
-        worst = [percentile(columns[1], 99) for columns in answers]
+        slowest = [percentile(columns[1], 99) for columns in answers]
         cpus[name] = [statistics.median(columns[2]) for columns in answers]
         yield (
-            f"{name:26}{statistics.median(walls):9.2f}{statistics.median(worst):9.2f}"
+            f"{name:26}{statistics.median(walls):9.2f}{statistics.median(slowest):9.2f}"
             f"{statistics.median(cpus[name]):9.2f}{statistics.median(found.memory) / 1024:7.1f}"
             f"{ratio(cpus[name], cpus['age']):12.4f}"
         )
@@ -195,7 +201,7 @@ def _growth_table(grown: Mapping[str, Sequence[float]]) -> Iterator[str]:
 def _policy(folder: Path, callers: int) -> Path:
     tables = {"bench": {"tc3": True, "grants": [_GRANT]}}
     tables |= {f"team-{number}": {"tc3": True, "grants": [_GRANT]} for number in range(1, callers)}
-    packed, index = pack({"callers": tables})
+    packed, index = pack(Policy.parse({"callers": tables}))
     (folder / f"policy-{callers}.json").write_bytes(packed)
     (folder / f"policy-{callers}.index").write_bytes(index)
     return folder / f"policy-{callers}.json"

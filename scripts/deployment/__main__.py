@@ -146,7 +146,7 @@ def plan_or_apply(deployer: Deployer) -> None:
         file=deployer.file,
         settings=settings,
         package=package,
-        key_pair_regions=check_policy(options.policy).policy.regions,
+        key_pair_regions=check_policy(options.policy).regions,
         bucket=deployer.bucket(owner, package),
         with_role=options.with_role,
         keep_object=options.keep_object,

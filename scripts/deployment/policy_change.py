@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
 
+    from handler.policy.model import Policy
     from scripts.deployment.account import DeployedFunction, Owner
     from scripts.deployment.cloud import Cloud
     from scripts.deployment.cos import Bucket
@@ -49,7 +50,7 @@ def policy_steps(
     Raises PolicyUnusable, DeploymentStopped.
     """
     require_newest(deployed)
-    new = check_policy(options.policy).content
+    new = check_policy(options.policy)
     packed, index = pack(new)
     code = _download(cloud, {**function, "Qualifier": deployed.alias_version})
     package, before = Package.of(code, {POLICY: packed, INDEX: index}), Package.of(code, {})
@@ -110,14 +111,10 @@ def _download(cloud: Cloud, version: Mapping[str, str]) -> bytes:
     return content
 
 
-def _check_operators(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _check_operators(old: Mapping[str, Any], new: Policy) -> None:
     """Raise DeploymentStopped if there was an operator and the new policy has none."""
-
-    def operators(policy: Mapping[str, Any]) -> set[str]:
-        return {name for name, caller in policy["callers"].items() if caller.get("operator")}
-
-    before = operators(old)
-    if before and not operators(new):
+    before = {name for name, caller in old["callers"].items() if caller.get("operator")}
+    if before and not any(caller.operator for caller in new.callers.values()):
         raise DeploymentStopped(
             f"The new policy has no operator; until now {', '.join(sorted(before))} could read /readyz. "
             "If that is wanted: --allow-lockout."

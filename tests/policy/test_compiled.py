@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ EVERY_KEY: dict[str, Any] = {
 
 def packed_in(folder: Path, content: dict[str, Any]) -> Path:
     file = folder / "policy.json"
-    packed, index = pack(content)
+    packed, index = pack(Policy.parse(content))
     file.write_bytes(packed)
     index_of(file).write_bytes(index)
     return file
@@ -126,22 +127,29 @@ def test_every_key_is_read_as_the_rules_read_it(tmp_path: Path) -> None:
         read = getattr(found, field.name)
         # The callers are a view of the file.
         assert repr(dict(read) if field.name == "callers" else read) == repr(getattr(whole, field.name))
-    assert dict(found.callers) == whole.callers
 
 
 def test_the_number_of_the_index_stands_for_the_rules() -> None:
-    """Raise it with the rules, and write their digest here: only what these rules have checked is trusted."""
+    """Raise it with the rules, and write their digest here: only what these rules have checked is trusted.
 
-    def without_texts(schema: Any) -> Any:  # noqa: ANN401  # JSON
+    The digest is of what pydantic goes by, validators by name. It changes with a new pydantic, too.
+    """
+
+    def rules(schema: Any) -> Any:  # noqa: ANN401  # pydantic's form of them
         if isinstance(schema, dict):
-            # A property may have the name `title`, but none has.
-            return {k: without_texts(v) for k, v in schema.items() if k not in {"description", "title"}}
-        return [without_texts(one) for one in schema] if isinstance(schema, list) else schema
+            return {str(key): rules(value) for key, value in schema.items() if key != "metadata"}
+        if isinstance(schema, (list, tuple)):
+            return [rules(one) for one in schema]
+        # A reference ends with the address of a class.
+        return (
+            schema.partition(":")[0] if isinstance(schema, str) else getattr(schema, "__qualname__", schema)
+        )
 
-    rules = json.dumps(without_texts(RULES.json_schema()), sort_keys=True)
-    assert (MAGIC, hashlib.sha256(rules.encode()).hexdigest()) == (
+    text = re.sub(r" at 0x[0-9a-f]+", "", json.dumps(rules(RULES.core_schema), default=str))
+    assert all(name in text for name in ("_with_one_user", "_public_keys_only", "_issuers_exist", "strict"))
+    assert (MAGIC, hashlib.sha256(text.encode()).hexdigest()) == (
         b"keypair-function policy index 2\n",
-        "2bf63bff9e94d833bc5af01b2e326da063fba40167c61efade2b8ca2106c2328",
+        "68b4d0b44f8c69dcb75925d889caa95510d85270b652eb4a0276275ef36dfa79",
     )
 
 
@@ -211,18 +219,11 @@ def short_index(file: Path) -> None:
     index_of(file).write_bytes(index_of(file).read_bytes()[:20])
 
 
-def index_of_another_form(file: Path) -> None:
-    other = index_of(file).read_bytes()[:-32].replace(MAGIC, MAGIC.replace(b"2", b"1"))
-    index_of(file).write_bytes(signed(other))
-
-
 def no_index(file: Path) -> None:
     index_of(file).unlink()
 
 
-@pytest.mark.parametrize(
-    "change", [other_policy, damaged_index, short_index, index_of_another_form, no_index]
-)
+@pytest.mark.parametrize("change", [other_policy, damaged_index, short_index, no_index])
 def test_an_index_that_is_not_this_policys_is_not_used(file: Path, change: Callable[[Path], None]) -> None:
     change(file)
     found = Policy.load(file)
@@ -247,6 +248,6 @@ def test_an_index_by_other_rules(file: Path) -> None:
     digest = file_digest(file)
     file.write_bytes(packed)
     index = index_of(file).read_bytes()[:-32].replace(digest.encode(), file_digest(file).encode())
-    index_of(file).write_bytes(signed(index.replace(MAGIC, b"keypair-function policy index 1\n")))
+    index_of(file).write_bytes(signed(index.replace(MAGIC, b"keypair-function policy index 0\n")))
     with pytest.raises(PolicyInvalid, match=r"^callers\.talker\.rate: malformed; write how many"):
         Policy.load(file)

@@ -61,7 +61,7 @@ def toml(tmp_path: Path, content: str | bytes) -> Path:
 
 
 def test_the_example_is_valid() -> None:
-    assert check_policy(EXAMPLE).policy.callers.keys() == {"platform-team", "ci-deploy"}
+    assert check_policy(EXAMPLE).callers.keys() == {"platform-team", "ci-deploy"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,9 @@ def test_errors_that_the_function_finds_when_it_starts(content: str, text: str, 
 
 def test_a_policy_that_the_function_accepts_when_it_starts(tmp_path: Path) -> None:
     content = CHAT.format("slack") + SIGN_IN.format("https://login.example.com", "false")
-    assert set(check_policy(toml(tmp_path, CALLER + content)).content) == {"callers", "issuers", "web"}
+    policy = check_policy(toml(tmp_path, CALLER + content))
+    assert policy.callers.keys() == {"a"}
+    assert (len(policy.issuers), policy.web is None) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_two_keys_of_escrow_with_one_id(tmp_path: Path) -> None:
 def test_compiling(tmp_path: Path) -> None:
     """The packed policy equals the written one. Nothing is written if the file has errors."""
     compile_policy(EXAMPLE, tmp_path / "policy.json")
-    assert Policy.parse(read_policy(tmp_path / "policy.json")) == check_policy(EXAMPLE).policy
+    assert Policy.parse(read_policy(tmp_path / "policy.json")) == check_policy(EXAMPLE)
     with pytest.raises(PolicyUnusable):
         compile_policy(toml(tmp_path, "x = 1"), tmp_path / "faulty.json")
     assert not (tmp_path / "faulty.json").exists()

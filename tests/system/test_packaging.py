@@ -558,21 +558,28 @@ print(with_file, loaded, len(compiled), "exec" in vars(dataclasses))
     assert done.stdout.splitlines()[-1] == "(0, True) 0 1 False", done.stderr
 
 
-def test_a_key_pair_needs_no_module_that_waits(
+def test_what_is_deferred_is_imported_by_dependencies_and_not_used(
     python310: Path, unpacked: Path, function: FunctionUnderTest
 ) -> None:
-    """A placeholder that is loaded at each start costs more than it saves."""
-    event = function.signed(REST, timestamp=int(time.time()))
-    program = f"""
+    """What is loaded at each start costs more than it saves, and what nobody imports is no longer needed."""
+    program = """
 import json, sys
+from handler.startup import lazy_modules
+deferred = *lazy_modules.MODULES, *lazy_modules.SUBMODULES
+if DEFER:
+    is_right = lambda name: isinstance(sys.modules[name], lazy_modules.Placeholder)
+else:
+    is_right = lambda name: name in sys.modules
+    lazy_modules.MODULES = lazy_modules.SUBMODULES = ()
 import index
-from handler.startup.later import MODULES, SUBMODULES, Placeholder
-answer = index.main_handler(json.loads({json.dumps(event)!r}), {{"request_id": "r"}})
-loaded = [n for n in (*MODULES, *SUBMODULES) if not isinstance(sys.modules[n], Placeholder)]
-print(answer["statusCode"], loaded)
+answer = index.main_handler(json.loads(EVENT), {"request_id": "r"})
+print(answer["statusCode"], [name for name in deferred if not is_right(name)])
 """
-    done = run_on_scf_python(python310, unpacked, program, function.environ)
-    assert done.stdout.splitlines()[-1] == "201 []", done.stderr
+    for defer in (True, False):
+        event = json.dumps(function.signed(REST, timestamp=int(time.time())))
+        filled = program.replace("DEFER", str(defer)).replace("EVENT", repr(event))
+        done = run_on_scf_python(python310, unpacked, filled, function.environ)
+        assert done.stdout.splitlines()[-1] == "201 []", done.stderr
 
 
 def test_the_table_adds_up(built: subprocess.CompletedProcess[str], folder: Path) -> None:

@@ -1,14 +1,16 @@
-"""Modules of the standard library that dependencies import, and that no key pair needs.
+"""Modules of the standard library that dependencies import, and that the first key pair does not need.
 
-A placeholder stands in `sys.modules` for each of them, and loads the module when a name of it is used. So
-nothing changes but the time. `importlib.util.LazyLoader` would be the standard library's own way, but its
-modules must not be used by two threads at once, and finding them takes longer.
+A placeholder stands in `sys.modules` for each of them, and loads the module when a name of it is read.
+`vars`, `dir`, `import *` and assignment see the placeholder only, so list only modules of which dependencies
+read names. `importlib.util.LazyLoader` would be the standard library's own way, but its modules must not be
+used by two threads at once, and finding them takes longer.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,8 @@ MODULES = (
     "zipfile",
 )
 SUBMODULES = ("logging.handlers",)
-"""To `begin` with them loads their packages."""
+"""To defer them loads their packages, which compiles regular expressions."""
+_LOCK = Lock()
 
 
 class Placeholder(ModuleType):
@@ -36,12 +39,13 @@ class Placeholder(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         """Return an attribute of the module, which is loaded for it."""
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
+        with _LOCK:  # not around the import, which has locks of its own
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)
 
 
-def begin(names: Iterable[str]) -> None:
+def defer(names: Iterable[str]) -> None:
     """Put a placeholder where no module is loaded yet."""
     for name in names:
         if name not in sys.modules:

@@ -1,17 +1,17 @@
-"""A placeholder is the module as soon as somebody uses it, and nothing before."""
+"""A placeholder stands for its module until somebody reads a name of it, whichever thread that is."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.startup.later import Placeholder, begin
+from handler.startup.lazy_modules import Placeholder, defer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_module_is_loaded_when_it_is_used(folder: Path) -> None:
     (folder / f"{NAME}.py").write_text("VALUE = 7\n")
-    begin([NAME])
+    defer([NAME])
     module = importlib.import_module(NAME)
     assert isinstance(module, Placeholder)
     assert module.VALUE == 7
@@ -48,7 +48,7 @@ def test_the_module_is_loaded_when_it_is_used(folder: Path) -> None:
 
 def test_a_name_of_it_can_be_imported(folder: Path) -> None:
     (folder / f"{NAME}.py").write_text("VALUE = 7\n")
-    begin([NAME])
+    defer([NAME])
     namespace: dict[str, object] = {}
     exec(f"from {NAME} import VALUE", namespace)  # noqa: S102  # an import of a module that is made here
     assert namespace["VALUE"] == 7
@@ -58,7 +58,7 @@ def test_a_submodule_is_an_attribute_of_its_package(folder: Path) -> None:
     (folder / NAME).mkdir()
     (folder / NAME / "__init__.py").write_text("")
     (folder / NAME / "part.py").write_text("VALUE = 7\n")
-    begin([f"{NAME}.part"])
+    defer([f"{NAME}.part"])
     package = importlib.import_module(NAME)
     assert isinstance(package.part, Placeholder)
     assert package.part.VALUE == 7
@@ -66,13 +66,13 @@ def test_a_submodule_is_an_attribute_of_its_package(folder: Path) -> None:
 
 
 def test_what_is_loaded_already_stays() -> None:
-    begin(["json"])
+    defer(["json"])
     assert not isinstance(sys.modules["json"], Placeholder)
 
 
 def test_what_is_not_there_is_missed_when_it_is_used(folder: Path) -> None:
     del folder
-    begin([NAME])
+    defer([NAME])
     module = importlib.import_module(NAME)
     for _ in range(2):
         with pytest.raises(ModuleNotFoundError):
@@ -81,18 +81,43 @@ def test_what_is_not_there_is_missed_when_it_is_used(folder: Path) -> None:
 
 def test_two_threads_see_the_whole_module(folder: Path) -> None:
     (folder / f"{NAME}.py").write_text(
-        "from tests.startup.test_later import SIGNALS\n"
+        "from tests.startup.test_lazy_modules import SIGNALS\n"
         "SIGNALS.loading.set()\n"
         "SIGNALS.go_on.wait(60)\n"
         "VALUE = 7\n"
     )
     SIGNALS.loading, SIGNALS.go_on = Event(), Event()
-    begin([NAME])
+    defer([NAME])
     module = importlib.import_module(NAME)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(lambda: module.VALUE)
         assert SIGNALS.loading.wait(60)
-        # The module is half loaded. Who uses it now has to wait.
+        # The module is half loaded. Whoever uses it now has to wait.
         second = pool.submit(lambda: module.VALUE)
         SIGNALS.go_on.set()
         assert (first.result(60), second.result(60)) == (7, 7)
+
+
+def test_threads_that_come_at_once_see_the_whole_module(folder: Path) -> None:
+    """None of them takes away what another has just loaded."""
+    names = [f"{NAME}_{number}" for number in range(200)]
+    for name in names:
+        (folder / f"{name}.py").write_text("VALUE = 7\n")
+    defer(names)
+    placeholders = [importlib.import_module(name) for name in names]
+    together = Barrier(4)
+
+    def read(_: int) -> list[int]:
+        values = []
+        for placeholder in placeholders:
+            together.wait(60)
+            values.append(placeholder.VALUE)
+        return values
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(read, range(4))) == [[7] * len(names)] * 4
+    finally:
+        sys.setswitchinterval(interval)

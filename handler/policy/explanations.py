@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -61,6 +62,7 @@ def _table_and_key(location: tuple[int | str, ...]) -> tuple[type, str]:
     return table, rest[0] if rest else ""
 
 
+@lru_cache  # a policy can have thousands of mistakes, and each asks several times
 def _keys(table: type) -> dict[str, Any]:
     """Return the keys of a table, each with its annotation: Annotated[TYPE, RULE, ...]."""
     hints = get_type_hints(table, include_extras=True)

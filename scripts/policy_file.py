@@ -139,7 +139,7 @@ def pack(policy: Policy) -> tuple[bytes, bytes]:
     The JSON is in a normal form, so that a start converts nothing: 3.0 is 3, a JWK is a text, and keys that
     have their default values are left out, or 100,000 callers would take several times the room.
     """
-    tables: dict[str, Any] = RULES.dump_python(policy, mode="json", exclude_defaults=True)
+    tables: dict[str, Any] = RULES.dump_python(policy, exclude_defaults=True)
     packed, records = b"{", list[bytes]()
     for name, value in tables.items():
         packed += b", " if len(packed) > 1 else b""

@@ -18,7 +18,7 @@ _adapters: dict[type, TypeAdapter[Any]] = {}
 
 def dump(record: object) -> str:
     """Return a record as JSON, with the records in its fields."""
-    return json.dumps(record, default=vars)
+    return json.dumps(record, default=vars, separators=(",", ":"))
 
 
 def load(kind: type[_Stored], text: str) -> _Stored:

@@ -129,6 +129,18 @@ def test_every_key_is_read_as_the_rules_read_it(tmp_path: Path) -> None:
         assert repr(dict(read) if field.name == "callers" else read) == repr(getattr(whole, field.name))
 
 
+def test_names_of_claims_that_no_token_can_have_stay_apart(tmp_path: Path) -> None:
+    """Lone surrogates: as replacement characters, two conditions would become one."""
+    claims = json.loads(r'{"\ud800": 1, "\udfff": 2}')
+    robot = {"jwt": [{"issuer": "ci", "claims": claims}], "grants": [GRANT]}
+    content = {"callers": {"robot": robot}, "issuers": {"ci": CONTENT["issuers"]["ci"]}}
+    file = packed_in(tmp_path, content)
+    assert Policy.load(file).callers["robot"].jwt[0].claims == claims
+    index_of(file).unlink()
+    with pytest.raises(PolicyInvalid):
+        Policy.load(file)
+
+
 def test_the_number_of_the_index_stands_for_the_rules() -> None:
     """Raise it with the rules, and write their digest here: only what these rules have checked is trusted.
 

@@ -54,7 +54,8 @@ class Gpg:
         """Run gpg, at the time `now` (20200131T120000) if there is one."""
         command = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", ""]
         if now:
-            command += ["--faked-system-time", now]
+            # With `!` it stands still. Otherwise a slow machine makes a key after the next command's time.
+            command += ["--faked-system-time", f"{now}!"]
         return subprocess.run(
             [*command, *arguments],
             input=given.encode(),

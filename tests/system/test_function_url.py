@@ -505,7 +505,7 @@ def test_emulator_credentials_and_demo_policy_reach_the_function(tmp_path: Path)
     master = base64.urlsafe_b64decode(seen["KEYPAIR_MASTER_SECRET"] + "=")
     derived = base64.urlsafe_b64encode(hmac.digest(master, b"tc3:demo", "sha256")).decode().rstrip("=")
     assert (info["secretId"], info["secretKey"]) == ("demo", derived)
-    grant = {"names": ["*"], "projects": [0], "regions": ["ap-guangzhou"], "own_recipients": True}
+    grant = {"names": ["*"], "regions": ["ap-guangzhou"], "own_recipients": True}
     grant |= {"optional_tags": {"team": "*"}, "actions": ["create", "list", "delete", "import"]}
     assert policy == {"callers": {"demo": {"tc3": True, "grants": [grant]}}}
     assert derived not in running.everything_written

@@ -154,14 +154,16 @@ def test_the_number_of_the_index_stands_for_the_rules() -> None:
             return [rules(one) for one in schema]
         # A reference ends with the address of a class.
         return (
-            schema.partition(":")[0] if isinstance(schema, str) else getattr(schema, "__qualname__", schema)
+            re.sub(r":\d{6,}", "", schema)
+            if isinstance(schema, str)
+            else getattr(schema, "__qualname__", schema)
         )
 
     text = re.sub(r" at 0x[0-9a-f]+", "", json.dumps(rules(RULES.core_schema), default=str))
     assert all(name in text for name in ("_with_one_user", "_public_keys_only", "_issuers_exist", "strict"))
     assert (MAGIC, hashlib.sha256(text.encode()).hexdigest()) == (
         b"keypair-function policy index 2\n",
-        "68b4d0b44f8c69dcb75925d889caa95510d85270b652eb4a0276275ef36dfa79",
+        "871f52ec15ee489cdb1a424dea5e4d06ea200cc74b980282f51d92bbb146d36d",
     )
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MAGIC = b"keypair-function policy index 2\n"
 """The number stands for the rules that the policy was checked by, and for the form of this file.
 
-Raise it with every change of a rule, of the code of a validator, or of the normal form.
+Raise it with every change of a rule, a default, the code of a validator, or the normal form.
 """
 UNREADABLE = "{}: not a readable policy in JSON; scripts/build creates one from policy.toml"
 RECORD = struct.Struct(">16sQI")

@@ -102,7 +102,12 @@ def test_threads_that_come_at_once_see_the_whole_module(folder: Path) -> None:
     """None of them takes away what another has just loaded."""
     names = [f"{NAME}_{number}" for number in range(200)]
     for name in names:
-        (folder / f"{name}.py").write_text("VALUE = 7\n")
+        (folder / f"{name}.py").write_text(
+            "from tests.startup.test_lazy_modules import SIGNALS\n"
+            "SIGNALS.loaded.append(__name__)\n"
+            "VALUE = 7\n"
+        )
+    SIGNALS.loaded = []
     defer(names)
     placeholders = [importlib.import_module(name) for name in names]
     together = Barrier(4)
@@ -119,5 +124,6 @@ def test_threads_that_come_at_once_see_the_whole_module(folder: Path) -> None:
     try:
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(read, range(4))) == [[7] * len(names)] * 4
+        assert SIGNALS.loaded == names  # each once
     finally:
         sys.setswitchinterval(interval)

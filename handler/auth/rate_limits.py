@@ -153,8 +153,10 @@ def source_of(remote_address: str) -> str | None:
     attempts down; nothing is ever granted because of it.
     """
     parsed = _ADDRESS.fullmatch(remote_address)
+    if parsed is None:
+        return None
     try:
-        address = ipaddress.ip_address((parsed["v4"] or parsed["v6"]) if parsed else "")
+        address = ipaddress.ip_address(parsed["v4"] or parsed["v6"])
     except ValueError:
         return None
     address = getattr(address, "ipv4_mapped", None) or address

@@ -60,11 +60,10 @@ class SignatureVerifier:
             raise Unauthenticated(f"{self.scheme}-window")
         return timestamp
 
-    def _secrets_and_hosts(self, caller_id: str) -> list[tuple[str, str]]:
-        """Return every secret of a caller with every host that they may have signed."""
+    def _secrets(self, caller_id: str) -> list[str]:
+        """Return the secrets of a caller, under each master secret."""
         generation = self.generations.get(caller_id, 1)
-        secrets = self.master_secrets.caller_secrets(self.purpose, caller_id, generation)
-        return [(secret, host) for secret in secrets for host in self.signed_hosts]
+        return self.master_secrets.caller_secrets(self.purpose, caller_id, generation)
 
     def _require_match(self, signature: str, expected: Iterable[str]) -> None:
         """Raise Unauthenticated unless `signature` is among `expected`."""

@@ -149,7 +149,8 @@ class SignatureV2Verifier(SignatureVerifier):
                 host=host,
                 path=request.path,
             )
-            for secret, host in self._secrets_and_hosts(caller_id)
+            for secret in self._secrets(caller_id)
+            for host in self.signed_hosts
         ]
         self._require_match(signature, expected)
         return V2Signature(caller_id, signature_method, nonce, signature)

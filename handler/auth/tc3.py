@@ -19,8 +19,6 @@ from handler.errors import Unauthenticated
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from handler.http.messages import Request
 
 SCHEME = "TC3-HMAC-SHA256"
@@ -45,28 +43,18 @@ class Tc3Signature:
     signed_headers: frozenset[str]
 
 
-def sign(
-    secret: str,
-    *,
-    method: str = "POST",
-    path: str,
-    query: str = "",
-    canonical_headers: str,
-    signed_headers: str,
-    body: bytes,
-    timestamp: int,
-    service: str,
-) -> str:
-    """Return the signature of a request, 64 hexadecimal digits."""
-    digest = hashlib.sha256(body).hexdigest()
-    canonical = f"{method}\n{path}\n{query}\n{canonical_headers}\n{signed_headers}\n{digest}"
-    date = _utc_date(timestamp)
-    scope = f"{date}/{service}/tc3_request"
-    hashed = hashlib.sha256(canonical.encode()).hexdigest()
+def signing_key(secret: str, date: str, service: str) -> bytes:
+    """Return the key with which the owner of `secret` signs requests to a service on one day (UTC)."""
     key = f"TC3{secret}".encode()
     for part in (date, service, "tc3_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    text = f"{SCHEME}\n{timestamp}\n{scope}\n{hashed}"
+    return key
+
+
+def sign(key: bytes, canonical_request: str, timestamp: int, date: str, service: str) -> str:
+    """Return the signature of a request, 64 hexadecimal digits."""
+    hashed = hashlib.sha256(canonical_request.encode()).hexdigest()
+    text = f"{SCHEME}\n{timestamp}\n{date}/{service}/tc3_request\n{hashed}"
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
@@ -90,38 +78,28 @@ class Tc3Verifier(SignatureVerifier):
         if request.method not in _METHODS or unused:
             raise Unauthenticated("tc3-method")
         timestamp = self._timestamp(headers.get("x-tc-timestamp", ""))
-        if parsed["date"] != _utc_date(timestamp):
+        caller_id, date, service, names, signature = parsed.groups()
+        if date != datetime.fromtimestamp(timestamp, timezone.utc).date().isoformat():
             raise Unauthenticated("tc3-date")
-        signed = parsed["signed"].split(";")
+        in_order = names.split(";")
+        signed = frozenset(in_order)
         # A request without a body has no Content-Type.
         required = {"content-type", "host"} if request.method == "POST" else {"host"}
-        if signed != sorted(set(signed)) or not required <= set(signed):
+        if in_order != sorted(signed) or not required <= signed:
             raise Unauthenticated("tc3-signed-headers")
-        if any(name != "host" and name not in headers for name in signed):
+        if signed.difference(headers, {"host"}):
             raise Unauthenticated("tc3-signed-header-missing")
-        # The parameters in the order of their names, encoded as RFC 3986 says.
-        query = urlencode(sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass")
-        expected = [
-            sign(
-                secret,
-                method=request.method,
-                path=request.path,
-                query=query,
-                canonical_headers=_canonical_headers(signed, {**headers, "host": host}),
-                signed_headers=parsed["signed"],
-                body=request.unverified_body,
-                timestamp=timestamp,
-                service=parsed["service"],
-            )
-            for secret, host in self._secrets_and_hosts(parsed["id"])
-        ]
-        self._require_match(parsed["signature"], expected)
-        return Tc3Signature(parsed["id"], parsed["signature"], frozenset(signed))
+        digest = hashlib.sha256(request.unverified_body).hexdigest()
+        texts = [_canonical_request(request, host, names, digest) for host in self.signed_hosts]
+        keys = [signing_key(secret, date, service) for secret in self._secrets(caller_id)]
+        expected = [sign(key, text, timestamp, date, service) for key in keys for text in texts]
+        self._require_match(signature, expected)
+        return Tc3Signature(caller_id, signature, signed)
 
 
-def _utc_date(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, timezone.utc).date().isoformat()
-
-
-def _canonical_headers(signed: Sequence[str], headers: dict[str, str]) -> str:
-    return "".join(f"{name}:{headers[name].strip().lower()}\n" for name in signed)
+def _canonical_request(request: Request, host: str, signed_headers: str, digest: str) -> str:
+    # The parameters in the order of their names, encoded as RFC 3986 says.
+    query = urlencode(sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass")
+    values = {**request.headers, "host": host}
+    headers = "".join([f"{name}:{values[name].strip().lower()}\n" for name in signed_headers.split(";")])
+    return f"{request.method}\n{request.path}\n{query}\n{headers}\n{signed_headers}\n{digest}"

@@ -6,12 +6,13 @@ time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from datetime import datetime, timezone
 
 from handler.auth.master_secret import MasterSecrets, Purpose
-from handler.auth.tc3 import sign
+from handler.auth.tc3 import sign, signing_key
 
 HOST = "bench.example.com"
 SECRET_TEXT = "A" * 43
@@ -47,16 +48,11 @@ def health() -> Event:
 
 def _tc3(path: str, body: str, headers: dict[str, str] | None = None) -> Event:
     timestamp = int(time.time())
-    signature = sign(
-        _SECRETS.derive(Purpose.TC3_SECRET, _CALLER)[0],
-        path=path,
-        canonical_headers=f"content-type:application/json\nhost:{HOST}\n",
-        signed_headers="content-type;host",
-        body=body.encode(),
-        timestamp=timestamp,
-        service="cvm",
-    )
     date = datetime.fromtimestamp(timestamp, timezone.utc).strftime("%Y-%m-%d")
+    key = signing_key(_SECRETS.derive(Purpose.TC3_SECRET, _CALLER)[0], date, "cvm")
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    canonical = f"POST\n{path}\n\ncontent-type:application/json\nhost:{HOST}\n\ncontent-type;host\n{digest}"
+    signature = sign(key, canonical, timestamp, date, "cvm")
     authorization = (
         f"TC3-HMAC-SHA256 Credential={_CALLER}/{date}/cvm/tc3_request, "
         f"SignedHeaders=content-type;host, Signature={signature}"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handler.auth.master_secret import MasterSecrets, Purpose
-from handler.auth.tc3 import Tc3Signature, Tc3Verifier, sign
+from handler.auth.tc3 import Tc3Signature, Tc3Verifier, sign, signing_key
 from handler.errors import Unauthenticated
 from handler.http.messages import Request
 from tests.support.function_under_test import (
@@ -65,17 +65,14 @@ VECTORS = [
 def test_published_vectors(vector: Vector) -> None:
     canonical = "".join(f"{name}:{value}\n" for name, value in sorted(vector.headers.items()))
     names = ";".join(sorted(vector.headers))
-    assert hashlib.sha256(PUBLISHED_BODY).hexdigest() == (
-        "35e9c5b0e3ae67532d3c9f17ead6c90222632e5b1ff7f6e89887f1398934f064"
-    )
+    digest = hashlib.sha256(PUBLISHED_BODY).hexdigest()
+    assert digest == "35e9c5b0e3ae67532d3c9f17ead6c90222632e5b1ff7f6e89887f1398934f064"
     made = sign(
-        vector.secret,
-        path="/",
-        canonical_headers=canonical,
-        signed_headers=names,
-        body=PUBLISHED_BODY,
-        timestamp=PUBLISHED_TIME,
-        service="cvm",
+        signing_key(vector.secret, "2019-02-25", "cvm"),
+        f"POST\n/\n\n{canonical}\n{names}\n{digest}",
+        PUBLISHED_TIME,
+        "2019-02-25",
+        "cvm",
     )
     assert made == vector.signature
     # The official SDK, by which these tests sign, agrees.

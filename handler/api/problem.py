@@ -1,29 +1,28 @@
-"""The body of an error: problem details (RFC 9457)."""
+"""The body of an error: problem details (RFC 9457). /openapi.json has its schema."""
 
 from __future__ import annotations
 
-import operator
+from typing import Annotated
 
 from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
-from handler.api.wire_models import WireAnswer
 
-
-class FieldAtFault(WireAnswer):
+class FieldAtFault(TypedDict):
     """A field of the request, the rule that it violates, and what to send instead, in English and Chinese."""
 
-    field: str = Field(description="Its path, with dots.")
+    field: Annotated[str, Field(description="Its path, with dots.")]
     rule: str
-    advice: str = Field(default="", exclude_if=operator.not_)
-    advice_zh: str = Field(default="", exclude_if=operator.not_)
+    advice: NotRequired[str]
+    adviceZh: NotRequired[str]
 
 
-class Problem(WireAnswer):
+class Problem(TypedDict):
     """Problem details (RFC 9457)."""
 
-    type: str = Field(description="urn:keypair-function: and the code.")
+    type: Annotated[str, Field(description="urn:keypair-function: and the code.")]
     title: str
     status: int
     code: str
-    request_id: str
-    errors: tuple[FieldAtFault, ...] = Field(default=(), exclude_if=operator.not_)
+    requestId: str
+    errors: NotRequired[list[FieldAtFault]]

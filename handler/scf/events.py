@@ -94,15 +94,18 @@ def _headers(headers: object) -> Mapping[str, str]:
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise MalformedRequest("header-name")
-        if not isinstance(value, str) and not _is_guarded(name.lower()):
+        lower = name.lower()
+        if not isinstance(value, str):
+            if _is_guarded(lower):
+                raise MalformedRequest("header-value")
             # Null, a number or a list, from a proxy or a test page of the console.
             continue
-        if not isinstance(value, str) or len(value) > _HEADER_LIMIT or _NOT_IN_A_HEADER.search(value):
+        if len(value) > _HEADER_LIMIT or _NOT_IN_A_HEADER.search(value):
             raise MalformedRequest("header-value")
         # Given two spellings of one name, a proxy and this function could each use a different value.
-        if name.lower() in found:
+        if lower in found:
             raise MalformedRequest("header-twice")
-        found[name.lower()] = value
+        found[lower] = value
     return found
 
 

@@ -68,20 +68,23 @@ def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
 
 def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807, ANN401  # a method of every class
     fields = self.__dataclass_fields__
-    given = dict(zip(fields, values), **named)  # noqa: B905  # the rest follows
-    if len(given) < len(values) + len(named) or not given.keys() <= fields.keys():
+    # Not by setattr, which refuses.
+    own = self.__dict__
+    own.update(zip(fields, values), **named)  # noqa: B905  # the rest follows
+    stated = len(values) + len(named)
+    if stated == len(fields) and own.keys() == fields.keys():
+        return
+    if len(own) < stated or not own.keys() <= fields.keys():
         raise TypeError(f"{type(self).__name__}: too many values, one given twice, or no such field")
-    for name, field in fields.items() if len(given) < len(fields) else ():
-        if name in given:
+    for name, field in fields.items():
+        if name in own:
             continue
         if field.default is not dataclasses.MISSING:
-            given[name] = field.default
+            own[name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
-            given[name] = field.default_factory()
+            own[name] = field.default_factory()
         else:
             raise TypeError(f"{type(self).__name__}: {name} is missing")
-    # Not by setattr, which refuses.
-    self.__dict__.update(given)
 
 
 def __repr__(self: Any) -> str:  # noqa: N807, ANN401  # a method of every record

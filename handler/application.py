@@ -127,10 +127,9 @@ def _render_error(error: KeyPairFunctionError, route: Route, context: RequestCon
 def log_fault(error: BaseException) -> None:
     """Log the type and place of a defect, but not its text, which may quote a secret."""
     # Not with `traceback`, which imports modules and reads source files: that may be what has failed.
-    where = error.__traceback__
-    while where is not None and where.tb_next is not None:
-        where = where.tb_next
-    place = where and f"{where.tb_frame.f_code.co_name}, line {where.tb_lineno}"
+    place, trace = "an unknown place", error.__traceback__
+    while trace is not None:
+        place, trace = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}", trace.tb_next
     reason = f" ({error.reason})" if isinstance(error, KeyPairFunctionError) else ""
     _log.error("%s%s in %s", type(error).__name__, reason, place)
 

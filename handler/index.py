@@ -13,7 +13,7 @@ from handler.startup import lazy_modules, precomputed  # noqa: E402  # after the
 lazy_modules.defer(lazy_modules.MODULES)
 _PRECOMPUTED = precomputed.Precomputed()
 _PRECOMPUTED.begin()
-# After the line above, which has the regular expressions of their packages.
+# After the line above: this imports their packages, whose regular expressions are precomputed.
 lazy_modules.defer(lazy_modules.SUBMODULES)
 
 import os  # noqa: E402  # after the lines above, as all that follow

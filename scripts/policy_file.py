@@ -136,8 +136,8 @@ def compile_policy(
 def pack(policy: Policy) -> tuple[bytes, bytes]:
     """Return a checked policy as JSON, and the index of its callers (`handler.policy.compiled`).
 
-    The JSON is in a normal form, so that a start converts nothing: 3.0 is 3, a JWK is a text, and keys that
-    have their default values are left out, or 100,000 callers would take several times the room.
+    The JSON is in a normal form, so that a start converts nothing: 3.0 is 3, and a JWK is a text. Keys that
+    have their default values are left out: with 100,000 callers they would take several times the room.
     """
     tables: dict[str, Any] = RULES.dump_python(policy, exclude_defaults=True)
     packed, records = b"{", list[bytes]()

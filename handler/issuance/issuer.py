@@ -65,8 +65,8 @@ _TRIES = 3
 
 
 class _Answer:
-    # Callers get the fields in camelCase, and the idempotency record keeps them as they are here. This is for
-    # the schema in /openapi.json; `to_wire` gives the answers the same names.
+    # Callers get the fields in camelCase, from `to_wire`. This gives the schema in /openapi.json the same
+    # names. The idempotency record keeps the names that the fields have here.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
         alias_generator=AliasGenerator(serialization_alias=to_camel)
     )

@@ -21,8 +21,8 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from handler.errors import PolicyInvalid
 from handler.order import Action
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from handler.policy.model import ClaimOf
 
+_Record = TypeVar("_Record")
 MAGIC = b"keypair-function policy index 2\n"
 """The number stands for the rules that the policy was checked by, and for the form of this file.
 
@@ -208,20 +209,22 @@ class _Callers(Mapping[str, Caller]):
 # What follows turns the tables of a checked policy into the records that pydantic made of them.
 
 
-def _converted(table: Mapping[str, Any], **converters: Callable[[Any], object]) -> dict[str, Any]:
-    return {key: converters[key](value) if key in converters else value for key, value in table.items()}
+def _record(
+    kind: Callable[..., _Record], table: Mapping[str, Any], **convert: Callable[[Any], object]
+) -> _Record:
+    """Return the record of a table, the values of some keys converted."""
+    return kind(**{key: convert[key](value) if key in convert else value for key, value in table.items()})
 
 
 def _caller(table: Mapping[str, Any]) -> Caller:
-    return Caller(
-        **_converted(
-            table,
-            grants=lambda tables: tuple(_grant(one) for one in tables),
-            v2=tuple,
-            jwt=lambda tables: tuple(TokenBinding(**one) for one in tables),
-            chat=lambda tables: tuple(ChatBinding(**one) for one in tables),
-            recipients=tuple,
-        )
+    return _record(
+        Caller,
+        table,
+        grants=lambda tables: tuple(_grant(one) for one in tables),
+        v2=tuple,
+        jwt=lambda tables: tuple(TokenBinding(**one) for one in tables),
+        chat=lambda tables: tuple(ChatBinding(**one) for one in tables),
+        recipients=tuple,
     )
 
 
@@ -229,17 +232,15 @@ def _grant(table: Mapping[str, Any]) -> Grant:
     def actions(names: list[str]) -> tuple[Action, ...]:
         return tuple(Action(name) for name in names)
 
-    return Grant(
-        **_converted(table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple)
-    )
+    return _record(Grant, table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple)
 
 
 def _issuers(tables: Mapping[str, Any]) -> dict[str, TokenIssuer]:
-    return {name: TokenIssuer(**_converted(table, algorithms=tuple)) for name, table in tables.items()}
+    return {name: _record(TokenIssuer, table, algorithms=tuple) for name, table in tables.items()}
 
 
 def _web(table: Mapping[str, Any]) -> Web:
-    return Web(**_converted(table, origins=tuple))
+    return _record(Web, table, origins=tuple)
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ class CompiledPolicy(Policy):
         if index is None:
             return None
         rest = index.head["rest"]
-        return cls(_Callers(index), **_converted(rest, escrow=tuple, issuers=_issuers, web=_web))
+        return _record(partial(cls, _Callers(index)), rest, escrow=tuple, issuers=_issuers, web=_web)
 
     def chat_caller(self, platform: str, tenant: str, user: str) -> str | None:
         """Return the caller who is this chat user."""

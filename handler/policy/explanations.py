@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
 
-from handler.policy.grants import RULE
-from handler.policy.model import Policy
+from handler.policy.model import RULE, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

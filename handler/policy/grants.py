@@ -7,7 +7,6 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
 
 from handler.order import TAGS_LIMIT, Action, Duration, ProjectId, Region, TagKey, TagValue, seconds
 from handler.startup.records import dataclass
@@ -39,15 +38,6 @@ class ExistingKeyPair:
     project_id: int
     owner: str
     """The caller that got it."""
-
-
-RULE = "rule"
-"""The type of pydantic's error for a rule that several keys break together."""
-
-
-def broken_rule(text: str) -> PydanticCustomError:
-    """Return the error for such a rule; `text` says how to correct the keys."""
-    return PydanticCustomError(RULE, text)
 
 
 class PolicyPart:

@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from handler.order import RECIPIENTS_LIMIT, Action, RecipientText
-from handler.policy.grants import CALLER, Grant, PolicyPart, broken_rule, caller_id_as_name
+from handler.policy.grants import CALLER, Grant, PolicyPart, caller_id_as_name
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ _ORIGIN = (
 _JWKS_URL = rf"^{_ORIGIN}/[\x21-\x7e]*$"
 ChatId = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,128}$")]
 _USER = "{user}"
+
+
+RULE = "rule"
+"""The type of pydantic's error for a rule that several keys break together."""
+
+
+def broken_rule(text: str) -> PydanticCustomError:
+    """Return the error for such a rule; `text` says how to correct the keys."""
+    return PydanticCustomError(RULE, text)
 
 
 def _with_one_user(template: str) -> str:

@@ -46,7 +46,7 @@ class Precomputed:
         if self._patterns:
             compiler = _compiler()
             self._compile, compiler.compile = compiler.compile, self._pattern
-            # Only here, because it imports modules that compile patterns, and others that are to be deferred.
+            # Not at the top: it imports modules that compile patterns, and some that are deferred.
             import dataclasses
 
             # dataclasses finds it before the built-in function of this name.

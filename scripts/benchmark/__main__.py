@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from handler.policy.model import Policy
 from scripts.benchmark import calls, events, growth, packages
 from scripts.benchmark.plot import bars
-from scripts.benchmark.starts import Subject, interleaved, percentile, ratio, run_each
+from scripts.benchmark.starts import Subject, interleaved, percentile, ratio
 from scripts.policy_file import pack
 from scripts.python310 import HOW_TO_GET_ONE, find_python310
 
@@ -37,7 +37,7 @@ _FEW = 10
 _WARM = 500
 """Requests that one instance answers, one after another."""
 _WARM_ROUNDS = 3
-"""How often each of these instances is started."""
+"""Times that each of these instances is started."""
 _PEERS = ("hour", "hour with bytecode", "bare calls", "floor", "floor in use")
 
 
@@ -54,11 +54,11 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name, _stub(Path(name) / "cvm") as endpoint:
         folder = Path(name)
         subjects, size = _subjects(folder, python310, endpoint, options.against)
-        runs = interleaved(subjects, python310, folder, options.rounds)
-        warm: dict[str, Runs] = {}
-        for _ in range(_WARM_ROUNDS):
-            # Signed in each round, because a signature is valid for minutes only.
-            run_each(_warm(subjects), warm, python310, folder)
+        # This round does not count: whatever starts first reads its files from the disk.
+        interleaved(lambda: subjects, python310, folder, 1)
+        runs = interleaved(lambda: subjects, python310, folder, options.rounds)
+        # Signed for each round, because a signature is valid for minutes only.
+        warm = interleaved(lambda: _warm(subjects), python310, folder, _WARM_ROUNDS)
     grown = {name: times for name, *times in growth.measure()} if options.growth else {}
     print(f"package: {size} bytes")
     for line in (*_table(runs), *_warm_table(warm), *_growth_table(grown)):

@@ -1,4 +1,4 @@
-"""Measures cold starts: new processes, interleaved, so that a slow minute of the machine hits all alike."""
+"""Measures instances: new processes, interleaved, so that a slow minute of the machine hits all alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _INSTANCE = Path(__file__).with_name("instance.py")
 
@@ -62,26 +62,21 @@ def run(subject: Subject, python310: Path, scratch: Path) -> tuple[float, float,
 
 
 def interleaved(
-    subjects: Mapping[str, Subject], python310: Path, scratch: Path, rounds: int
+    subjects: Callable[[], Mapping[str, Subject]], python310: Path, scratch: Path, rounds: int
 ) -> dict[str, Runs]:
-    """Run every subject once in each round, in random order, after one round that does not count."""
-    run_each(subjects, {}, python310, scratch)
+    """Run every subject once in each round, in random order. `subjects` is called for each round."""
     runs: dict[str, Runs] = {}
     for _ in range(rounds):
-        run_each(subjects, runs, python310, scratch)
+        found = subjects()
+        for name in found:
+            runs.setdefault(name, Runs())
+        for name in random.sample(list(found), len(found)):
+            wall, cpu, report = run(found[name], python310, scratch)
+            runs[name].wall.append(wall)
+            runs[name].cpu.append(cpu)
+            runs[name].memory.append(report["memory_kb"])
+            runs[name].reports.append(report)
     return runs
-
-
-def run_each(subjects: Mapping[str, Subject], runs: dict[str, Runs], python310: Path, scratch: Path) -> None:
-    """Run every subject once, in random order, and add what was measured to `runs`."""
-    for name in subjects:
-        runs.setdefault(name, Runs())
-    for name in random.sample(list(subjects), len(subjects)):
-        wall, cpu, report = run(subjects[name], python310, scratch)
-        runs[name].wall.append(wall)
-        runs[name].cpu.append(cpu)
-        runs[name].memory.append(report["memory_kb"])
-        runs[name].reports.append(report)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

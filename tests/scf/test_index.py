@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from handler import composition, index
+from handler.application import log_fault
 from handler.scf.invocation import DEFAULT_TIME_LIMIT, MAX_INVOCATION_SECONDS, Invocation
 from tests.support.function_process import clean_environment
 from tests.support.function_under_test import REST, V3, Answer, FunctionUnderTest, TestClock
@@ -253,6 +254,11 @@ def test_an_incomplete_package(
     (record,) = caplog.records
     assert record.getMessage().startswith("ModuleNotFoundError in open_store, line ")
     assert SECRET not in caplog.text
+
+
+def test_a_defect_that_was_never_raised_has_no_place(caplog: pytest.LogCaptureFixture) -> None:
+    log_fault(ValueError(SECRET))
+    assert [record.getMessage() for record in caplog.records] == ["ValueError in an unknown place"]
 
 
 def test_a_package_without_redis(

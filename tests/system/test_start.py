@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.policy.compiled import index_of
+from handler.policy.model import Policy
+from scripts.policy_file import pack
 from tests.support.function_process import clean_environment
 from tests.support.function_under_test import REST, V3, FunctionUnderTest
 
@@ -70,6 +73,19 @@ def test_a_start_loads_only_what_its_door_needs(
     found, modules = started(function, event)
     assert found == status
     assert not_loaded & modules == set()
+
+
+def test_a_start_with_an_index_checks_no_policy(function: FunctionUnderTest) -> None:
+    packed, index = pack(Policy.parse(function.policy))
+    function.policy_file.write_bytes(packed)
+    index_of(function.policy_file).write_bytes(index)
+    status, modules = started(function, function.signed(REST, timestamp=int(time.time())))
+    assert status == 201
+    assert {
+        "handler.policy.checking",
+        "handler.policy.explanations",
+        "pydantic.type_adapter",
+    } & modules == set()
 
 
 def test_an_issue_calls_the_cloud_three_times(function: FunctionUnderTest) -> None:

@@ -37,7 +37,8 @@ class Precomputed:
         try:
             with open(path, "rb") as file:  # noqa: PTH123  # as above
                 if file.readline() == TAG:
-                    self._patterns, self._sources = marshal.load(file)  # noqa: S302  # a part of the code
+                    # Not `marshal.load`, which reads each of its objects by itself.
+                    self._patterns, self._sources = marshal.loads(file.read())  # noqa: S302  # a part of the code
         except FileNotFoundError:
             pass  # as in a checkout
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from scripts.policy_file import pack
 from scripts.python310 import HOW_TO_GET_ONE, find_python310
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scripts.benchmark.starts import Runs
 
@@ -55,10 +56,9 @@ def main(arguments: list[str]) -> int:
         folder = Path(name)
         subjects, size = _subjects(folder, python310, endpoint, options.against)
         # This round does not count: whatever starts first reads its files from the disk.
-        interleaved(lambda: subjects, python310, folder, 1)
-        runs = interleaved(lambda: subjects, python310, folder, options.rounds)
-        # Signed for each round, because a signature is valid for minutes only.
-        warm = interleaved(lambda: _warm(subjects), python310, folder, _WARM_ROUNDS)
+        interleaved(subjects, python310, folder, 1)
+        runs = interleaved(subjects, python310, folder, options.rounds)
+        warm = interleaved(_warm(subjects), python310, folder, _WARM_ROUNDS)
     grown = {name: times for name, *times in growth.measure()} if options.growth else {}
     print(f"package: {size} bytes")
     for line in (*_table(runs), *_warm_table(warm), *_growth_table(grown)):
@@ -101,27 +101,29 @@ def _subjects(
     own = folder / "ours"
     size = packages.ours(packages.ROOT, own, policies[_FEW])
     age, jwe, cms = _recipients()
-    event = events.rest("bench", [age])
+    order = partial(events.rest, "bench", [age])
 
-    def subject(sent: events.Event, status: int = 201, package: Path = own, **settings: str) -> Subject:
-        return Subject(package, {**_environ(endpoint), **settings}, [sent], [status])
+    def subject(
+        event: Callable[[], events.Event], status: int = 201, package: Path = own, **settings: str
+    ) -> Subject:
+        return Subject(package, {**_environ(endpoint), **settings}, lambda: [event()], status)
 
     subjects = {
-        _OURS: subject(event),
-        "JWE": subject(events.rest("bench", [jwe])),
-        "CMS": subject(events.rest("bench", [cms])),
-        "API v3": subject(events.api_v3("bench", [age]), 200),
-        "refused signature": subject(events.forged(event), 401),
-        "health page": subject(events.health(), 200),
-        f"with {_MANY} callers": subject(event, KEYPAIR_POLICY=str(policies[_MANY])),
+        _OURS: subject(order),
+        "JWE": subject(partial(events.rest, "bench", [jwe])),
+        "CMS": subject(partial(events.rest, "bench", [cms])),
+        "API v3": subject(partial(events.api_v3, "bench", [age]), 200),
+        "refused signature": subject(lambda: events.forged(order()), 401),
+        "health page": subject(events.health, 200),
+        f"with {_MANY} callers": subject(order, KEYPAIR_POLICY=str(policies[_MANY])),
     }
     if against:
         tree = packages.tree_of(against, folder / "tree")
         other = folder / "other"
         packages.ours(tree, other, policies[_FEW])
-        subjects[f"at {against}"] = subject(event, package=other)
+        subjects[f"at {against}"] = subject(order, package=other)
     for name, package in packages.peers(folder / "peers", python310).items():
-        subjects[name] = Subject(package, _environ(endpoint), [event])
+        subjects[name] = subject(order, package=package)
     for package in {subject.folder for subject in subjects.values()}:
         packages.trust(package, folder / "cvm" / "ca.pem")
     return subjects, size
@@ -133,17 +135,16 @@ def _warm(subjects: Mapping[str, Subject]) -> dict[str, Subject]:
     others = [str(pyrage.x25519.Identity.generate().to_public()) for _ in range(20)]
     own = subjects[_OURS]
 
-    def many(subject: Subject, recipients: list[str]) -> Subject:
-        sent = [events.rest(f"warm_{number}", recipients) for number in range(_WARM)]
-        return replace(subject, events=sent, statuses=[201] * _WARM)
+    def orders(recipients: list[str]) -> list[events.Event]:
+        return [events.rest(f"warm_{number}", recipients) for number in range(_WARM)]
 
-    issue = many(own, [age])
-    refused = replace(
-        own, events=[events.forged(dict(event)) for event in issue.events], statuses=[401] * _WARM
-    )
-    again = replace(issue, events=[issue.events[0]] * _WARM)
+    def many(subject: Subject, recipients: list[str]) -> Subject:
+        return replace(subject, events=partial(orders, recipients))
+
+    again = replace(own, events=lambda: [events.rest("warm", [age])] * _WARM)
+    refused = replace(own, events=lambda: [events.forged(one) for one in orders([age])], status=401)
     return {
-        "age": issue,
+        "age": many(own, [age]),
         "age, 20 recipients": many(own, others),
         "JWE": many(own, [jwe]),
         "CMS": many(own, [cms]),

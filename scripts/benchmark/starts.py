@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from scripts.benchmark.events import Event
+
 _INSTANCE = Path(__file__).with_name("instance.py")
 
 
@@ -24,8 +26,10 @@ class Subject:
 
     folder: Path
     environ: Mapping[str, str]
-    events: Sequence[Mapping[str, object]] = ({},)
-    statuses: Sequence[int] = (201,)
+    events: Callable[[], Sequence[Event]]
+    """Signs them anew, because a signature is valid for minutes only."""
+    status: int = 201
+    """Of each answer."""
 
 
 @dataclass
@@ -40,8 +44,8 @@ class Runs:
 
 def run(subject: Subject, python310: Path, scratch: Path) -> tuple[float, float, dict[str, Any]]:
     """Start an instance; return milliseconds, CPU milliseconds and its report. Raises RuntimeError."""
-    events = scratch / "events.jsonl"
-    events.write_text("".join(json.dumps(event) + "\n" for event in subject.events))
+    sent, events = subject.events(), scratch / "events.jsonl"
+    events.write_text("".join(json.dumps(event) + "\n" for event in sent))
     command = [str(python310), "-I", "-B", str(_INSTANCE), str(subject.folder), str(events)]
     output = scratch / "output"
     # Not a pipe: each line of the log would wake us, which the kernel counts as CPU time of the function.
@@ -54,7 +58,7 @@ def run(subject: Subject, python310: Path, scratch: Path) -> tuple[float, float,
     *log, last = output.read_text().splitlines() or [""]
     report: dict[str, Any] = json.loads(last.removeprefix("REPORT ")) if last.startswith("REPORT ") else {}
     found = [answer[0] for answer in report.get("answers", ())]
-    if found != list(subject.statuses):
+    if found != [subject.status] * len(sent):
         raise RuntimeError(
             f"{subject.folder.name}: statuses {found}: nothing was measured\n" + "\n".join(log)
         )
@@ -62,16 +66,13 @@ def run(subject: Subject, python310: Path, scratch: Path) -> tuple[float, float,
 
 
 def interleaved(
-    subjects: Callable[[], Mapping[str, Subject]], python310: Path, scratch: Path, rounds: int
+    subjects: Mapping[str, Subject], python310: Path, scratch: Path, rounds: int
 ) -> dict[str, Runs]:
-    """Run every subject once in each round, in random order. `subjects` is called for each round."""
-    runs: dict[str, Runs] = {}
+    """Run every subject once in each round, in random order."""
+    runs = {name: Runs() for name in subjects}
     for _ in range(rounds):
-        found = subjects()
-        for name in found:
-            runs.setdefault(name, Runs())
-        for name in random.sample(list(found), len(found)):
-            wall, cpu, report = run(found[name], python310, scratch)
+        for name in random.sample(list(subjects), len(subjects)):
+            wall, cpu, report = run(subjects[name], python310, scratch)
             runs[name].wall.append(wall)
             runs[name].cpu.append(cpu)
             runs[name].memory.append(report["memory_kb"])

@@ -907,6 +907,10 @@ def assert_deliberate(answer: Answer) -> None:
     assert body["type"] == f"urn:keypair-function:{body['code']}"
     assert body["status"] == answer.status
     assert body["requestId"] == "request-1"
+    assert body.get("errors") != []
+    for problem in body.get("errors", ()):
+        assert {"field", "rule"} <= set(problem) <= {"field", "rule", "advice", "adviceZh"}
+        assert all(problem.values())
     assert ("WWW-Authenticate" in answer.headers) == (answer.status == 401)
     assert ("Allow" in answer.headers) == (answer.status == 405)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MODULES = (
+    "ast",
     "configparser",
     "locale",
     "mimetypes",
@@ -39,10 +40,30 @@ class Placeholder(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         """Return an attribute of the module, which is loaded for it."""
-        with _LOCK:  # not around the import, which has locks of its own
-            if sys.modules.get(self.__name__) is self:
-                del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
+        return getattr(_loaded(self.__name__), name)
+
+
+class NodeVisitor:
+    """Stands for `ast.NodeVisitor`, from which `inspect` and pydantic derive classes that nobody uses."""
+
+    def visit(self, node: object) -> object:
+        """Do what `ast.NodeVisitor` does."""
+        return _loaded("ast").NodeVisitor.visit(self, node)
+
+    def generic_visit(self, node: object) -> object:
+        """Do what `ast.NodeVisitor` does."""
+        return _loaded("ast").NodeVisitor.generic_visit(self, node)
+
+
+_BASES = {"ast": {"NodeVisitor": NodeVisitor}}
+"""Module -> its classes from which dependencies derive others when they are imported."""
+
+
+def _loaded(name: str) -> ModuleType:
+    with _LOCK:  # not around the import, which has locks of its own
+        if isinstance(sys.modules.get(name), Placeholder):
+            del sys.modules[name]
+    return importlib.import_module(name)
 
 
 def defer(names: Iterable[str]) -> None:
@@ -51,6 +72,7 @@ def defer(names: Iterable[str]) -> None:
         if name not in sys.modules:
             package, _, short = name.rpartition(".")
             sys.modules[name] = Placeholder(name)
+            vars(sys.modules[name]).update(_BASES.get(name, {}))
             if package:
                 # As the import of a submodule does.
                 setattr(importlib.import_module(package), short, sys.modules[name])

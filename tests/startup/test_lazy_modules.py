@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier, Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.startup.lazy_modules import Placeholder, defer
+from handler.startup.lazy_modules import NodeVisitor, Placeholder, defer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 NAME = "used_by_nobody_else"
 SIGNALS = SimpleNamespace()
 """How the module and its test wait for each other."""
@@ -63,6 +66,35 @@ def test_a_submodule_is_an_attribute_of_its_package(folder: Path) -> None:
     assert isinstance(package.part, Placeholder)
     assert package.part.VALUE == 7
     assert not isinstance(package.part, Placeholder)
+
+
+def test_the_visitor_visits_as_that_of_ast() -> None:
+    class Names(NodeVisitor):
+        def visit_Name(self, node: ast.Name) -> None:  # noqa: N802  # the name is of ast
+            found.append(node.id)
+
+    found: list[str] = []
+    Names().visit(ast.parse("a + b"))
+    assert found == ["a", "b"]
+
+
+def test_a_class_derived_from_a_deferred_one_works() -> None:
+    """`inspect` finds the source of a class with one."""
+    program = (
+        "import sys\n"
+        "from handler.startup.lazy_modules import Placeholder, defer\n"
+        "sys.modules.pop('ast', None)\n"
+        "defer(['ast'])\n"
+        "import inspect, json\n"
+        "assert isinstance(sys.modules['ast'], Placeholder)\n"
+        "source = inspect.getsource(json.JSONDecoder)\n"
+        "assert source.startswith('class JSONDecoder'), source\n"
+        "assert not isinstance(sys.modules['ast'], Placeholder)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_loaded_already_stays() -> None:

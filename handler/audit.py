@@ -112,7 +112,7 @@ class AuditTrail:
             "time": datetime.fromtimestamp(self.clock.now(), timezone.utc).isoformat(timespec="milliseconds"),
             "requestId": self.request_id,
             "door": self.endpoint,
-            "decision": decision,
+            "decision": decision,  # a str, which JSON has as one
             "reason": reason,
             "caller": facts.get("caller"),
             "keyName": facts.get("key_name"),

@@ -1,4 +1,7 @@
-"""The body of an error: problem details (RFC 9457). /openapi.json has its schema."""
+"""The body of an error: problem details (RFC 9457).
+
+Typed dictionaries, so that a refusal builds no model. /openapi.json has their schema.
+"""
 
 from __future__ import annotations
 

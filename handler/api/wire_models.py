@@ -18,7 +18,6 @@ class WireAnswer(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
-        from_attributes=True,
         alias_generator=AliasGenerator(serialization_alias=to_camel),
         defer_build=True,
     )

@@ -61,7 +61,7 @@ class SignatureVerifier:
         return timestamp
 
     def _secrets(self, caller_id: str) -> list[str]:
-        """Return the secrets of a caller, under each master secret."""
+        """Return the secret of a caller under each master secret."""
         generation = self.generations.get(caller_id, 1)
         return self.master_secrets.caller_secrets(self.purpose, caller_id, generation)
 

@@ -19,6 +19,8 @@ from handler.errors import Unauthenticated
 from handler.startup.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from handler.http.messages import Request
 
 SCHEME = "TC3-HMAC-SHA256"
@@ -51,7 +53,7 @@ def signing_key(secret: str, date: str, service: str) -> bytes:
     return key
 
 
-def sign(key: bytes, canonical_request: str, timestamp: int, date: str, service: str) -> str:
+def sign(key: bytes, canonical_request: str, *, timestamp: int, date: str, service: str) -> str:
     """Return the signature of a request, 64 hexadecimal digits."""
     hashed = hashlib.sha256(canonical_request.encode()).hexdigest()
     text = f"{SCHEME}\n{timestamp}\n{date}/{service}/tc3_request\n{hashed}"
@@ -78,28 +80,33 @@ class Tc3Verifier(SignatureVerifier):
         if request.method not in _METHODS or unused:
             raise Unauthenticated("tc3-method")
         timestamp = self._timestamp(headers.get("x-tc-timestamp", ""))
-        caller_id, date, service, names, signature = parsed.groups()
+        date, service, names = parsed["date"], parsed["service"], parsed["signed"].split(";")
         if date != datetime.fromtimestamp(timestamp, timezone.utc).date().isoformat():
             raise Unauthenticated("tc3-date")
-        in_order = names.split(";")
-        signed = frozenset(in_order)
+        signed = frozenset(names)
         # A request without a body has no Content-Type.
         required = {"content-type", "host"} if request.method == "POST" else {"host"}
-        if in_order != sorted(signed) or not required <= signed:
+        if names != sorted(signed) or not required <= signed:
             raise Unauthenticated("tc3-signed-headers")
         if signed.difference(headers, {"host"}):
             raise Unauthenticated("tc3-signed-header-missing")
+        # The parameters in the order of their names, encoded as RFC 3986 says.
+        query = urlencode(sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass")
         digest = hashlib.sha256(request.unverified_body).hexdigest()
-        texts = [_canonical_request(request, host, names, digest) for host in self.signed_hosts]
-        keys = [signing_key(secret, date, service) for secret in self._secrets(caller_id)]
-        expected = [sign(key, text, timestamp, date, service) for key in keys for text in texts]
-        self._require_match(signature, expected)
-        return Tc3Signature(caller_id, signature, signed)
+        canonical_requests = [
+            f"{request.method}\n{request.path}\n{query}\n"
+            f"{_canonical_headers(names, {**headers, 'host': host})}\n{parsed['signed']}\n{digest}"
+            for host in self.signed_hosts
+        ]
+        keys = [signing_key(secret, date, service) for secret in self._secrets(parsed["id"])]
+        expected = [
+            sign(key, text, timestamp=timestamp, date=date, service=service)
+            for key in keys
+            for text in canonical_requests
+        ]
+        self._require_match(parsed["signature"], expected)
+        return Tc3Signature(parsed["id"], parsed["signature"], signed)
 
 
-def _canonical_request(request: Request, host: str, signed_headers: str, digest: str) -> str:
-    # The parameters in the order of their names, encoded as RFC 3986 says.
-    query = urlencode(sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass")
-    values = {**request.headers, "host": host}
-    headers = "".join([f"{name}:{values[name].strip().lower()}\n" for name in signed_headers.split(";")])
-    return f"{request.method}\n{request.path}\n{query}\n{headers}\n{signed_headers}\n{digest}"
+def _canonical_headers(names: Iterable[str], headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}:{headers[name].strip().lower()}\n" for name in names)

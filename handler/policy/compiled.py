@@ -21,7 +21,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from handler.errors import PolicyInvalid
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from handler.policy.model import ClaimOf
 
-_Record = TypeVar("_Record")
 MAGIC = b"keypair-function policy index 2\n"
 """The number stands for the rules that the policy was checked by, and for the form of this file.
 
-Raise it with every change of a rule, a default, the code of a validator, or the normal form.
+Raise it with every change of a rule, a default, the code of a validator or of what it calls, or the normal
+form.
 """
 UNREADABLE = "{}: not a readable policy in JSON; scripts/build creates one from policy.toml"
 RECORD = struct.Struct(">16sQI")
@@ -50,6 +50,7 @@ _DIGEST_LENGTH = 32
 _PIECE = 1 << 20
 _CALLERS_KEPT = 64
 """A warm instance parses a caller once."""
+_Table = TypeVar("_Table")
 
 
 def index_of(policy: Path) -> Path:
@@ -206,18 +207,18 @@ class _Callers(Mapping[str, Caller]):
         return next((_caller(table) for _, table in self.index.find(caller_key(caller_id))), None)
 
 
-# What follows turns the tables of a checked policy into the records that pydantic made of them.
+# What follows turns the tables of a checked policy into what pydantic made of them.
 
 
-def _record(
-    kind: Callable[..., _Record], table: Mapping[str, Any], **convert: Callable[[Any], object]
-) -> _Record:
-    """Return the record of a table, the values of some keys converted."""
+def _made(
+    kind: Callable[..., _Table], table: Mapping[str, Any], **convert: Callable[[Any], object]
+) -> _Table:
+    """Return a table as `kind`, the values of some keys converted."""
     return kind(**{key: convert[key](value) if key in convert else value for key, value in table.items()})
 
 
 def _caller(table: Mapping[str, Any]) -> Caller:
-    return _record(
+    return _made(
         Caller,
         table,
         grants=lambda tables: tuple(_grant(one) for one in tables),
@@ -232,15 +233,15 @@ def _grant(table: Mapping[str, Any]) -> Grant:
     def actions(names: list[str]) -> tuple[Action, ...]:
         return tuple(Action(name) for name in names)
 
-    return _record(Grant, table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple)
+    return _made(Grant, table, names=tuple, regions=tuple, projects=tuple, actions=actions, callers=tuple)
 
 
 def _issuers(tables: Mapping[str, Any]) -> dict[str, TokenIssuer]:
-    return {name: _record(TokenIssuer, table, algorithms=tuple) for name, table in tables.items()}
+    return {name: _made(TokenIssuer, table, algorithms=tuple) for name, table in tables.items()}
 
 
 def _web(table: Mapping[str, Any]) -> Web:
-    return _record(Web, table, origins=tuple)
+    return _made(Web, table, origins=tuple)
 
 
 @dataclass(frozen=True)
@@ -258,8 +259,8 @@ class CompiledPolicy(Policy):
         index = PolicyIndex.open(path)
         if index is None:
             return None
-        rest = index.head["rest"]
-        return _record(partial(cls, _Callers(index)), rest, escrow=tuple, issuers=_issuers, web=_web)
+        rest = {"callers": _Callers(index), **index.head["rest"]}
+        return _made(cls, rest, escrow=tuple, issuers=_issuers, web=_web)
 
     def chat_caller(self, platform: str, tenant: str, user: str) -> str | None:
         """Return the caller who is this chat user."""

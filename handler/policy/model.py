@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+RULE = "rule"
+"""The type of pydantic's error for a rule that several keys break together."""
+
+
+def broken_rule(text: str) -> PydanticCustomError:
+    """Return the error for a rule that several keys break together; `text` says how to correct them."""
+    return PydanticCustomError(RULE, text)
+
+
 # A slash or comma would end the id inside an Authorization header.
 CallerId = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 IssuerName = CallerId
@@ -50,15 +59,6 @@ _ORIGIN = (
 _JWKS_URL = rf"^{_ORIGIN}/[\x21-\x7e]*$"
 ChatId = Annotated[str, StringConstraints(strict=True, pattern=r"^[\x21-\x7e]{1,128}$")]
 _USER = "{user}"
-
-
-RULE = "rule"
-"""The type of pydantic's error for a rule that several keys break together."""
-
-
-def broken_rule(text: str) -> PydanticCustomError:
-    """Return the error for such a rule; `text` says how to correct the keys."""
-    return PydanticCustomError(RULE, text)
 
 
 def _with_one_user(template: str) -> str:

@@ -68,12 +68,11 @@ def _field(cls: type, name: str, annotation: str) -> dataclasses.Field[Any]:
 
 def __init__(self: Any, *values: object, **named: object) -> None:  # noqa: N807, ANN401  # a method of every class
     fields = self.__dataclass_fields__
-    # Not by setattr, which refuses.
-    own = self.__dict__
-    own.update(zip(fields, values), **named)  # noqa: B905  # the rest follows
+    own = self.__dict__  # written directly, because setattr refuses
+    own.update(zip(fields, values), **named)  # noqa: B905  # too many values are refused below
     stated = len(values) + len(named)
     if stated == len(fields) and own.keys() == fields.keys():
-        return
+        return  # nothing is missing, as nearly always: the loop below would only take time
     if len(own) < stated or not own.keys() <= fields.keys():
         raise TypeError(f"{type(self).__name__}: too many values, one given twice, or no such field")
     for name, field in fields.items():

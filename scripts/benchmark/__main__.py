@@ -38,7 +38,7 @@ _FEW = 10
 _WARM = 500
 """Requests that one instance answers, one after another."""
 _WARM_ROUNDS = 3
-"""Times that each of these instances is started."""
+"""How many times each of these is started."""
 _PEERS = ("hour", "hour with bytecode", "bare calls", "floor", "floor in use")
 
 

@@ -52,7 +52,7 @@ def _tc3(path: str, body: str, headers: dict[str, str] | None = None) -> Event:
     key = signing_key(_SECRETS.derive(Purpose.TC3_SECRET, _CALLER)[0], date, "cvm")
     digest = hashlib.sha256(body.encode()).hexdigest()
     canonical = f"POST\n{path}\n\ncontent-type:application/json\nhost:{HOST}\n\ncontent-type;host\n{digest}"
-    signature = sign(key, canonical, timestamp, date, "cvm")
+    signature = sign(key, canonical, timestamp=timestamp, date=date, service="cvm")
     authorization = (
         f"TC3-HMAC-SHA256 Credential={_CALLER}/{date}/cvm/tc3_request, "
         f"SignedHeaders=content-type;host, Signature={signature}"

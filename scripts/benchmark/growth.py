@@ -97,7 +97,7 @@ def _fill_redis(port: int) -> None:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[list[int]]:
-    """Run two servers; yield their ports, or none if there is no server to run."""
+    """Run two servers, on one processor with this process; yield their ports, or none without a server."""
     server = shutil.which("redis-server") or shutil.which("valkey-server") or _installed_server()
     if server is None:
         yield []

@@ -70,9 +70,9 @@ def test_published_vectors(vector: Vector) -> None:
     made = sign(
         signing_key(vector.secret, "2019-02-25", "cvm"),
         f"POST\n/\n\n{canonical}\n{names}\n{digest}",
-        PUBLISHED_TIME,
-        "2019-02-25",
-        "cvm",
+        timestamp=PUBLISHED_TIME,
+        date="2019-02-25",
+        service="cvm",
     )
     assert made == vector.signature
     # The official SDK, by which these tests sign, agrees.
@@ -197,6 +197,23 @@ def refusal(request: Request, *masters: bytes, now: float = NOON) -> str | None:
     except Unauthenticated as refused:
         return refused.reason
     return None
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ("host;content-type;x-extra", "tc3-signed-headers"),
+        ("content-type;content-type;host", "tc3-signed-headers"),
+        ("host;x-extra", "tc3-signed-headers"),
+        ("content-type;x-extra", "tc3-signed-headers"),
+        ("content-type;host;x-absent", "tc3-signed-header-missing"),
+        ("content-type;host", "tc3-signature"),
+    ],
+)
+def test_what_must_be_signed(names: str, reason: str) -> None:
+    request = Signed().request()
+    authorization = request.headers["authorization"].replace("content-type;host;x-extra", names)
+    assert refusal(replace(request, headers={**request.headers, "authorization": authorization})) == reason
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,8 @@ def test_names_of_claims_that_no_token_can_have_stay_apart(tmp_path: Path) -> No
 def test_the_number_of_the_index_stands_for_the_rules() -> None:
     """Raise it with the rules, and write their digest here: only what these rules have checked is trusted.
 
-    The digest is of what pydantic goes by, and of the source of our validators. It changes with a new
-    pydantic, too.
+    The digest is of what pydantic goes by, and of the source of our validators, but not of what they call. It
+    changes with a new pydantic, too.
     """
 
     def rules(schema: Any) -> Any:  # noqa: ANN401  # pydantic's form of them

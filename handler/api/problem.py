@@ -1,6 +1,7 @@
 """The body of an error: problem details (RFC 9457).
 
-Typed dictionaries, so that a refusal builds no model. /openapi.json has their schema.
+Typed dictionaries, so that a refusal builds no model. Only type checkers and the build of /openapi.json load
+this module.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import NotRequired, TypedDict  # pydantic refuses typing's before Python 3.12
 
 
 class FieldAtFault(TypedDict):

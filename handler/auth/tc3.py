@@ -88,7 +88,7 @@ class Tc3Verifier(SignatureVerifier):
         required = {"content-type", "host"} if request.method == "POST" else {"host"}
         if names != sorted(signed) or not required <= signed:
             raise Unauthenticated("tc3-signed-headers")
-        if signed.difference(headers, {"host"}):
+        if not signed <= headers.keys() | {"host"}:
             raise Unauthenticated("tc3-signed-header-missing")
         # The parameters in the order of their names, encoded as RFC 3986 says.
         query = urlencode(sorted(request.query.items()), quote_via=quote, safe="", errors="surrogatepass")

@@ -96,10 +96,10 @@ def _headers(headers: object) -> Mapping[str, str]:
             raise MalformedRequest("header-name")
         lower = name.lower()
         if not isinstance(value, str):
-            if _is_guarded(lower):
-                raise MalformedRequest("header-value")
             # Null, a number or a list, from a proxy or a test page of the console.
-            continue
+            if not _is_guarded(lower):
+                continue
+            raise MalformedRequest("header-value")
         if len(value) > _HEADER_LIMIT or _NOT_IN_A_HEADER.search(value):
             raise MalformedRequest("header-value")
         # Given two spellings of one name, a proxy and this function could each use a different value.

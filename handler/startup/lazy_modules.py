@@ -1,9 +1,9 @@
 """Modules of the standard library that dependencies import, and that the first key pair does not need.
 
 A placeholder stands in `sys.modules` for each of them, and loads the module when a name of it is read.
-`vars`, `dir`, `find_spec` and assignment see only the placeholder, so do not list a module with which a
-dependency does anything but read its names. `importlib.util.LazyLoader` would be the standard library's own
-way, but its modules must not be used by two threads at once, and finding them takes longer.
+`vars`, `dir`, `find_spec` and assignment see only the placeholder, so list a module only if dependencies do
+nothing but read its names. `importlib.util.LazyLoader` would be the standard library's own way, but two
+threads must not use its modules at once, and finding them takes longer.
 """
 
 from __future__ import annotations

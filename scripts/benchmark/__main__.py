@@ -44,8 +44,11 @@ _PEERS = ("hour", "hour with bytecode", "bare calls", "floor", "floor in use")
 
 def main(arguments: list[str]) -> int:
     """Measure and print; return 0, or 2 if there is no Python 3.10."""
-    options = _options().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if not options.starts:
+        if arguments:
+            parser.error("these options need --starts")
         calls.measure()
         return 0
     python310 = find_python310()
@@ -55,7 +58,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name, _stub(Path(name) / "cvm") as endpoint:
         folder = Path(name)
         subjects, size = _subjects(folder, python310, endpoint, options.against)
-        # This round does not count: whatever starts first reads its files from the disk.
+        # This round does not count: it reads files from the disk that later rounds find in memory.
         interleaved(subjects, python310, folder, 1)
         runs = interleaved(subjects, python310, folder, options.rounds)
         warm = interleaved(_warm(subjects), python310, folder, _WARM_ROUNDS)
@@ -79,10 +82,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _options() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measure issue, replay and refusal against a local CVM; --starts compares packages.",
+        description="Measure issue, replay and refusal against the CVM emulator. --starts compares packages "
+        "instead, which needs Python 3.10; the other options are for it.",
     )
     starts = parser.add_argument_group("packages: cold starts, warm requests, memory, size")
     starts.add_argument("--starts", action="store_true", help="build packages and compare them with peers")

@@ -104,8 +104,8 @@ def _redis(folder: Path) -> Iterator[list[int]]:
         return
     ports, processes = [], []
     processors = os.sched_getaffinity(0)
-    # All on one processor, which the servers inherit. On another they would take three times as long to wake
-    # up, and a server that has just been filled is often moved there.
+    # The servers inherit this. The scheduler often moves a server that has just been filled to the other
+    # processor, from which it takes three times as long to wake up.
     os.sched_setaffinity(0, {min(processors)})
     try:
         for _ in range(2):

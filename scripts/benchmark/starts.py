@@ -27,9 +27,9 @@ class Subject:
     folder: Path
     environ: Mapping[str, str]
     events: Callable[[], Sequence[Event]]
-    """Signs them anew, because a signature is valid for minutes only."""
+    """Makes them for each run, because a signature is valid for minutes only."""
     status: int = 201
-    """Of each answer."""
+    """The status that every answer must have."""
 
 
 @dataclass

@@ -95,7 +95,8 @@ Exit codes:
         "请提供公钥本身：以 .pub 结尾的文件，或 `gpg --armor --export` 的输出。",
     "Put the private key into ssh-agent and into no file.": "将私钥加入 ssh-agent，不写入文件。",
     "With --agent: remove it from there after this time.": "与 --agent 合用：到时自动移除。",
-    "Make `ssh NAME` log in to this server.": "使 `ssh NAME` 登录到该服务器。",
+    "Make `ssh NAME` log in to this server, as root if no USER is named.":
+        "使 `ssh NAME` 登录到该服务器；不写 USER 时以 root 登录。",
     "With --host: add the Include line to ~/.ssh/config, or do not ask.":
         "与 --host 合用：将 Include 行写入 ~/.ssh/config，或不再询问。",
     "Seal to this public key instead, and save the envelope; may be repeated.":

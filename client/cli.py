@@ -110,7 +110,8 @@ class _Commands(click.Group):
 
 
 def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click's
-    if wanted:
+    # `run` parses the arguments twice, and prints nothing the first time.
+    if wanted and not ctx.resilient_parsing:
         from client import version
 
         click.echo(f"keypair {version()}")

@@ -50,7 +50,11 @@ if TYPE_CHECKING:
 )
 @click.option("--agent", is_flag=True, help=tr("Put the private key into ssh-agent and into no file."))
 @click.option("--lifetime", metavar="TIME", help=tr("With --agent: remove it from there after this time."))
-@click.option("--host", metavar="USER@HOST", help=tr("Make `ssh NAME` log in to this server."))
+@click.option(
+    "--host",
+    metavar="[USER@]HOST",
+    help=tr("Make `ssh NAME` log in to this server, as root if no USER is named."),
+)
 @click.option(
     "--include/--no-include",
     default=None,

@@ -62,5 +62,6 @@ def test_the_installed_command_makes_a_key(installed: Path, tmp_path: Path, serv
     version = subprocess.run(
         [installed, "--version"], env=environment, capture_output=True, text=True, check=True
     )
-    assert version.stdout.startswith("keypair 0.")
+    (line,) = version.stdout.splitlines()
+    assert line.startswith("keypair 0.")
     assert "checkout" not in version.stdout

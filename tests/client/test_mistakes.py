@@ -156,7 +156,7 @@ MISTAKES = [
             "No grant of yours covers the project 7", 4, ("create", "{NAME}", "--project", "7")),
     Mistake("a project in words", "is not the number of a project", "as the console shows it", 2,
             ("create", "{NAME}", "--project", "web")),
-    Mistake("a host without a user", "is not a server", "--host root@1.2.3.4", 2,
+    Mistake("an empty host", "is not a server", "--host root@1.2.3.4", 2,
             ("create", "{NAME}", "--host", "")),
     Mistake("--include without --host", "--include needs --host", "Add --host USER@HOST", 2,
             ("create", "{NAME}", "--include")),
